@@ -1,0 +1,11 @@
+"""Bayesian inference for X-ray photon correlation spectroscopy under flow.
+
+Importing changes no setting; set ``jax.config.update("jax_enable_x64", True)`` yourself.
+"""
+
+from homodyne_bayes.config import DataConfig, FitConfig
+from homodyne_bayes.data import TwoTimeData
+from homodyne_bayes.errors import InputError, MissingPrecisionError
+from homodyne_bayes.pipeline import fit
+
+__all__ = ["DataConfig", "FitConfig", "InputError", "MissingPrecisionError", "TwoTimeData", "fit"]

@@ -1,0 +1,345 @@
+"""The command line: the only place that touches flags, progress bars, printing and JAX settings."""
+
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+import click
+import jax
+import xarray as xr
+from pydantic.fields import FieldInfo
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+from homodyne_bayes import diagnostics, formats, pipeline, report, results, simulate
+from homodyne_bayes.config import (
+    SECTIONS,
+    DataConfig,
+    FitConfig,
+    descriptions,
+    make,
+    read_settings,
+)
+from homodyne_bayes.data import TwoTimeData
+from homodyne_bayes.errors import InputError, MissingPrecisionError
+from homodyne_bayes.parameters import DIFFUSION, PARAMETERS, SHEAR
+
+MIN_WIDTH = 110
+WRITERS = {".h5": formats.write_aps_u, ".hdf": formats.write_aps_u, ".nc": formats.write_netcdf}
+DEMO_ANGLES = (-60.0, -30.0, 0.0, 30.0, 60.0)
+
+
+def main() -> None:
+    """Run the command line; every foreseen failure is one sentence and exit code 2."""
+    warnings.showwarning = _show_warning
+    try:
+        commands.main(standalone_mode=False)
+    except (InputError, MissingPrecisionError) as error:
+        _fail(str(error), 2)
+    except click.ClickException as error:
+        _fail(error.format_message(), 2)
+    except OSError as error:
+        _fail(f"{error.strerror or error}: {error.filename or 'no file named'}", 2)
+    except (KeyboardInterrupt, click.Abort):
+        _fail("interrupted; nothing was written", 130)
+
+
+def settings_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command one option for every setting of every section, named as the setting."""
+    for kind in reversed(SECTIONS.values()):
+        for name, setting in reversed(descriptions(kind).items()):
+            command = _option(name, setting)(command)
+    return click.option(
+        "--settings", metavar="FILE.yaml", help="Settings file with sections data: and fit:."
+    )(command)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.option(
+    "--cpu-devices",
+    default=os.cpu_count(),
+    show_default="the number of cores",
+    help="CPU devices to sample on; the draws do not depend on it.",
+)
+def commands(cpu_devices: int) -> None:
+    """Bayesian inference for two-time correlation maps of a fluid that diffuses and shears."""
+    jax.config.update("jax_enable_x64", True)
+    jax.config.update("jax_num_cpu_devices", cpu_devices)
+
+
+@commands.command("inspect")
+@click.argument("file")
+def inspect_command(file: str) -> None:
+    """Say what is in a data FILE, without reading the maps."""
+    found = formats.contents(file)
+    console = _console()
+    for name, value in (
+        ("file", found.path),
+        ("format", found.format),
+        ("frames", found.num_frames),
+        ("dt", _with_unit(found.dt, "s")),
+        ("gap", _with_unit(found.gap, "Å")),
+    ):
+        console.print(f"{name:8}{value}", highlight=False)
+    table = Table("q (1/Å)", "angles", "φ (degree)", title="maps")
+    for q in dict.fromkeys(q for q, _ in found.bins):
+        angles = [phi for other, phi in found.bins if other == q]
+        known = ", ".join("not given" if phi is None else f"{phi:.6g}" for phi in angles)
+        table.add_row("not given" if q is None else f"{q:.6g}", str(len(angles)), known)
+    console.print(table)
+    for note in found.notes:
+        console.print(f"note: {note}", highlight=False)
+
+
+@commands.command()
+@click.argument("file")
+@click.option("--out", metavar="FILE.nc", help="Result file.  [default: <FILE>_posterior.nc]")
+@settings_options
+def fit(file: str, out: str | None, settings: str | None, **flags: Any) -> None:
+    """Sample the posterior of a data FILE and write it.
+
+    Shards the distinct pairs of the maps, finds the mode by least squares, runs NUTS on every
+    shard and merges: consensus Monte Carlo in 4 shards unless told otherwise. The intervals take
+    the entries of c2 as independent and are uncorrected for correlated noise. A setting given as
+    a flag wins over the same one in the settings file.
+    """
+    chosen = read_settings(settings)
+    for section, kind in SECTIONS.items():
+        known = descriptions(kind)
+        chosen[section] |= {name: flags[name] for name in known if flags[name] not in (None, ())}
+    path = _writable(out or f"{Path(file).stem}_posterior.nc", file)
+    config = make(FitConfig, chosen["fit"])
+    data = _read(file, make(DataConfig, chosen["data"]))
+    _fit(data, config, path)
+
+
+@commands.command()
+@click.argument("result")
+def summary(result: str) -> None:
+    """Print the posterior of a RESULT file, its diagnostics and its cost."""
+    _print_summary(results.read(result))
+
+
+@commands.command("report")
+@click.argument("result")
+@click.option("--out", metavar="FILE.html", help="Report file.  [default: <RESULT>.html]")
+def report_command(result: str, out: str | None) -> None:
+    """Write a RESULT file as one self-contained HTML page."""
+    path = _writable(out or f"{Path(result).with_suffix('')}.html", result)
+    report.write(results.read(result), path)
+    _console().print(f"wrote {path}", highlight=False)
+
+
+@commands.command("simulate")
+@click.argument("out")
+@click.option("--model", type=click.Choice(["static", "laminar_flow"]), default="laminar_flow",
+              show_default=True)
+@click.option("--phi", default="-60,-30,0,30,60", show_default=True, help="Azimuths in degree.")
+@click.option("--frames", default=80, show_default=True, help="Number of frames.")
+@click.option("--q", default=0.0054, show_default=True, help="Wavevector in 1/Å.")
+@click.option("--dt", default=0.1, show_default=True, help="Time between frames in s.")
+@click.option("--gap", default=2e6, show_default=True, help="Gap in Å.")
+@click.option("--contrast", default=0.25, show_default=True, help="1, 1/2, 1/3, ...")
+@click.option("--convention", type=click.Choice(["upstream", "gap-average"]), default="upstream",
+              show_default=True)
+@click.option("--pixels", default=5000, show_default=True, help="Pixels of an angle's bin.")
+@click.option("--photons", type=float, help="Photons a pixel and frame; no photon noise without.")
+@click.option("--sigma", type=float, help="Instead of speckle, independent noise of this scatter.")
+@click.option("--set", "values", multiple=True, metavar="NAME=VALUE", help="True parameter.")
+@click.option("--seed", default=0, show_default=True)
+def simulate_command(out: str, model: str, phi: str, values: tuple[str, ...], **o: Any) -> None:
+    """Simulate an experiment into OUT (.h5: APS-U layout; .nc: netCDF)."""
+    parameters = _parameters(model, values)
+    experiment = make_experiment(phi, parameters, o)
+    key = jax.random.key(o["seed"])
+    if o["sigma"] is not None:
+        data = simulate.independent(key, experiment, o["sigma"])
+    else:
+        data = simulate.speckle(key, experiment, o["pixels"], o["photons"])
+    _write_data(_writable(out), data)
+    _console().print(f"wrote {out}: {_described(data)}", highlight=False)
+
+
+@commands.command()
+@click.option("--out", default="demo", show_default=True, help="Folder of the three files.")
+@click.option("--seed", default=0, show_default=True)
+def demo(out: str, seed: int) -> None:
+    """Simulate sheared speckle, fit the file, and report, against the truth."""
+    folder = Path(out)
+    folder.mkdir(parents=True, exist_ok=True)
+    experiment = simulate.Experiment(DEMO_ANGLES, 80, simulate.LAMINAR)
+    data = simulate.speckle(jax.random.key(seed), experiment, 5000, mean_photons=2.0)
+    measured = folder / "data.h5"
+    formats.write_aps_u(measured, data)
+    _console().print(f"simulated {_described(data)} into {measured}", highlight=False)
+    tree = _fit(formats.read(measured), FitConfig(seed=seed), folder / "posterior.nc")
+    report.write(tree, folder / "report.html")
+    _console().print(f"wrote {folder / 'report.html'}: open it in a browser", highlight=False)
+
+
+def _fit(data: TwoTimeData, config: FitConfig, path: Path) -> xr.DataTree:
+    _console(stderr=True).print(
+        f"fitting {config.model} to {_described(data)}: {config.num_shards} shards × "
+        f"{config.num_chains} chains on {jax.local_device_count()} × "
+        f"{jax.devices()[0].device_kind}",
+        highlight=False,
+    )
+    with _progress_bar() as progress:
+        tree = pipeline.fit(data, config, progress)
+    results.write(tree, path)
+    _print_summary(tree)
+    _console().print(f"wrote {path}", highlight=False)
+    return tree
+
+
+def _read(file: str, chosen: DataConfig) -> TwoTimeData:
+    data = formats.read(file, q=chosen.q, dt=chosen.dt, gap=chosen.gap, phi=chosen.phi)
+    return data.select(
+        phi=chosen.angles,
+        first_frame=chosen.first_frame,
+        stop_frame=chosen.stop_frame,
+        exclude_frames=chosen.exclude_frames,
+    )
+
+
+def _print_summary(tree: xr.DataTree) -> None:
+    console = _console()
+    truth = diagnostics.truth(tree)
+    heads = ["", "unit", "mean", "sd", "90 % interval"]
+    heads += ["truth"] if truth else []
+    table = Table(*heads, "R-hat", "bulk ESS", "ESS/1000 grad.", title=_title(tree), min_width=90)
+    for name, row in diagnostics.summary(tree).iterrows():
+        base = str(name).split("[")[0]
+        parameter = PARAMETERS.get(base)
+        cells = [str(name).replace("[", "\\["), parameter.unit if parameter else ""]
+        cells += [f"{row['mean']:.5g}", f"{row['sd']:.2g}"]
+        cells += [f"{row['lower']:.5g} … {row['upper']:.5g}"]
+        cells += [f"{truth[base]:g}" if base in truth else ""] if truth else []
+        cells += [f"{row['r_hat']:.3f}", f"{row['ess_bulk']:.0f}"]
+        table.add_row(*cells, f"{row['ess_per_1000_gradients']:.0f}")
+    console.print(table)
+    console.print(
+        f"{diagnostics.leapfrogs_per_draw(tree):.1f} leapfrog steps a draw, "
+        f"{diagnostics.gradients(tree):.0f} gradients of the full data",
+        highlight=False,
+    )
+    for sentence in diagnostics.warnings(tree):
+        console.print(f"warning: {sentence}", style="yellow", highlight=False)
+
+
+def _title(tree: xr.DataTree) -> str:
+    return f"{tree.attrs['model']}, {tree.attrs['convention']} convention"
+
+
+def _described(data: TwoTimeData) -> str:
+    dead = int(data.excluded.sum())
+    text = f"{data.num_angles} angles × {data.num_frames} frames, {data.num_pairs} distinct pairs"
+    return f"{text}, {dead} unusable frames left out" if dead else text
+
+
+def _option(name: str, setting: FieldInfo) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Return the option of a setting; its text goes to `config.make`, which checks it."""
+    repeated = name == "priors"
+    literal = get_origin(setting.annotation) is Literal
+    shown = f"  [default: {setting.default}]" if setting.default and not repeated else ""
+    return click.option(
+        "--prior" if repeated else "--" + name.replace("_", "-"),
+        name,
+        type=click.Choice(get_args(setting.annotation)) if literal else str,
+        metavar=None if literal else "NAME=LOC,SCALE" if repeated else "VALUE",
+        multiple=repeated,
+        help=f"{setting.description}{shown}",
+    )
+
+
+def make_experiment(phi: str, parameters: dict[str, float], o: dict[str, Any]) -> Any:
+    """Return the experiment of the simulate command's options."""
+    try:
+        angles = tuple(float(part) for part in phi.split(","))
+    except ValueError:
+        raise InputError(f"--phi must be numbers separated by commas, found {phi!r}") from None
+    geometry = {name: o[name] for name in ("q", "dt", "gap", "contrast", "convention")}
+    return simulate.Experiment(angles, o["frames"], parameters, **geometry)
+
+
+def _parameters(model: str, values: tuple[str, ...]) -> dict[str, float]:
+    known = DIFFUSION if model == "static" else (*DIFFUSION, *SHEAR)
+    parameters = {name: simulate.LAMINAR[name] for name in known}
+    for item in values:
+        name, _, text = item.partition("=")
+        if name not in known:
+            raise InputError(f"--set knows {', '.join(known)}, found {name!r}")
+        try:
+            parameters[name] = float(text)
+        except ValueError:
+            raise InputError(f"--set {name} needs a number, found {text!r}") from None
+    return parameters
+
+
+def _write_data(path: Path, data: TwoTimeData) -> None:
+    if path.suffix not in WRITERS:
+        raise InputError(f"{path}: the ending must be one of {', '.join(WRITERS)}")
+    WRITERS[path.suffix](path, data)
+
+
+def _writable(path: str | Path, source: str | None = None) -> Path:
+    """Return a path that can be written, found out before the work and not after."""
+    path = Path(path)
+    if not path.parent.is_dir():
+        raise InputError(f"{path}: the folder {path.parent} does not exist; make it first")
+    if path.is_dir() or not os.access(path.parent, os.W_OK):
+        raise InputError(f"{path}: cannot be written; name a file in a folder you may write to")
+    if source is not None and path.exists() and path.samefile(source):
+        raise InputError(f"{path}: would overwrite what it is made from; choose another --out")
+    return path
+
+
+@contextmanager
+def _progress_bar() -> Iterator[Callable[[str, int, int], None]]:
+    columns = (TextColumn("{task.description:10}"), BarColumn(), MofNCompleteColumn())
+    times = (TimeElapsedColumn(), TextColumn("elapsed,"), TimeRemainingColumn(), TextColumn("left"))
+    with Progress(*columns, *times, console=_console(stderr=True)) as bar:
+        tasks: dict[str, Any] = {}
+
+        def update(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = bar.add_task(stage, total=total)
+            bar.update(tasks[stage], completed=done, total=total)
+
+        yield update
+
+
+def _console(*, stderr: bool = False) -> Console:
+    console = Console(stderr=stderr)
+    if not console.is_terminal:
+        console.width = max(console.width, MIN_WIDTH)
+    return console
+
+
+def _with_unit(value: float | None, unit: str) -> str:
+    return "not in the file" if value is None else f"{value:g} {unit}"
+
+
+def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    print(f"warning: {message}", file=sys.stderr)  # noqa: T201
+
+
+def _fail(sentence: str, code: int) -> None:
+    print(f"error: {sentence}", file=sys.stderr)  # noqa: T201
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

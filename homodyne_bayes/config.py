@@ -1,0 +1,186 @@
+"""Settings: what to read and how to fit, checked when made; unknown or invalid keys raise."""
+
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+from pydantic.fields import FieldInfo
+
+from homodyne_bayes.errors import InputError
+from homodyne_bayes.parameters import PRIORS, Prior
+
+Convention = Literal["upstream", "gap-average"]
+MergeRule = Literal["consensus", "parametric"]
+ChainMethod = Literal["parallel", "vectorized"]
+
+_STRICT = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+
+def _listed(value: Any) -> Any:
+    """Split "1, 2.5" as typed on a command line; leave lists as they are."""
+    return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+
+
+def _frames(value: Any) -> Any:
+    """Expand "3,10-12" to 3, 10, 11, 12; leave lists as they are."""
+    if not isinstance(value, str):
+        return value
+    ranges = [part.partition("-") for part in _listed(value)]
+    return [i for a, _, b in ranges for i in range(int(a), int(b or a) + 1)]
+
+
+def _named(value: Any) -> Any:
+    """Turn ["phi0=0,5"] as typed on a command line into {"phi0": ["0", "5"]}."""
+    if isinstance(value, dict):
+        return value
+    parts = [item.partition("=") for item in value]
+    return {name: _listed(numbers) for name, _, numbers in parts}
+
+
+Count = Annotated[int, Field(ge=1)]
+Degrees = Annotated[tuple[float, ...], BeforeValidator(_listed)]
+Frames = Annotated[tuple[int, ...], BeforeValidator(_frames)]
+LocScale = tuple[float, Annotated[float, Field(gt=0)]]
+Priors = Annotated[dict[str, LocScale], BeforeValidator(_named)]
+
+
+@dataclass(frozen=True, config=_STRICT)
+class DataConfig:
+    """What to read from a file; the text of every field is its command line help."""
+
+    q: float | None = None
+    """Wavevector in 1/Å: which of the file's, or its only one."""
+    dt: float | None = None
+    """Time between frames in s, where the file has none."""
+    gap: float | None = None
+    """Gap between the walls in Å, needed for flow."""
+    phi: Degrees | None = None
+    """Azimuths of the maps in degree, where the file has none."""
+    angles: Degrees | None = None
+    """Azimuths to keep in degree; all by default."""
+    first_frame: int | None = None
+    """First frame to keep, counted from 0."""
+    stop_frame: int | None = None
+    """Frame before which to stop."""
+    exclude_frames: Frames = ()
+    """Frames to leave out, e.g. 3,10-12."""
+
+
+@dataclass(frozen=True, config=_STRICT)
+class FitConfig:
+    """How to fit; the text of every field is its command line help."""
+
+    model: str = "laminar_flow"
+    """static, laminar_flow, or file.py:function for a model of your own."""
+    convention: Convention = "upstream"
+    """Shear phase as homodyne 2.x has it, or averaged over the gap."""
+    priors: Priors = Field(default_factory=dict)
+    """Replace a prior by location and scale, e.g. phi0=0,10."""
+    num_shards: Count = 4
+    """Shards; 1 samples all the data at once."""
+    merge: MergeRule = "consensus"
+    """How sub-posteriors are merged."""
+    num_warmup: Count = 300
+    """Warm-up transitions of a chain."""
+    num_samples: Annotated[int, Field(ge=4)] = 500
+    """Kept draws of a chain."""
+    num_chains: Count = 4
+    """Chains of a shard."""
+    target_accept_prob: Annotated[float, Field(gt=0, lt=1)] = 0.8
+    """Raise it where transitions diverge."""
+    max_tree_depth: Annotated[int, Field(ge=1, le=15)] = 10
+    """At most 2^depth leapfrog steps a draw."""
+    chain_method: ChainMethod = "parallel"
+    """Chains over devices, or in lockstep on one, which pays on a GPU."""
+    num_starts: Count = 8
+    """Starts of the warm start."""
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    """Seed of all randomness."""
+
+    def prior_table(self) -> dict[str, Prior]:
+        """Return the priors of all sampled quantities, with the user's in place.
+
+        Raises
+        ------
+        InputError
+            If a prior is set for a quantity that has none.
+        """
+        for name in self.priors:
+            if name not in PRIORS:
+                raise InputError(f"fit.priors.{name}: unknown; {_suggest(name, PRIORS)}")
+        return {
+            name: Prior(prior.family, *self.priors[name]) if name in self.priors else prior
+            for name, prior in PRIORS.items()
+        }
+
+
+SECTIONS: dict[str, type[DataConfig] | type[FitConfig]] = {"data": DataConfig, "fit": FitConfig}
+
+
+def read_settings(path: str | Path | None) -> dict[str, dict[str, Any]]:
+    """Return the sections ``data`` and ``fit`` of a YAML settings file.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read or holds another section.
+    """
+    if path is None:
+        return {section: {} for section in SECTIONS}
+    try:
+        settings = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: expected a YAML file, could not read it: {error}") from error
+    except yaml.YAMLError as error:
+        line = str(error).replace("\n", " ")
+        raise InputError(f"{path}: expected YAML, found a syntax error: {line}") from error
+    settings = {} if settings is None else settings
+    if not isinstance(settings, dict):
+        raise InputError(
+            f"{path}: expected sections {' and '.join(SECTIONS)}, found {type(settings).__name__}"
+        )
+    for section in settings:
+        if section not in SECTIONS:
+            raise InputError(f"{path}: unknown section {section!r}; {_suggest(section, SECTIONS)}")
+        if not isinstance(settings[section] or {}, dict):
+            raise InputError(f"{path}: {section} must hold settings, found {settings[section]!r}")
+    return {section: dict(settings.get(section) or {}) for section in SECTIONS}
+
+
+def make[T: (DataConfig, FitConfig)](kind: type[T], settings: Mapping[str, Any]) -> T:
+    """Return checked settings of one section.
+
+    Raises
+    ------
+    InputError
+        Naming the first key that is unknown or invalid, what was found and what is allowed.
+    """
+    try:
+        return TypeAdapter(kind).validate_python(dict(settings))
+    except ValidationError as error:
+        first: Any = error.errors()[0]
+        section = next(name for name, known in SECTIONS.items() if known is kind)
+        where = ".".join([section, *(str(part) for part in first["loc"])])
+        if first["type"] == "unexpected_keyword_argument":
+            hint = _suggest(first["loc"][-1], kind.__dataclass_fields__)
+            raise InputError(f"{where}: unknown; {hint}") from None
+        found = first["input"]
+        raise InputError(f"{where}: {_lower(first['msg'])}, found {found!r}") from None
+
+
+def descriptions(kind: type) -> dict[str, FieldInfo]:
+    """Return annotation, default and text of every setting of a section."""
+    return dict(kind.__pydantic_fields__)  # type: ignore[attr-defined]
+
+
+def _suggest(name: object, known: Mapping[str, Any]) -> str:
+    close = difflib.get_close_matches(str(name), known, n=1)
+    return f"did you mean {close[0]}?" if close else f"known are {', '.join(known)}"
+
+
+def _lower(message: str) -> str:
+    return message[:1].lower() + message[1:]

@@ -1,0 +1,389 @@
+"""Measured two-time correlation maps: checked once when they are made, trusted from then on."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
+
+import numpy as np
+import xarray as xr
+from numpy.typing import ArrayLike
+
+from homodyne_bayes.errors import InputError
+
+MIN_FRAMES = 4
+MIN_USABLE_FRAMES = 3
+SYMMETRY_TOLERANCE = 1e-5
+TIME_TOLERANCE = 1e-3
+PHI_TOLERANCE = 0.5
+DUPLICATE_PHI = 1e-6
+UNITS = {"q": "1/Å", "dt": "s", "gap": "Å"}
+
+
+@dataclass(frozen=True, eq=False)
+class TwoTimeData:
+    """Two-time correlation maps of one wavevector; the constructor checks everything.
+
+    Frame times are ``0, dt, 2 dt, ...``; index 0 is the first selected frame.
+
+    Attributes
+    ----------
+    c2 : ndarray, (P, G, G)
+        Measured correlation with baseline near 1, float32 or float64 as given. Maps with one
+        strict triangle all zero are completed; rows and columns of unusable frames become NaN.
+        The diagonal is never fitted.
+    phi : ndarray, (P,)
+        Azimuths in degree, wrapped to (-180, 180].
+    dt : float
+        Time between frames in s.
+    q : float
+        Wavevector magnitude in 1/Å.
+    gap : float or None
+        Stator-rotor gap in Å; only flow models need it.
+    usable : ndarray of bool, (P, G)
+        False for a dead or excluded frame. Dead frames (nothing but zero or NaN off the diagonal)
+        are found whatever is given; the default is all the others.
+    provenance : mapping
+        Flat and JSON-able. "assumed" lists what was assumed (the word "phi" where a file with a
+        single map gave no azimuth); readers add "source", "format" and "sha256" of the file.
+
+    Raises
+    ------
+    InputError
+        For wrong shapes, repeated azimuths, impossible values, maps that are neither symmetric
+        nor half, non-finite entries outside unusable frames, too few usable frames.
+    """
+
+    c2: np.ndarray
+    phi: np.ndarray
+    dt: float
+    q: float
+    gap: float | None = None
+    usable: np.ndarray = field(default_factory=lambda: np.array(True))
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Check every field and store its canonical form."""
+        c2 = _as_maps(self.c2)
+        phi = _as_azimuths(self.phi, len(c2))
+        scalars = {name: _positive(name, value) for name, value in self.scalars.items()}
+        usable = _as_flags(self.usable, c2.shape[:2])
+        for i, azimuth in enumerate(phi):
+            c2[i] = _full(_blanked(c2[i], usable[i]), azimuth)
+            usable[i] &= ~_dead(c2[i])
+            _check_finite(c2[i], usable[i], azimuth)
+            c2[i] = _blanked(c2[i], usable[i])
+        _check_enough(usable, phi)
+        provenance = {"assumed": [], **self.provenance}
+        canonical = {"c2": c2, "phi": phi, **scalars, "usable": usable, "provenance": provenance}
+        for name, value in canonical.items():
+            object.__setattr__(self, name, value)
+
+    @property
+    def scalars(self) -> dict[str, float]:
+        """The scalars q, dt and, where known, gap by name."""
+        known = {} if self.gap is None else {"gap": self.gap}
+        return {"q": self.q, "dt": self.dt, **known}
+
+    @property
+    def num_angles(self) -> int:
+        """Number P of angles."""
+        return self.c2.shape[0]
+
+    @property
+    def num_frames(self) -> int:
+        """Number G of frames, unusable ones included."""
+        return self.c2.shape[1]
+
+    @property
+    def time(self) -> np.ndarray:
+        """Frame times in s, (G,)."""
+        return self.dt * np.arange(self.num_frames)
+
+    @property
+    def num_pairs(self) -> int:
+        """Number of pairs t1 < t2 of usable frames, summed over angles."""
+        frames = self.usable.sum(axis=1)
+        return int((frames * (frames - 1) // 2).sum())
+
+    @property
+    def excluded(self) -> np.ndarray:
+        """Number of unusable frames of each angle, (P,)."""
+        return (~self.usable).sum(axis=1)
+
+    def select(
+        self,
+        phi: ArrayLike | None = None,
+        first_frame: int | None = None,
+        stop_frame: int | None = None,
+        exclude_frames: Sequence[int] = (),
+    ) -> Self:
+        """Return some angles and a range of frames; time restarts at 0 at the first frame.
+
+        Parameters
+        ----------
+        phi : array_like, optional
+            Azimuths in degree to keep, each within 0.5° (mod 360) of exactly one of the data's.
+        first_frame, stop_frame : int, optional
+            0-based; the first is kept, the last is not.
+        exclude_frames : sequence of int
+            0-based, counted in this object before the selection; made unusable in all angles.
+
+        Returns
+        -------
+        TwoTimeData
+
+        Raises
+        ------
+        InputError
+            If an azimuth or frame does not exist or too few frames remain.
+        """
+        angles = slice(None) if phi is None else match_angles(phi, self.phi)
+        first = 0 if first_frame is None else first_frame
+        stop = self.num_frames if stop_frame is None else stop_frame
+        if not (first >= 0 and stop <= self.num_frames and stop - first >= MIN_FRAMES):
+            raise InputError(f"the frames to keep must lie in 0 to {self.num_frames} and be at "
+                             f"least {MIN_FRAMES}, but {first} to {stop} was asked for; change "
+                             "--first-frame or --stop-frame")
+        usable = self.usable & usable_frames(self.num_frames, exclude_frames)
+        return replace(self, c2=self.c2[angles, first:stop, first:stop], phi=self.phi[angles],
+                       usable=usable[angles, first:stop],
+                       provenance=record_selection(self.provenance, first, exclude_frames))
+
+    def sha256(self) -> str:
+        """Return the SHA-256 hex digest of the content: c2, phi, dt, q, gap and usable."""
+        header = json.dumps([self.dt, self.q, self.gap, self.c2.dtype.str, self.c2.shape])
+        digest = hashlib.sha256(header.encode())
+        for array in (self.c2, self.phi, self.usable):
+            digest.update(np.ascontiguousarray(array))
+        return digest.hexdigest()
+
+    def to_dataset(self) -> xr.Dataset:
+        """Return the data as a Dataset: c2 (phi, t1, t2) and usable (phi, frame)."""
+        seconds = {"units": "s"}
+        units = {f"{name}_units": UNITS[name] for name in self.scalars}
+        return xr.Dataset(
+            {"c2": (("phi", "t1", "t2"), self.c2, {"units": "1"}),
+             "usable": (("phi", "frame"), self.usable)},
+            {"phi": ("phi", self.phi, {"units": "degree"}),
+             "t1": ("t1", self.time, seconds), "t2": ("t2", self.time, seconds)},
+            {**self.scalars, **units, "provenance": json.dumps(dict(self.provenance))},
+        )
+
+    @classmethod
+    def from_dataset(cls, dataset: xr.Dataset) -> Self:
+        """Return the data of a Dataset as :meth:`to_dataset` makes it.
+
+        Raises
+        ------
+        InputError
+            If something is missing, if t1 or t2 is off the grid of dt, and as the constructor.
+        """
+        usable = dataset["usable"].values if "usable" in dataset else np.array(True)
+        return cls(c2=dataset["c2"].values, usable=usable, **dataset_header(dataset))
+
+
+def dataset_header(dataset: xr.Dataset) -> dict[str, Any]:
+    """Return phi, dt, q, gap and provenance of a Dataset, checked, without loading c2."""
+    missing = [name for name in ("c2", "phi", "t1", "t2") if name not in dataset.variables]
+    missing += [name for name in ("q", "dt") if name not in dataset.attrs]
+    if missing:
+        raise InputError(f"a dataset of two-time data needs c2, phi, t1, t2 and the attributes q "
+                         f"and dt, but {', '.join(missing)} is missing; write it by to_dataset")
+    attrs = dataset.attrs
+    dt, assumed = check_time_axes(dataset["t1"].values, dataset["t2"].values, float(attrs["dt"]))
+    provenance = parse_provenance(attrs.get("provenance", "{}"))
+    return {"phi": dataset["phi"].values, "dt": dt, "q": float(attrs["q"]),
+            "gap": float(attrs["gap"]) if "gap" in attrs else None,
+            "provenance": {**provenance, "assumed": [*provenance.get("assumed", []), *assumed]}}
+
+
+def parse_provenance(text: str) -> dict[str, Any]:
+    """Return the provenance stored as a JSON object."""
+    try:
+        provenance = json.loads(text)
+    except json.JSONDecodeError:
+        provenance = None
+    if not isinstance(provenance, dict):
+        raise InputError(f"the provenance must be a JSON object, but is {text[:40]!r}; write the "
+                         "file again")
+    return provenance
+
+
+def check_times(t: ArrayLike, dt: float | None = None) -> float:
+    """Return the time step in s of frame times that lie on a uniform grid.
+
+    Parameters
+    ----------
+    t : array_like, (G,)
+        Frame times in s.
+    dt : float, optional
+        The step that the times must have; by default the mean step.
+
+    Raises
+    ------
+    InputError
+        If a time is off the grid by more than a thousandth of the step.
+    """
+    t = np.asarray(t, float)
+    if t.ndim != 1 or len(t) < MIN_FRAMES:
+        raise InputError(f"frame times must be a list of at least {MIN_FRAMES}, but have shape "
+                         f"{t.shape}; give one time per frame")
+    step = float((t[-1] - t[0]) / (len(t) - 1)) if dt is None else dt
+    worst = np.abs(t - t[0] - step * np.arange(len(t))).max()
+    if not (step > 0 and worst <= TIME_TOLERANCE * step):
+        raise InputError(f"frame times must be rising and uniform, but with a step of {step:.6g} "
+                         f"s the worst is {worst:.3g} s off the grid; correct the times or dt")
+    return step
+
+
+def check_time_axes(
+    t1: ArrayLike, t2: ArrayLike, dt: float | None = None
+) -> tuple[float, list[str]]:
+    """Return the common time step of both axes in s and what was assumed about their start."""
+    t1, t2 = np.asarray(t1, float), np.asarray(t2, float)
+    step = check_times(t1, dt)
+    if t1.shape != t2.shape or not np.abs(t1 - t2).max() <= TIME_TOLERANCE * step:
+        raise InputError("t1 and t2 must be the same frame times, but differ; a map over two "
+                         "different time axes cannot be used")
+    if abs(t1[0]) <= TIME_TOLERANCE * step:
+        return step, []
+    return step, [f"times were shifted by {-t1[0]:.6g} s to start at 0"]
+
+
+def circular_distance(a: ArrayLike, b: ArrayLike) -> np.ndarray:
+    """Return the distance between azimuths in degree, 0 to 180, broadcasting."""
+    return np.abs((np.asarray(a, float) - np.asarray(b, float) + 180.0) % 360.0 - 180.0)
+
+
+def match_angles(phi: ArrayLike, available: ArrayLike) -> np.ndarray:
+    """Return the index in ``available`` of each azimuth asked for, all in degree.
+
+    Raises
+    ------
+    InputError
+        Unless each is within 0.5° (mod 360) of exactly one, and no two of the same.
+    """
+    wanted = np.atleast_1d(np.asarray(phi, float))
+    available = np.asarray(available, float)
+    near = circular_distance(wanted[:, None], available[None, :]) <= PHI_TOLERANCE
+    wrong = wanted[near.sum(axis=1) != 1]
+    indices = near.argmax(axis=1)
+    if len(wanted) == 0 or len(wrong) or len(np.unique(indices)) < len(indices):
+        asked = ", ".join(f"{value:.6g}" for value in (wrong if len(wrong) else wanted))
+        known = ", ".join(f"{value:.6g}" for value in available)
+        raise InputError(f"each phi must be within {PHI_TOLERANCE:g}° of one angle, and name it "
+                         f"once, but {asked or 'none'} was asked for; choose from {known}")
+    return indices
+
+
+def usable_frames(num_frames: int, exclude_frames: Sequence[int]) -> np.ndarray:
+    """Return flags, (G,), that are False for the frames to exclude (0-based)."""
+    outside = [frame for frame in exclude_frames if not 0 <= frame < num_frames]
+    if outside:
+        raise InputError(f"frames to exclude must lie in 0 to {num_frames - 1}, but {outside[0]} "
+                         "was given; change --exclude-frames")
+    return ~np.isin(np.arange(num_frames), list(exclude_frames))
+
+
+def record_selection(
+    provenance: Mapping[str, Any], first: int, exclude_frames: Sequence[int]
+) -> dict[str, Any]:
+    """Return the provenance with a selection added, counted in frames of the original file."""
+    offset, earlier = provenance.get("first_frame", 0), provenance.get("exclude_frames", [])
+    excluded = sorted({*earlier, *(offset + int(frame) for frame in exclude_frames)})
+    return {**provenance, "first_frame": offset + first, "exclude_frames": excluded}
+
+
+def _as_maps(c2: ArrayLike) -> np.ndarray:
+    """Return a copy of the maps as float32 (if they are) or float64."""
+    c2 = np.asarray(c2)
+    if c2.ndim != 3 or c2.shape[1] != c2.shape[2] or c2.shape[1] < MIN_FRAMES or len(c2) == 0:
+        raise InputError(f"c2 must have shape (angles, frames, frames) with at least {MIN_FRAMES} "
+                         f"frames, but has shape {c2.shape}; rearrange the axes")
+    if c2.dtype.kind not in "fiu":
+        raise InputError(f"c2 must be real numbers, but its type is {c2.dtype}; convert it")
+    return c2.astype(np.float32 if c2.dtype == np.float32 else np.float64)
+
+
+def _as_azimuths(phi: ArrayLike, count: int) -> np.ndarray:
+    """Return the azimuths wrapped to (-180, 180], refusing repeated ones."""
+    phi = np.atleast_1d(np.asarray(phi, float))
+    if phi.shape != (count,) or not np.isfinite(phi).all():
+        raise InputError(f"phi must be {count} finite angles in degree, one per map, but is "
+                         f"{np.array2string(phi, threshold=8)}; pass one per map")
+    same = np.triu(circular_distance(phi[:, None], phi[None, :]) < DUPLICATE_PHI, 1)
+    if same.any():
+        i, j = np.argwhere(same)[0]
+        raise InputError(f"each phi must occur once, but maps {i} and {j} both have phi = "
+                         f"{phi[i]:.6g} (mod 360); leave one of them out")
+    return np.where((phi > -180) & (phi <= 180), phi, 180 - (180 - phi) % 360)
+
+
+def _as_flags(usable: ArrayLike | None, shape: tuple[int, ...]) -> np.ndarray:
+    """Return a flag per angle and frame; None or a single True stands for all."""
+    flags = np.asarray(True if usable is None else usable, bool)
+    if flags.shape not in {(), shape}:
+        raise InputError(f"usable must have shape {shape}, one flag per angle and frame, but has "
+                         f"shape {flags.shape}; pass one row per angle")
+    return np.broadcast_to(flags, shape).copy()
+
+
+def _positive(name: str, value: float) -> float:
+    """Return the scalar as float, refusing one that is not positive and finite."""
+    if not (np.isfinite(value) and value > 0):
+        raise InputError(f"{name} must be positive and finite (in {UNITS[name]}), but is "
+                         f"{value:g}; pass the right --{name}")
+    return float(value)
+
+
+def _full(matrix: np.ndarray, phi: float) -> np.ndarray:
+    """Return a full symmetric matrix, completing one with a strict triangle all zero or NaN."""
+    filled = (matrix != 0) & ~np.isnan(matrix)
+    upper, lower = np.triu(filled, 1).any(), np.tril(filled, -1).any()
+    if upper != lower:
+        half = np.triu(matrix if upper else matrix.T)
+        return half + np.triu(half, 1).T
+    unknown = ~(np.isfinite(matrix) & np.isfinite(matrix.T))
+    close = unknown | np.isclose(matrix, matrix.T, rtol=SYMMETRY_TOLERANCE, atol=0)
+    if not close.all():
+        i, j = np.argwhere(~close)[0]
+        raise InputError(f"c2 must be symmetric, or have one triangle all zero, but at phi = "
+                         f"{phi:.6g} entry ({i}, {j}) is {matrix[i, j]:.6g} and ({j}, {i}) is "
+                         f"{matrix[j, i]:.6g}; store the two-time map itself")
+    return matrix
+
+
+def _blanked(matrix: np.ndarray, usable: np.ndarray) -> np.ndarray:
+    """Return the matrix with NaN wherever one of the two frames is unusable."""
+    return np.where(usable[:, None] & usable[None, :], matrix, np.nan)
+
+
+def _dead(matrix: np.ndarray) -> np.ndarray:
+    """Return which frames, (G,), have nothing but zero or NaN off the diagonal."""
+    filled = (matrix != 0) & ~np.isnan(matrix)
+    np.fill_diagonal(filled, val=False)
+    return ~filled.any(axis=1)
+
+
+def _check_finite(matrix: np.ndarray, usable: np.ndarray, phi: float) -> None:
+    """Refuse non-finite entries off the diagonal between usable frames."""
+    bad = ~(np.isfinite(matrix) & np.isfinite(matrix.T)) & usable[:, None] & usable[None, :]
+    np.fill_diagonal(bad, val=False)
+    if bad.any():
+        per_frame = bad.sum(axis=1)
+        frames = np.argsort(-per_frame, kind="stable")[: min(5, int((per_frame > 0).sum()))]
+        listed = ",".join(str(frame) for frame in sorted(frames))
+        raise InputError(f"c2 must be finite, but at phi = {phi:.6g} {bad.sum() // 2} pairs of "
+                         f"frames are not, most of them with frames {listed}; leave such frames "
+                         f"out by --exclude-frames {listed}")
+
+
+def _check_enough(usable: np.ndarray, phi: np.ndarray) -> None:
+    """Refuse an angle with too few usable frames."""
+    counts = usable.sum(axis=1)
+    if counts.min() < MIN_USABLE_FRAMES:
+        raise InputError(f"each angle needs at least {MIN_USABLE_FRAMES} usable frames, but phi = "
+                         f"{phi[counts.argmin()]:.6g} has {counts.min()} of {usable.shape[1]}; "
+                         "leave that angle out or keep more frames")

@@ -1,0 +1,127 @@
+"""Log densities of a NumPyro model as functions of one flat unconstrained vector.
+
+A model is a function of one shard. Its latent sites, transformed to the real line and ravelled
+in alphabetical order, are the vector theta (d,) that optimisers and samplers move.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
+from numpyro import handlers
+from numpyro.distributions import biject_to
+from numpyro.infer.util import constrain_fn, potential_energy
+
+Shard = Any
+Model = Callable[[Shard], None]
+
+
+class Space(NamedTuple):
+    """Where theta lives: ``unravel`` gives the unconstrained sites, ``size`` is d."""
+
+    unravel: Callable[[jax.Array], dict[str, jax.Array]]
+    size: int
+
+
+class _TemperedPrior(handlers.scale):
+    """Raise the prior, and only the prior, to a power."""
+
+    def process_message(self, msg: dict[str, Any]) -> None:
+        if msg["type"] == "sample" and not msg["is_observed"]:
+            super().process_message(msg)
+
+
+def latent_sites(model: Model, shard: Shard) -> dict[str, Any]:
+    """Return the trace of the latent sites of ``model``."""
+    trace = handlers.trace(handlers.seed(model, jax.random.key(0))).get_trace(shard)
+    return {
+        name: site
+        for name, site in trace.items()
+        if site["type"] == "sample" and not site["is_observed"]
+    }
+
+
+def space(model: Model, shard: Shard) -> Space:
+    """Return the coordinates of ``model``; the same for every shard of the data."""
+    sites = latent_sites(model, shard)
+    example = {
+        name: jnp.zeros_like(biject_to(site["fn"].support).inv(site["value"]))
+        for name, site in sites.items()
+    }
+    flat, unravel = ravel_pytree(example)
+    return Space(unravel, flat.size)
+
+
+def log_density(
+    model: Model, shard: Shard, theta: jax.Array, prior_power: jax.Array | float = 1.0
+) -> jax.Array:
+    """Return log p(theta)^prior_power + log p(shard | theta), Jacobians included.
+
+    With ``prior_power`` 1/K the log densities of K shards add up to that of all their data.
+    """
+    tempered = _TemperedPrior(model, scale=prior_power)
+    sites = space(model, shard).unravel(theta)
+    return -potential_energy(tempered, (shard,), {}, sites)
+
+
+def full_log_density(model: Model, shards: Shard, theta: jax.Array) -> jax.Array:
+    """Return the log posterior density of all the data in stacked shards, up to a constant."""
+    power = 1.0 / jax.tree.leaves(shards)[0].shape[0]
+    terms = jax.lax.map(lambda shard: log_density(model, shard, theta, power), shards)
+    return terms.sum()
+
+
+def log_prior(model: Model, shard: Shard, theta: jax.Array) -> jax.Array:
+    """Return log p(theta), Jacobians included."""
+    unconditioned = handlers.block(
+        model, hide_fn=lambda site: site["type"] == "sample" and site["is_observed"]
+    )
+    return -potential_energy(unconditioned, (shard,), {}, space(model, shard).unravel(theta))
+
+
+def prior_draws(key: jax.Array, model: Model, shard: Shard, num_draws: int) -> jax.Array:
+    """Return draws of theta from the prior, (num_draws, d)."""
+
+    def draw(key: jax.Array) -> jax.Array:
+        trace = handlers.trace(handlers.seed(model, key)).get_trace(shard)
+        sites = {
+            name: biject_to(site["fn"].support).inv(site["value"])
+            for name, site in trace.items()
+            if site["type"] == "sample" and not site["is_observed"]
+        }
+        return ravel_pytree(sites)[0]
+
+    return jax.vmap(draw)(jax.random.split(key, num_draws))
+
+
+def constrain(model: Model, shard: Shard, theta: jax.Array) -> dict[str, jax.Array]:
+    """Return the values of all latent and deterministic sites at draws theta (..., d)."""
+    unravel = space(model, shard).unravel
+
+    def one(theta: jax.Array) -> Mapping[str, jax.Array]:
+        values = constrain_fn(model, (shard,), {}, unravel(theta), return_deterministic=True)
+        return dict(values)
+
+    flat = theta.reshape(-1, theta.shape[-1])
+    values = jax.jit(jax.vmap(one))(flat)
+    return {
+        name: value.reshape(*theta.shape[:-1], *value.shape[1:]) for name, value in values.items()
+    }
+
+
+def observation(model: Model, shard: Shard, theta: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Return mean and scale of the Normal observation of the shard at theta."""
+    sites = constrain_fn(model, (shard,), {}, space(model, shard).unravel(theta))
+    return substituted_observation(model, shard, sites)
+
+
+def substituted_observation(
+    model: Model, shard: Shard, values: Mapping[str, jax.Array]
+) -> tuple[jax.Array, jax.Array]:
+    """Return mean and scale of the Normal observation where latent sites take ``values``."""
+    trace = handlers.trace(handlers.substitute(model, data=dict(values))).get_trace(shard)
+    (observed,) = [s for s in trace.values() if s["type"] == "sample" and s["is_observed"]]
+    normal = getattr(observed["fn"], "base_dist", observed["fn"])
+    return normal.loc, normal.scale

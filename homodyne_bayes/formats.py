@@ -1,0 +1,305 @@
+"""Reading two-time correlation maps of any known layout, and writing two of them."""
+
+import dataclasses
+import hashlib
+import json
+import math
+import tempfile
+import tokenize
+import warnings
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import ArrayLike
+
+from homodyne_bayes import layouts
+from homodyne_bayes.data import (
+    UNITS,
+    TwoTimeData,
+    match_angles,
+    record_selection,
+    usable_frames,
+)
+from homodyne_bayes.errors import InputError
+from homodyne_bayes.layouts import LAYOUTS, FileContents
+
+Q_TOLERANCE = 5e-3
+SCALAR_TOLERANCE = 1e-6
+TYPICAL = {"q": (1e-4, 1.0), "dt": (1e-6, 1e3), "gap": (1e5, 1e8)}
+TYPICAL_MEAN_C2 = (0.5, 2.5)
+READ_ERRORS = (OSError, EOFError, LookupError, MemoryError, RuntimeError, TypeError, ValueError,
+               tokenize.TokenError, zipfile.BadZipFile, zlib.error)
+
+
+def contents(path: str | Path) -> FileContents:
+    """Return what a file holds without loading its maps.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read or has no known layout.
+    """
+    path = Path(path)
+    with _naming(path):
+        found = LAYOUTS[_layout(path)].describe(path)
+    q, phi = found.bins[0]
+    missing = _missing({"q": q, "phi": phi, "dt": found.dt, "gap": found.gap})
+    notes = [*found.notes, *(f"assumed: {what}" for what in found.provenance.get("assumed", []))]
+    notes += [f"the file does not tell {name}: pass --{name}" for name in missing]
+    return dataclasses.replace(found, notes=notes)
+
+
+def read(
+    path: str | Path,
+    *,
+    q: float | None = None,
+    dt: float | None = None,
+    gap: float | None = None,
+    phi: ArrayLike | None = None,
+    exclude_frames: Sequence[int] = (),
+) -> TwoTimeData:
+    """Return the maps of one wavevector of a file of any known layout.
+
+    What the file tells is used; what is passed beside it must agree. Only the maps asked for are
+    loaded where the layout allows it.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+    q : float, optional
+        Wavevector in 1/Å, within 0.5 % of one in the file.
+    dt, gap : float, optional
+        Time between frames in s, and gap in Å.
+    phi : array_like, (P,), optional
+        Azimuths in degree: those to keep of a file that tells them, within 0.5° (mod 360); the
+        azimuth of each map of a file that does not.
+    exclude_frames : sequence of int
+        Frames to leave out of all angles, 0-based; what the maps hold there is not looked at.
+
+    Returns
+    -------
+    TwoTimeData
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, disagrees with what was passed, or leaves something unknown.
+
+    Warns
+    -----
+    UserWarning
+        For values outside the range that such experiments have.
+    """
+    path = Path(path)
+    with _naming(path):
+        layout = LAYOUTS[_layout(path)]
+        found = layout.describe(path)
+        chosen, q = _choose_q(found, q)
+        chosen, azimuths, assumed = _choose_phi(found, chosen, phi)
+        dt, gap = _agree("dt", found.dt, dt), _agree("gap", found.gap, gap)
+        if q is None or dt is None or azimuths is None:
+            missing = _missing({"q": q, "dt": dt, "phi": azimuths})
+            raise InputError(f"expected q, dt and phi, but the file does not tell "
+                             f"{' or '.join(missing)}; pass "
+                             f"{' and '.join(f'--{name}' for name in missing)}")
+        usable = np.tile(usable_frames(found.num_frames, exclude_frames), (len(chosen), 1))
+        provenance = _provenance(found, assumed)
+        if exclude_frames:
+            provenance = record_selection(provenance, 0, exclude_frames)
+        data = TwoTimeData(layout.load(path, chosen), np.asarray(azimuths, float), dt, q, gap,
+                           usable, provenance)
+    warn_untypical(data)
+    return data
+
+
+def warn_untypical(data: TwoTimeData) -> None:
+    """Warn (UserWarning) about values that such experiments do not have, as wrong units give."""
+    for name, value in data.scalars.items():
+        low, high = TYPICAL[name]
+        if not low <= value <= high:
+            warnings.warn(f"{name} = {value:g} {UNITS[name]} is outside the usual {low:g} to "
+                          f"{high:g} {UNITS[name]}; check its unit", stacklevel=3)
+    off_diagonal = ~np.eye(data.num_frames, dtype=bool)
+    low, high = TYPICAL_MEAN_C2
+    for matrix, azimuth in zip(data.c2, data.phi, strict=True):
+        mean = np.nanmean(matrix[off_diagonal], dtype=float)
+        if not low <= mean <= high:
+            warnings.warn(f"the mean of c2 off the diagonal is {mean:.3g} at phi = {azimuth:.6g}, "
+                          f"outside {low:g} to {high:g}; its baseline should be 1", stacklevel=3)
+
+
+@contextmanager
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """Give a temporary path beside ``path`` that replaces it when the block ends without error.
+
+    Raises
+    ------
+    InputError
+        If the folder is missing or cannot be written to, or ``path`` is itself a folder.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise InputError(f"{path}: expected the name of a file to write, found a folder; add a "
+                         "file name")
+    try:
+        folder = tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as error:
+        raise InputError(f"{path}: expected a folder that can be written to, found "
+                         f"{error.strerror}; create it or choose another") from error
+    with folder as name:
+        temporary = Path(name) / path.name
+        yield temporary
+        temporary.replace(path)
+
+
+def write_netcdf(path: str | Path, data: TwoTimeData) -> None:
+    """Write :meth:`TwoTimeData.to_dataset` as netCDF-4, which ``read`` returns unchanged."""
+    with atomic_path(path) as temporary:
+        data.to_dataset().to_netcdf(temporary, engine="netcdf4")
+
+
+def write_aps_u(path: str | Path, data: TwoTimeData) -> None:
+    """Write the HDF5 layout of APS-U beamline 8-ID (boost_corr since February 2025).
+
+    Maps are stored as float32 upper triangles, unusable frames as zeros. The layout has no place
+    for the gap and the provenance, which go to attributes of the group ``homodyne_bayes``. Mean
+    counts are unknown and written as 1, or 0 for frames unusable in all angles.
+    """
+    count, frames = data.usable.shape
+    labels = np.arange(1, count + 1, dtype=np.int32)
+    counts = data.usable.any(axis=0).astype(np.float32)
+    datasets = {
+        layouts.BINS: labels,
+        "xpcs/twotime/normalized_g2": _lag_means(data.c2).astype(np.float32),
+        **dict(zip(layouts.FRAME_STEP, (np.array([[data.dt]]), 1, 1), strict=True)),
+        "xpcs/twotime/config/begin_frame": 0,
+        "xpcs/twotime/config/end_frame": frames,
+        layouts.Q_AXIS: np.array([data.q]),
+        layouts.PHI_AXIS: data.phi,
+        layouts.AXIS_LENGTHS: np.array([1, count]),
+        layouts.INDEX_MAPPING: labels - 1,
+        "xpcs/qmap/dynamic_roi_map": labels[None, :],
+        layouts.MAP_NAMES: ["q", "phi"],
+        "xpcs/qmap/map_units": ["1/Å", "degree"],
+        layouts.INTENSITY: np.stack([np.arange(frames, dtype=np.float32), counts]),
+    }
+    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+        for name, value in datasets.items():
+            file[name] = value
+        for label, matrix in zip(labels, data.c2, strict=True):
+            half = np.triu(np.where(np.isfinite(matrix), matrix, 0.0)).astype(np.float32)
+            file.create_dataset(f"{layouts.MAPS}/c2_{label:05d}", data=half, compression="lzf")
+        own = file.create_group(layouts.OWN_GROUP).attrs
+        own["provenance"] = json.dumps(dict(data.provenance))
+        if data.gap is not None:
+            own["gap"] = data.gap
+
+
+def _lag_means(c2: np.ndarray) -> np.ndarray:
+    """Return the mean of each diagonal over the finite entries, (G, P); 0 where there is none."""
+    finite = np.isfinite(c2)
+    filled = np.where(finite, c2, 0.0)
+    lags = range(c2.shape[1])
+    totals = np.array([np.trace(filled, lag, axis1=1, axis2=2) for lag in lags])
+    return totals / np.maximum([np.trace(finite, lag, axis1=1, axis2=2) for lag in lags], 1)
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Put the path in front of every complaint, and turn those of the libraries into ours."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    except READ_ERRORS as error:
+        raise InputError(f"{path}: expected a complete file, found one that cannot be read "
+                         f"({' '.join(str(error).split())}); copy or write it again") from error
+
+
+def _layout(path: Path) -> str:
+    """Return the name of the file's layout."""
+    if not path.is_file():
+        found = "a folder" if path.is_dir() else "nothing of that name"
+        raise InputError(f"expected a file, found {found}; check the path")
+    with path.open("rb") as stream:
+        start = stream.read(8)
+    members = _members(path, start)
+    for name, layout in LAYOUTS.items():
+        if start.startswith(layout.magic) and members.issuperset(layout.members):
+            return name
+    found = f"the entries {', '.join(sorted(members))}" if members else f"the first bytes {start!r}"
+    raise InputError(f"expected one of the layouts {', '.join(LAYOUTS)}, found {found}; convert "
+                     "the maps to .npy and pass --q, --dt and --phi")
+
+
+def _members(path: Path, start: bytes) -> set[str]:
+    """Return what the file holds: names of arrays, or HDF5 groups down to two levels."""
+    if start.startswith(layouts.ZIP):
+        return set(layouts.npz_headers(path))
+    if not start.startswith(layouts.HDF5):
+        return set()
+    with h5py.File(path, "r") as file:
+        asked = {name for layout in LAYOUTS.values() for name in layout.members}
+        return set(file) | {name for name in asked if name in file}
+
+
+def _missing(values: dict[str, Any]) -> list[str]:
+    """Return the names of the values that are not known."""
+    return [name for name, value in values.items() if value is None]
+
+
+def _choose_q(found: FileContents, q: float | None) -> tuple[list[int], float | None]:
+    """Return which maps have the wavevector asked for, and its value in the file."""
+    known = {f"{value:.6g}": value for value, _ in found.bins if value is not None}
+    if not known:
+        return list(range(len(found.bins))), q
+    if q is None and len(known) > 1:
+        raise InputError(f"expected a choice of q, found {len(known)} values; pass --q with one of "
+                         f"{', '.join(known)}")
+    label = min(known, key=lambda name: 0.0 if q is None else abs(known[name] - q))
+    if q is not None and not abs(known[label] - q) <= Q_TOLERANCE * known[label]:
+        raise InputError(f"expected a q within 0.5 % of one in the file, found {q:.6g}; pass --q "
+                         f"with one of {', '.join(known)}")
+    chosen = [i for i, (value, _) in enumerate(found.bins) if f"{value:.6g}" == label]
+    return chosen, known[label]
+
+
+def _choose_phi(
+    found: FileContents, chosen: list[int], phi: ArrayLike | None
+) -> tuple[list[int], ArrayLike | None, list[str]]:
+    """Return which of the chosen maps to keep, their azimuths if known, and what was assumed."""
+    known = [azimuth for azimuth in (found.bins[i][1] for i in chosen) if azimuth is not None]
+    if known:
+        kept = range(len(chosen)) if phi is None else match_angles(phi, known)
+        return [chosen[i] for i in kept], [known[i] for i in kept], []
+    if phi is None and len(chosen) == 1:
+        return chosen, [0.0], ["phi"]
+    return chosen, phi, []
+
+
+def _agree(name: str, in_file: float | None, given: float | None) -> float | None:
+    """Return the given value or that of the file, refusing two that differ."""
+    if given is None or in_file is None:
+        return in_file if given is None else given
+    if not math.isclose(given, in_file, rel_tol=SCALAR_TOLERANCE):
+        raise InputError(f"expected --{name} to agree with the file, {in_file:.9g} {UNITS[name]}, "
+                         f"found {given:.9g} {UNITS[name]}; leave out --{name} or correct the file")
+    return given
+
+
+def _provenance(found: FileContents, assumed: list[str]) -> dict[str, Any]:
+    """Return what the file stores about its origin with the file itself added."""
+    stored = found.provenance
+    with found.path.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    origin = stored.get("origin", stored.get("source"))
+    return {**stored, **({} if origin is None else {"origin": origin}),
+            "source": str(found.path), "format": found.format, "sha256": digest,
+            "assumed": [*stored.get("assumed", []), *assumed]}

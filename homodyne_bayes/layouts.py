@@ -1,0 +1,345 @@
+"""One pair of small functions per file layout, describe and load, and the table of them."""
+
+import itertools
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+import h5py
+import numpy as np
+import xarray as xr
+
+from homodyne_bayes.data import MIN_FRAMES, check_time_axes, dataset_header, parse_provenance
+from homodyne_bayes.errors import InputError
+
+MAX_FRAMES = 100_000
+HDF5, ZIP, NPY = b"\x89HDF\r\n\x1a\n", b"PK\x03\x04", b"\x93NUMPY"
+
+MAPS = "xpcs/twotime/correlation_map"
+BINS = "xpcs/twotime/processed_bins"
+Q_AXIS = "xpcs/qmap/dynamic_v_list_dim0"
+PHI_AXIS = "xpcs/qmap/dynamic_v_list_dim1"
+AXIS_LENGTHS = "xpcs/qmap/dynamic_num_pts"
+INDEX_MAPPING = "xpcs/qmap/dynamic_index_mapping"
+MAP_NAMES = "xpcs/qmap/map_names"
+INTENSITY = "xpcs/spatial_mean/intensity_vs_time"
+FRAME_STEP = (
+    "entry/instrument/detector_1/frame_time",
+    "xpcs/twotime/config/stride_frame",
+    "xpcs/twotime/config/avg_frame",
+)
+OWN_GROUP = "homodyne_bayes"
+
+Header = tuple[tuple[int, ...], np.dtype]
+Bin = tuple[float | None, float | None]
+
+
+@dataclass(frozen=True)
+class FileContents:
+    """What a file holds, found without loading its maps.
+
+    Attributes
+    ----------
+    path : Path
+        The file.
+    format : str
+        Name of its layout, a key of ``LAYOUTS``.
+    bins : list of (q, phi)
+        Wavevector in 1/Å and azimuth in degree of each map; None where the file does not tell.
+    num_frames : int
+        Frames G of each map.
+    dt, gap : float or None
+        In s and Å; None where the file does not tell.
+    notes : list of str
+        Sentences on what was found, assumed and missing.
+    provenance : mapping
+        What the file stores about its origin; "assumed" lists what reading it assumes.
+    """
+
+    path: Path
+    format: str
+    bins: list[Bin]
+    num_frames: int
+    dt: float | None = None
+    gap: float | None = None
+    notes: list[str] = field(default_factory=list)
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How to recognise a layout (first bytes, members), describe a file of it and load maps."""
+
+    magic: bytes
+    members: tuple[str, ...]
+    describe: Callable[[Path], FileContents]
+    load: Callable[[Path, list[int]], np.ndarray]
+
+
+def npz_headers(path: Path) -> dict[str, Header]:
+    """Return shape and dtype of each array of an .npz file without loading any."""
+    with zipfile.ZipFile(path) as archive:
+        names = [name for name in archive.namelist() if name.endswith(".npy")]
+        headers = {}
+        for name in names:
+            with archive.open(name) as stream:
+                headers[name.removesuffix(".npy")] = _npy_header(stream)
+    return headers
+
+
+def _npy_header(stream: IO[bytes]) -> Header:
+    """Return shape and dtype that an .npy stream declares."""
+    version = np.lib.format.read_magic(stream)
+    readers = {(1, 0): np.lib.format.read_array_header_1_0,
+               (2, 0): np.lib.format.read_array_header_2_0}
+    if version not in readers:
+        raise InputError(f"expected version 1.0 or 2.0 of the .npy format, found {version}; save "
+                         "plain numbers without named fields")
+    shape, _, dtype = readers[version](stream)
+    return shape, dtype
+
+
+def _map_size(shape: tuple[int, ...], dtype: np.dtype) -> tuple[int, int]:
+    """Return the number of maps and of frames that an array declares, if it can be maps."""
+    square = len(shape) in {2, 3} and shape[-1] == shape[-2]
+    count = shape[0] if len(shape) == 3 else 1
+    if not square or count == 0:
+        raise InputError(f"expected maps of shape (frames, frames) or (angles, frames, frames), "
+                         f"found {shape}; move the angles to the first axis")
+    if dtype.kind not in "fiu":
+        raise InputError(f"expected maps of real numbers, found the type {dtype}; convert them")
+    if not MIN_FRAMES <= shape[-1] <= MAX_FRAMES:
+        raise InputError(f"expected {MIN_FRAMES} to {MAX_FRAMES} frames, found {shape[-1]}; use "
+                         "maps within these limits")
+    return count, shape[-1]
+
+
+def _per_map(values: np.ndarray | None, count: int, name: str) -> list[float | None]:
+    """Return one value per map from nothing, one value or a list of them."""
+    if values is None:
+        return [None] * count
+    flat = np.ravel(values).astype(float)
+    if flat.size not in {1, count}:
+        raise InputError(f"expected {count} values of {name}, one per map, found {flat.size}; "
+                         "write the file again")
+    return [float(value) for value in np.broadcast_to(flat, count)]
+
+
+# netCDF-4 as TwoTimeData.to_dataset makes it
+
+
+def _describe_netcdf(path: Path) -> FileContents:
+    with xr.open_dataset(path, engine="netcdf4") as dataset:
+        header = dataset_header(dataset)
+        count, frames = _map_size(dataset["c2"].shape, dataset["c2"].dtype)
+    bins: list[Bin] = list(zip([header["q"]] * count, header["phi"].tolist(), strict=True))
+    return FileContents(path, "netcdf", bins, frames, header["dt"], header["gap"],
+                        provenance=header["provenance"])
+
+
+def _load_netcdf(path: Path, indices: list[int]) -> np.ndarray:
+    with xr.open_dataset(path, engine="netcdf4") as dataset:
+        return dataset["c2"][indices].values
+
+
+# APS-U 8-ID (boost_corr since February 2025)
+
+
+def _describe_aps_u(path: Path) -> FileContents:
+    with h5py.File(path, "r") as file:
+        names = _map_names(file)
+        headers = {(item.shape, item.dtype) for item in (_dataset(file, name) for name in names)}
+        if len(headers) != 1:
+            raise InputError(f"expected {MAPS} to hold maps of one size and type, found "
+                             f"{len(headers)} kinds; process the file again")
+        shape, dtype = headers.pop()
+        _, frames = _map_size((1, *shape), dtype)
+        bins, notes = _bins(file, len(names))
+        dt, gap = _frame_step(file), None
+        provenance = {}
+        if OWN_GROUP in file:
+            attrs = _member(file, OWN_GROUP).attrs
+            provenance = parse_provenance(attrs.get("provenance", "{}"))
+            gap = float(attrs["gap"]) if "gap" in attrs else None
+        notes += _dark_frames(file)
+    return FileContents(path, "aps-u", bins, frames, dt, gap, notes, provenance)
+
+
+def _load_aps_u(path: Path, indices: list[int]) -> np.ndarray:
+    with h5py.File(path, "r") as file:
+        names = _map_names(file)
+        return np.stack([_dataset(file, names[i])[...] for i in indices])
+
+
+def _member(file: h5py.File, name: str) -> h5py.Group | h5py.Dataset:
+    """Return a group or dataset stored in this very file."""
+    for prefix in itertools.accumulate(name.split("/"), "{}/{}".format):
+        if isinstance(file.get(prefix, getlink=True), h5py.ExternalLink):
+            raise InputError(f"expected {prefix} inside the file, found a link to another file; "
+                             "copy the data into one file (h5repack or h5copy)")
+    if name not in file:
+        raise InputError(f"expected {name}, found no such entry; check that the two-time "
+                         "correlation was computed")
+    return file[name]
+
+
+def _dataset(file: h5py.File, name: str) -> h5py.Dataset:
+    """Return a dataset whose numbers are in this very file."""
+    item = _member(file, name)
+    if not isinstance(item, h5py.Dataset) or item.is_virtual or item.external:
+        raise InputError(f"expected {name} to be a dataset stored in the file, found a group or "
+                         "numbers kept in other files; copy the data into one file")
+    return item
+
+
+def _integers(file: h5py.File, name: str) -> np.ndarray:
+    return np.ravel(_dataset(file, name)[...]).astype(int)
+
+
+def _map_names(file: h5py.File) -> list[str]:
+    """Return the paths of the maps in the order of their numbers."""
+    group = _member(file, MAPS)
+    if not isinstance(group, h5py.Group):
+        raise InputError(f"expected {MAPS} to be a group, found a dataset; process the file again")
+    names = sorted(group, key=lambda name: (len(name), name))
+    if not names:
+        raise InputError(f"expected maps in {MAPS}, found none; process the file again")
+    return [f"{MAPS}/{name}" for name in names]
+
+
+def _bins(file: h5py.File, count: int) -> tuple[list[Bin], list[str]]:
+    """Return q and phi of each map, by its rank among the processed bins, and notes."""
+    q, phi = (np.ravel(_dataset(file, name)[...]).astype(float) for name in (Q_AXIS, PHI_AXIS))
+    lengths = tuple(_integers(file, AXIS_LENGTHS).tolist())
+    if lengths != (len(q), len(phi)):
+        raise InputError(f"expected {AXIS_LENGTHS} to be ({len(q)}, {len(phi)}), the lengths of "
+                         f"the q and phi axes, found {lengths}; make the q-map again")
+    names = _dataset(file, MAP_NAMES).asstr()[...].tolist()
+    if names != ["q", "phi"]:
+        raise InputError(f"expected {MAP_NAMES} to be q and phi, found {', '.join(names)}; make a "
+                         "q-phi map")
+    cells, labels = _integers(file, INDEX_MAPPING), np.sort(_integers(file, BINS))
+    area = len(q) * len(phi)
+    rising = (np.diff(cells, prepend=-1) > 0).all()
+    if not rising or cells.max(initial=-1) >= area:
+        raise InputError(f"expected {INDEX_MAPPING} to rise within 0 to {area - 1}, found up to "
+                         f"{cells.max(initial=-1)} in {cells.size} bins; make one q-map instead "
+                         "of joining several")
+    if len(labels) != count:
+        raise InputError(f"expected one map per processed bin, found {count} maps for "
+                         f"{len(labels)} bins; process the file again")
+    if labels[0] < 1 or labels[-1] > len(cells):
+        raise InputError(f"expected processed bins from 1 to {len(cells)}, found {labels[0]} to "
+                         f"{labels[-1]}; process the file again with its own q-map")
+    chosen = cells[labels - 1]
+    bins: list[Bin] = list(zip(q[chosen // len(phi)].tolist(), phi[chosen % len(phi)].tolist(),
+                               strict=True))
+    empty = area - len(cells)
+    notes = [f"{empty} of {area} cells of the q-map are empty"] if empty else []
+    if labels[-1] != count:
+        notes.append(f"{count} of {len(cells)} bins are processed; maps are numbered by rank "
+                     "among these, not by bin")
+    return bins, notes
+
+
+def _frame_step(file: h5py.File) -> float | None:
+    """Return frame_time times stride times average in s, or None where one of them is missing."""
+    if not all(name in file for name in FRAME_STEP):
+        return None
+    return float(np.prod([_dataset(file, name)[...].item() for name in FRAME_STEP]))
+
+
+def _dark_frames(file: h5py.File) -> list[str]:
+    """Return a note on detector frames without a count, if there are any."""
+    if INTENSITY not in file:
+        return []
+    counts = _dataset(file, INTENSITY)[1]
+    dark = int((counts == 0).sum())
+    return [f"{dark} of {len(counts)} detector frames have no counts"] if dark else []
+
+
+# NumPy: caches of homodyne and xpcsjax, plain .npz and .npy
+
+
+def _describe_cache(path: Path) -> FileContents:
+    headers = npz_headers(path)
+    count, frames = _map_size(*headers["c2_exp"])
+    small = _arrays(path, headers, ("wavevector_q_list", "phi_angles_list", "t1", "t2",
+                                    "cache_metadata_json"))
+    dt: float | None = None
+    assumed: list[str] = []
+    if "t1" in small and "t2" in small:
+        t1 = small["t1"][:, 0] if small["t1"].ndim == 2 else small["t1"]
+        t2 = small["t2"][0, :] if small["t2"].ndim == 2 else small["t2"]
+        if t1.shape != (frames,):
+            raise InputError(f"expected {frames} times, one per frame, found {t1.shape}; make the "
+                             "cache again")
+        dt, assumed = check_time_axes(t1, t2)
+    if "cache_metadata" in headers:
+        assumed.append("the time axis is right, although caches with a pickled cache_metadata "
+                       "(never read here) may carry a stretched one: pass --dt to check it")
+    provenance: dict[str, Any] = {"assumed": assumed}
+    if "cache_metadata_json" in small:
+        provenance["cache_metadata"] = str(small["cache_metadata_json"])
+    bins = list(zip(_per_map(small.get("wavevector_q_list"), count, "wavevector_q_list"),
+                    _per_map(small.get("phi_angles_list"), count, "phi_angles_list"),
+                    strict=True))
+    return FileContents(path, "cache", bins, frames, dt, provenance=provenance)
+
+
+def _describe_npz(path: Path) -> FileContents:
+    headers = npz_headers(path)
+    count, frames = _map_size(*headers[_maps_key(headers)])
+    small = _arrays(path, headers, ("q", "dt", "gap", "phi"))
+    q, dt, gap = (_per_map(small.get(name), 1, name)[0] for name in ("q", "dt", "gap"))
+    bins = [(q, phi) for phi in _per_map(small.get("phi"), count, "phi")]
+    return FileContents(path, "npz", bins, frames, dt, gap)
+
+
+def _load_npz(path: Path, indices: list[int]) -> np.ndarray:
+    key = _maps_key(npz_headers(path))
+    with np.load(path, allow_pickle=False) as archive:
+        return _stacked(archive[key])[indices]
+
+
+def _describe_npy(path: Path) -> FileContents:
+    with path.open("rb") as stream:
+        count, frames = _map_size(*_npy_header(stream))
+    return FileContents(path, "npy", [(None, None)] * count, frames)
+
+
+def _load_npy(path: Path, indices: list[int]) -> np.ndarray:
+    return _stacked(np.load(path, mmap_mode="r", allow_pickle=False))[indices]
+
+
+def _stacked(maps: np.ndarray) -> np.ndarray:
+    return maps[None] if maps.ndim == 2 else maps
+
+
+def _maps_key(headers: Mapping[str, Header]) -> str:
+    """Return which array of an .npz file holds the maps."""
+    for key in ("c2_exp", "c2"):
+        if key in headers:
+            return key
+    if len(headers) != 1:
+        raise InputError(f"expected an array named c2, found {', '.join(headers) or 'none'}; "
+                         "rename the array of maps")
+    return next(iter(headers))
+
+
+def _arrays(path: Path, headers: Mapping[str, Header], names: tuple[str, ...],
+            ) -> dict[str, np.ndarray]:
+    """Return those of the named arrays that exist, refusing pickled ones."""
+    with np.load(path, allow_pickle=False) as archive:
+        return {name: archive[name] for name in names if name in headers}
+
+
+LAYOUTS: dict[str, Layout] = {
+    "netcdf": Layout(HDF5, ("c2", "phi", "t1", "t2"), _describe_netcdf, _load_netcdf),
+    "aps-u": Layout(HDF5, ("xpcs/qmap",), _describe_aps_u, _load_aps_u),
+    "cache": Layout(ZIP, ("c2_exp",), _describe_cache, _load_npz),
+    "npz": Layout(ZIP, (), _describe_npz, _load_npz),
+    "npy": Layout(NPY, (), _describe_npy, _load_npy),
+}

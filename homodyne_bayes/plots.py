@@ -1,0 +1,401 @@
+"""Figures of a result: each is a function from its DataTree to a matplotlib Figure."""
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import arviz as az
+import jax.numpy as jnp
+import matplotlib as mpl
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from scipy.stats import gaussian_kde, rankdata
+
+from homodyne_bayes import diagnostics, kernels
+from homodyne_bayes.parameters import DIFFUSION, PARAMETERS, SHEAR
+from homodyne_bayes.shards import map_grid
+
+MAX_ANGLES = 6
+AGES = (0.0, 0.3, 0.6)  # where lag cuts begin, of the record
+AGE_WIDTH = 0.05  # of the record
+RANK_BINS = 10
+TAIL = (1 - diagnostics.INTERVAL) / 2
+CYCLE = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000")  # Okabe-Ito
+BLUE, VERMILION, GREY = CYCLE[0], CYCLE[3], "0.8"
+TRUTH: dict[str, Any] = {"color": "black", "linestyle": "--", "linewidth": 1.0}
+RATE_SYMBOLS = {"D": "$D(t)$", "gamma_dot": r"$\dot\gamma(t)$"}
+LAWS = {"D": DIFFUSION, "gamma_dot": SHEAR[:3]}
+
+
+def maps(tree: xr.DataTree) -> Figure:
+    """Draw measured c2, fitted c2 and residual of every angle, of at most 6 if there are more."""
+    shown = representative(group(tree, "observed_data")["phi"])
+    measured, fitted, residual = (
+        off_diagonal(c2).isel(phi=shown)
+        for c2 in (group(tree, "observed_data")["c2"], group(tree, "fitted")["c2"], residuals(tree))
+    )
+    sigma = float(group(tree, "posterior")["sigma"].mean())
+    span = (float(fitted.min()) - sigma, float(fitted.max()) + sigma)
+    extreme = float(np.nanpercentile(np.abs(residual), 99))
+    wide = len(shown) > 3
+    side, panel = ("right", 1.75) if wide else ("bottom", 3.0)
+    nrows, ncols = (3, len(shown)) if wide else (len(shown), 3)
+    fig = Figure((0.9 + panel * ncols, 0.7 + panel * nrows), layout="compressed")
+    axes = fig.subplots(nrows, ncols, sharex=True, sharey=True, squeeze=False)
+    kinds = (("measured", measured, span, "viridis"), ("fitted", fitted, span, "viridis"),
+             ("residual", residual, (-extreme, extreme), "RdBu_r"))  # fmt: skip
+    axes = axes if wide else axes.T
+    for row, (kind, c2, limits, cmap) in zip(axes, kinds, strict=True):
+        for ax, one in zip(row, c2, strict=True):
+            _image(ax, one, limits, cmap, f"{kind}, φ = {_degrees(one['phi'])}")
+    fig.colorbar(axes[0, 0].images[0], ax=axes[:2], location=side, extend="both", aspect=30,
+                 label=r"$c_2$")  # fmt: skip
+    fig.colorbar(axes[2, 0].images[0], ax=axes[2], location=side, extend="both", aspect=15,
+                 label=r"(measured − fitted) / $\sigma$")  # fmt: skip
+    _title_subset(fig, tree, shown)
+    return fig
+
+
+def lag_cuts(tree: xr.DataTree) -> Figure:
+    """Draw c2 against the lag t2 - t1 at three ages t1: points measured, curves fitted."""
+    shown = representative(group(tree, "observed_data")["phi"])
+    fig, axes = _panels(len(shown), 3, 3.3 if len(shown) > 1 else 5.5, 2.6, sharey=True)
+    time = group(tree, "observed_data")["t1"].values
+    for ax, angle in zip(axes, shown, strict=True):
+        c2 = np.stack([group(tree, one)["c2"].values[angle] for one in ("observed_data", "fitted")])
+        frames = np.flatnonzero(group(tree, "constant_data")["usable"].values[angle])
+        for age, color in zip(AGES, CYCLE, strict=False):
+            first = int(age * len(frames))
+            starts = frames[first : first + max(1, int(AGE_WIDTH * len(frames)))]
+            lags = np.arange(1, len(time) - starts[-1])
+            measured, fitted = lag_cut(c2, starts, lags)
+            ages = f"$t_1$ = {time[starts[0]]:.3g} to {time[starts[-1]]:.3g} s"
+            ax.plot(time[lags], measured, ".", color=color, markersize=4, alpha=0.6)
+            ax.plot(time[lags], fitted, color=color, label=ages)
+        phi = group(tree, "observed_data")["phi"][angle]
+        ax.set_title(f"φ = {_degrees(phi)}", loc="left", fontsize="medium")
+        ax.set(xscale="log")
+        ax.legend(frameon=False, fontsize="small")
+    fig.supxlabel(r"lag $t_2 - t_1$ (s)", fontsize="medium")
+    fig.supylabel(r"$c_2$", fontsize="medium")
+    _title_subset(fig, tree, shown)
+    return fig
+
+
+def rates(tree: xr.DataTree) -> Figure:
+    """Draw D(t), and the shear rate where there is flow: median, 50 % and 90 % intervals."""
+    dataset = group(tree, "rates").isel(time=slice(1, None))
+    true = true_rates(tree)
+    names = [str(name) for name in dataset.data_vars]
+    fig, axes = _panels(len(names), 2, 4.75 if len(names) > 1 else 5.5, 3.6)
+    for ax, name in zip(axes, names, strict=True):
+        bands = dataset[name].quantile([TAIL, 0.25, 0.5, 0.75, 1 - TAIL], ("chain", "draw"))
+        factor, label = _scaled(RATE_SYMBOLS[name], dataset[name].attrs["units"], bands)
+        low, lower, median, upper, high = factor * bands.values
+        ax.fill_between(dataset.time, low, high, color=BLUE, alpha=0.2, lw=0, label="90 %")
+        ax.fill_between(dataset.time, lower, upper, color=BLUE, alpha=0.35, lw=0, label="50 %")
+        ax.plot(dataset.time, median, color=BLUE, label="median")
+        if name in true:
+            ax.plot(dataset.time, factor * true[name][1:], label="truth", **TRUTH)
+        t_ref = float(group(tree, "constant_data")["t_ref"])
+        ax.axvline(t_ref, color="0.4", linestyle=":", linewidth=1)
+        ax.annotate(r" $t_\mathrm{ref}$", (t_ref, 0.02), xycoords=("data", "axes fraction"))
+        ax.set(xscale="log", xlabel="$t$ (s)", ylabel=label)
+        ax.margins(x=0)
+        ax.legend(frameon=False)
+    return fig
+
+
+def pairs(tree: xr.DataTree, names: Sequence[str] = ()) -> Figure:
+    """Draw parameters, by default the physical ones, against each other."""
+    names = names or scalars(tree, diagnostics.reported(tree))
+    posterior, known = group(tree, "posterior"), truth(tree)
+    diverging = group(tree, "sample_stats")["diverging"].values.ravel()
+    factors, labels = zip(*(_scaled(_symbol(name), posterior[name].attrs["units"], posterior[name])
+                            for name in names), strict=True)  # fmt: skip
+    values = [f * posterior[n].values.ravel() for n, f in zip(names, factors, strict=True)]
+    lines = [[f * known[n]] if n in known else [] for n, f in zip(names, factors, strict=True)]
+    side = max(1.35 * len(names), 5.0)
+    fig = Figure((side, side))
+    margins = {"left": 1.1 / side, "bottom": 1.1 / side, "right": 0.99, "top": 0.99}
+    axes = fig.subplots(len(names), len(names), sharex="col", squeeze=False,
+                        gridspec_kw={**margins, "wspace": 0.08, "hspace": 0.08})  # fmt: skip
+    for (i, j), ax in np.ndenumerate(axes):
+        x, y = values[j], values[i]
+        if i < j:
+            ax.text(0.5, 0.5, f"{np.corrcoef(x, y)[0, 1]:.2f}".replace("-", "−"), color="0.3",
+                    ha="center", va="center", transform=ax.transAxes)  # fmt: skip
+            ax.axis("off")
+            continue
+        if i == j:
+            ax.hist(x, bins=30, color=BLUE, alpha=0.7)
+        else:
+            ax.plot(x, y, ".", color=BLUE, ms=3, alpha=0.3, mew=0)
+            ax.plot(x[diverging], y[diverging], "x", color=VERMILION, ms=4)
+        for line, at in ((ax.axvline, lines[j]), (ax.axhline, lines[i] if i != j else [])):
+            for value in at:
+                line(value, **TRUTH)
+        ax.locator_params(nbins=3, prune="both")
+        ax.tick_params("x", rotation=45)
+        ax.tick_params(left=i != j, labelleft=j == 0 and i > 0)
+        ax.set_xlabel(labels[j].replace(" (", "\n(") if i == len(names) - 1 else "")
+        ax.set_ylabel(labels[i].replace(" (", "\n(") if j == 0 and i > 0 else "")
+    fig.align_labels()
+    return fig
+
+
+def prior_posterior(tree: xr.DataTree) -> Figure:
+    """Draw prior and posterior densities of the sampled parameters, each scaled to its peak."""
+    names = scalars(tree, sampled(tree))
+    shares = diagnostics.summary(tree, names)["of_prior"]
+    fig, axes = _panels(len(names), 4, 2.4, 1.9)
+    for ax, name in zip(axes, names, strict=True):
+        prior, posterior = (group(tree, one)[name].values.ravel() for one in ("prior", "posterior"))
+        _density(ax, prior, "0.55", "prior")
+        _density(ax, posterior, BLUE, "posterior")
+        driven = shares[name] > diagnostics.PRIOR_DRIVEN
+        note = f"{100 * shares[name]:.2g} % of the prior's width"
+        ax.set_title(note + (", prior-driven" if driven else ""), fontsize="small",
+                     color=VERMILION if driven else "0.3")  # fmt: skip
+        unit = group(tree, "posterior")[name].attrs["units"]
+        ax.set(xlabel=_with_unit(_symbol(name), unit), yticks=[], ylim=(0, 1.08))
+    fig.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=2,
+               frameon=False)  # fmt: skip
+    return fig
+
+
+def shard_agreement(tree: xr.DataTree) -> Figure:
+    """Draw mean and 90 % interval of every shard beside the merged interval."""
+    shown = representative(group(tree, "observed_data")["phi"])
+    merged, per_shard = (
+        [entry for name in sampled(tree)
+         for entry in _entries(group(tree, one)[name].isel(phi=shown, missing_dims="ignore"))]
+        for one in ("posterior", "sub_posteriors")
+    )  # fmt: skip
+    num_shards = group(tree, "sub_posteriors").sizes["shard"]
+    fig = Figure((8, 1 + len(merged) * (0.2 + 0.04 * num_shards)), layout="constrained")
+    ax = fig.subplots()
+    for y, ((_, draws), (_, shards)) in enumerate(zip(merged, per_shard, strict=True)):
+        centre, scale = float(draws.mean()), float(draws.std())
+        low, high = (draws.quantile([TAIL, 1 - TAIL]).values - centre) / scale
+        ax.fill_betweenx([y - 0.4, y + 0.4], low, high, color=GREY, lw=0)
+        scores = (shards - centre) / scale
+        heights = y + np.linspace(-0.3, 0.3, num_shards)
+        ends = scores.quantile([TAIL, 1 - TAIL], ("chain", "draw")).values
+        ax.hlines(heights, *ends, color=BLUE, linewidth=1.2)
+        ax.plot(scores.mean(("chain", "draw")), heights, "o", color=BLUE, markersize=3)
+    ax.set_yticks(range(len(merged)), [label for label, _ in merged])
+    ax.set(ylim=(len(merged) - 0.5, -0.5), xlabel="(value − merged mean) / merged sd")
+    ax.axvline(0, color="0.4", linewidth=0.8)
+    test = group(tree, "sub_posteriors").attrs
+    ax.set_title(f"χ² = {test['agreement_chi2']:.1f} on {test['agreement_dof']} degrees of "
+                 f"freedom, p = {test['agreement_p_value']:.2g}", fontsize="medium")  # fmt: skip
+    return fig
+
+
+def traces(tree: xr.DataTree) -> Figure:
+    """Draw traces and ranks of reported parameters; of several angles, that of largest R-hat."""
+    posterior = group(tree, "posterior")
+    rows = [max(_entries(posterior[name]), key=lambda entry: float(az.rhat(entry[1])))
+            for name in diagnostics.reported(tree)]  # fmt: skip
+    num_chains, num_draws = rows[0][1].shape
+    fig = Figure((9.5, 0.6 + len(rows)), layout="constrained")
+    axes = fig.subplots(len(rows), 2, width_ratios=[3, 1], sharex="col", squeeze=False)
+    for (trace, rank), (symbol, draws) in zip(axes, rows, strict=True):
+        factor, label = _scaled(symbol, draws.attrs["units"], draws)
+        ranks = rankdata(draws.values).reshape(draws.shape)
+        for chain in range(num_chains):
+            color = CYCLE[chain % len(CYCLE)]
+            trace.plot(factor * draws.values[chain], color=color, linewidth=0.5, alpha=0.8)
+            counts, edges = np.histogram(ranks[chain], RANK_BINS, (0, ranks.size))
+            rank.stairs(counts, edges, color=color)
+        rank.axhline(num_draws / RANK_BINS, color="0.4", linestyle=":", linewidth=1)
+        rank.set(ylim=(0, None), yticks=[])
+        trace.set_ylabel(label.replace(" (", "\n("), rotation=0, ha="right", va="center")
+        trace.locator_params("y", nbins=3)
+    axes[0, 0].set_title(f"{num_chains} chains", loc="left", fontsize="medium")
+    axes[0, 1].set_title("ranks", loc="left", fontsize="medium")
+    axes[-1, 0].set(xlabel="draw", xlim=(0, num_draws - 1))
+    axes[-1, 1].set(xlabel="rank among all chains", xlim=(0, num_chains * num_draws))
+    axes[-1, 1].locator_params("x", nbins=3)
+    fig.align_ylabels(axes[:, 0])
+    return fig
+
+
+def group(tree: xr.DataTree, name: str) -> xr.Dataset:
+    """Return one group of a result."""
+    return tree.children[name].to_dataset()
+
+
+def truth(tree: xr.DataTree) -> dict[str, Any]:
+    """Return the true parameters of simulated data, empty for measured data."""
+    return json.loads(tree.attrs["provenance"]).get("truth", {})
+
+
+def true_rates(tree: xr.DataTree) -> dict[str, np.ndarray]:
+    """Return the true D(t) and shear rate on the frame grid, (G,), of simulated data."""
+    fixed, known = group(tree, "constant_data"), truth(tree)
+    laws = {name: law for name, law in LAWS.items() if name in tree["rates"] and {*law} <= {*known}}
+    if not laws:
+        return {}
+    num_frames = group(tree, "rates").sizes["time"]
+    grid = map_grid(fixed["phi"].values, num_frames, float(fixed["dt"]), float(fixed["q"]))
+    return {
+        name: np.asarray(kernels.power_law(grid, *(jnp.asarray(known[one]) for one in law)))
+        for name, law in laws.items()
+    }
+
+
+def representative(phi: xr.DataArray) -> np.ndarray:
+    """Return indices of at most 6 angles spread evenly over the sorted azimuths (P,)."""
+    chosen = np.linspace(0, len(phi) - 1, min(len(phi), MAX_ANGLES)).round().astype(int)
+    return np.argsort(phi.values)[chosen]
+
+
+def off_diagonal(c2: xr.DataArray) -> xr.DataArray:
+    """Return maps (phi, t1, t2) with NaN on the diagonal, which is never fitted."""
+    return c2.where(c2["t1"] != c2["t2"])
+
+
+def residuals(tree: xr.DataTree) -> xr.DataArray:
+    """Return (measured - fitted) / posterior mean of sigma, (phi, t1, t2), diagonal NaN."""
+    difference = group(tree, "observed_data")["c2"] - group(tree, "fitted")["c2"]
+    return off_diagonal(difference / group(tree, "posterior")["sigma"].mean())
+
+
+def lag_cut(c2: np.ndarray, starts: np.ndarray, lags: np.ndarray) -> np.ndarray:
+    """Return c2 (2, G, G), measured and fitted, averaged over starts where measured, (2, lags)."""
+    entries = c2[:, starts[:, None], starts[:, None] + lags]
+    known = np.isfinite(entries[0])
+    counts = known.sum(axis=0)
+    sums = np.where(known, entries, 0.0).sum(axis=1)
+    return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
+
+
+def scalars(tree: xr.DataTree, names: Sequence[str]) -> list[str]:
+    """Return those variables that have one value a draw, other than sigma."""
+    return [name for name in names if name != "sigma" and group(tree, "posterior")[name].ndim == 2]
+
+
+def sampled(tree: xr.DataTree) -> list[str]:
+    """Return the sampled variables: coordinates first, then others in the table's order."""
+    names = diagnostics.coordinates(tree) + diagnostics.reported(tree)
+    return [name for name in names if name in tree["unconstrained_posterior"]]
+
+
+def _panels(
+    count: int, ncols: int, width: float, height: float, sharey: bool = False
+) -> tuple[Figure, list[Axes]]:
+    """Return a figure with panels of a size in inches, in rows of ``ncols`` at most."""
+    ncols = min(ncols, count)
+    nrows = -(-count // ncols)
+    fig = Figure((width * ncols, 0.5 + height * nrows), layout="constrained")
+    axes = list(fig.subplots(nrows, ncols, sharey=sharey, squeeze=False).flat)
+    for ax in axes[count:]:
+        ax.remove()
+    return fig, axes[:count]
+
+
+def _image(
+    ax: Axes, c2: xr.DataArray, limits: tuple[float, float], cmap: str, title: str
+) -> None:
+    time = c2["t1"].values
+    half = 0.5 * (time[1] - time[0])
+    ends = (time[0] - half, time[-1] + half)
+    ax.imshow(
+        c2.values.T, origin="lower", extent=(*ends, *ends), vmin=limits[0], vmax=limits[1],
+        cmap=mpl.colormaps[cmap].with_extremes(bad=GREY), interpolation="nearest",
+    )  # fmt: skip
+    ax.locator_params(nbins=4)
+    ax.set(xlabel=r"$t_1$ (s)", ylabel=r"$t_2$ (s)")
+    ax.set_title(title, fontsize="medium")
+    ax.label_outer()
+
+
+def _density(ax: Axes, draws: np.ndarray, color: str, label: str) -> None:
+    low, high = np.quantile(draws, [0.002, 0.998])
+    values = np.linspace(low, high, 200)
+    density = gaussian_kde(draws)(values)
+    ax.fill_between(values, density / density.max(), color=color, alpha=0.4, ec=color, label=label)
+
+
+def _entries(draws: xr.DataArray) -> list[tuple[str, xr.DataArray]]:
+    """Return label and draws (..., chain, draw) of every entry of a variable, e.g. every angle."""
+    own = [dim for dim in draws.dims if dim not in ("shard", "chain", "draw")]
+    found = []
+    for position in np.ndindex(*(draws.sizes[dim] for dim in own)):
+        one = draws.isel(dict(zip(own, position, strict=True)))
+        where = _degrees(one["phi"]) if "phi" in own else ", ".join(map(str, position))
+        found.append((_symbol(str(draws.name)) + (f"[{where}]" if where else ""), one))
+    return found
+
+
+def _degrees(phi: Any) -> str:
+    return f"{float(phi):.4g}°".replace("-", "−")
+
+
+def _symbol(name: str) -> str:
+    return f"${PARAMETERS[name].latex}$" if name in PARAMETERS else name
+
+
+def _with_unit(symbol: str, unit: str) -> str:
+    return f"{symbol} ({unit})" if unit else symbol
+
+
+def _scaled(symbol: str, unit: str, values: xr.DataArray) -> tuple[float, str]:
+    """Return a power of ten that makes values handy, and the axis label with it and the unit."""
+    exponent = int(np.floor(np.log10(max(float(np.abs(values).max()), 1e-300))))
+    if -1 <= exponent <= 2:
+        return 1.0, _with_unit(symbol, unit)
+    return 10.0**-exponent, _with_unit(symbol, f"$10^{{{exponent}}}$ {unit}".rstrip())
+
+
+def _title_subset(fig: Figure, tree: xr.DataTree, shown: np.ndarray) -> None:
+    total = group(tree, "observed_data").sizes["phi"]
+    if len(shown) < total:
+        fig.suptitle(f"{len(shown)} of {total} angles", fontsize="medium")
+
+
+class Plot(NamedTuple):
+    """One figure: how it is drawn, its caption, and whether a result has what it needs."""
+
+    draw: Callable[[xr.DataTree], Figure]
+    caption: str
+    applies: Callable[[xr.DataTree], bool] = bool  # any result
+
+
+FIGURES: dict[str, Plot] = {
+    "maps": Plot(
+        maps, "c2 measured, fitted (posterior mean), and their difference in units of the "
+        "posterior mean of σ. The diagonal and excluded frames (grey) are not fitted. Colours span the "
+        "fitted values ± σ, and 99 % of the residuals."),
+    "lag_cuts": Plot(
+        lag_cuts, "c2 against the lag at three ages t1, measured (points) and fitted (curves), "
+        "averaged over the start times given."),
+    "rates": Plot(
+        rates, "Transport coefficient D(t) and, where there is flow, shear rate: posterior median "
+        "with pointwise 50 % and 90 % intervals. Dashed: truth of simulated data.",
+        lambda tree: len(group(tree, "rates")) > 0),
+    "pairs": Plot(
+        pairs, "Draws of the physical parameters, and their correlation coefficients. Crosses mark "
+        "draws that diverged in a shard, dashed lines the truth of simulated data.",
+        lambda tree: len(scalars(tree, diagnostics.reported(tree))) > 0),
+    "coordinate_pairs": Plot(
+        lambda tree: pairs(tree, diagnostics.coordinates(tree)),
+        "The same draws in the coordinates in which the rates were sampled.",
+        lambda tree: len(diagnostics.coordinates(tree)) > 0),
+    "prior_posterior": Plot(
+        prior_posterior, "Prior and posterior densities, each scaled to its peak, and the width of "
+        f"the posterior's 90 % interval over the prior's: above {diagnostics.PRIOR_DRIVEN:.0%} the "
+        "prior, not the data, sets the interval.",
+        lambda tree: len(scalars(tree, sampled(tree))) > 0),
+    "shard_agreement": Plot(
+        shard_agreement, "Mean (dot) and 90 % interval (line) of every shard, the first on top, "
+        "beside the merged 90 % interval (grey).",
+        lambda tree: group(tree, "sub_posteriors").sizes["shard"] > 1),
+    "traces": Plot(
+        traces, "Traces and rank histograms of the merged draws; of contrast and offset, the angle "
+        "with the largest R-hat. Chains that mix have flat rank histograms about the dotted line."),
+}  # fmt: skip

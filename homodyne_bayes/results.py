@@ -1,0 +1,167 @@
+"""The result: one DataTree in ArviZ's groups, written to and read from netCDF.
+
+======================= ============================================ =====================
+group                   what                                         dimensions
+======================= ============================================ =====================
+posterior               merged draws of all parameters               chain, draw (, phi)
+unconstrained_posterior the same in the sampler's coordinates        chain, draw (, phi)
+prior                   draws of the prior                           chain, draw (, phi)
+rates                   merged draws of D(t) and gamma_dot(t)        chain, draw, time
+sample_stats            per merged draw: n_steps and energy summed   chain, draw
+                        over shards, diverging in any of them
+sub_posteriors          draws of every shard                         shard, chain, draw
+sub_sample_stats        NUTS diagnostics of every shard              shard, chain, draw
+warm_start              draws of the Gaussian at the mode            chain, draw (, phi)
+observed_data           c2 as fitted, NaN where excluded             phi, t1, t2
+fitted                  posterior mean of c2                         phi, t1, t2
+constant_data           q, dt, gap, t_ref, usable                    phi, frame
+======================= ============================================ =====================
+
+The attributes of the root hold versions, settings, priors, seed, convention, data hash,
+provenance and cost; mappings are JSON.
+"""
+
+import json
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from homodyne_bayes.consensus import SubPosteriors
+from homodyne_bayes.data import TwoTimeData
+from homodyne_bayes.errors import InputError
+from homodyne_bayes.formats import atomic_path
+from homodyne_bayes.parameters import PARAMETERS, RATES
+
+LIBRARIES = ("homodyne-bayes", "jax", "numpyro", "optax", "arviz", "numpy", "xarray")
+GROUPS = ("posterior", "sub_posteriors", "sub_sample_stats", "warm_start", "observed_data")
+PER_ANGLE = ("contrast", "offset")
+Values = Mapping[str, np.ndarray]
+
+
+def draws_dataset(values: Values, phi: np.ndarray, leading: tuple[str, ...]) -> xr.Dataset:
+    """Return draws of parameters as a Dataset with labelled dimensions and units.
+
+    Parameters
+    ----------
+    values : mapping of str to array
+        Draws with leading axes ``leading``; contrast and offset have one more, the angle.
+    phi : numpy.ndarray
+        (P,) azimuths, degree.
+    leading : tuple of str
+        Names of the leading axes, e.g. ("chain", "draw").
+    """
+    arrays = {}
+    coords: dict[str, Any] = {}
+    for name, value in values.items():
+        extra = value.shape[len(leading) :]
+        per_angle = name in PER_ANGLE
+        dims = ("phi",) if per_angle else tuple(f"{name}_dim_{i}" for i in range(len(extra)))
+        unit = PARAMETERS[name].unit if name in PARAMETERS else ""
+        arrays[name] = ((*leading, *dims), np.asarray(value), {"units": unit})
+        if per_angle:
+            coords["phi"] = ("phi", phi, {"units": "degree"})
+        coords |= {axis: np.arange(n) for axis, n in zip(leading, value.shape, strict=False)}
+    return xr.Dataset(arrays, coords)
+
+
+def rates_dataset(values: Values, time: np.ndarray) -> xr.Dataset:
+    """Return draws of the rates on the frame grid, dimensions (chain, draw, time)."""
+    dims = ("chain", "draw", "time")
+    return xr.Dataset(
+        {name: (dims, np.asarray(v), {"units": RATES[name]}) for name, v in values.items()},
+        {"time": ("time", time, {"units": "s"})},
+    )
+
+
+def sub_sample_stats(sub_posteriors: SubPosteriors) -> xr.Dataset:
+    """Return NUTS diagnostics of every shard, dimensions (shard, chain, draw)."""
+    dims = ("shard", "chain", "draw")
+    return xr.Dataset(
+        {name: (dims, value) for name, value in sub_posteriors.info._asdict().items()}
+    )
+
+
+def sample_stats(per_shard: xr.Dataset) -> xr.Dataset:
+    """Return diagnostics of merged draws, dimensions (chain, draw)."""
+    return xr.Dataset(
+        {
+            "n_steps": per_shard["n_steps"].sum("shard"),
+            "energy": per_shard["energy"].sum("shard"),
+            "diverging": per_shard["diverging"].any("shard"),
+            "acceptance_rate": per_shard["acceptance_rate"].mean("shard"),
+        }
+    )
+
+
+def map_dataset(c2: np.ndarray, data: TwoTimeData) -> xr.Dataset:
+    """Return maps (phi, t1, t2) with coordinates in degree and s."""
+    seconds = {"units": "s"}
+    return xr.Dataset(
+        {"c2": (("phi", "t1", "t2"), c2)},
+        {
+            "phi": ("phi", data.phi, {"units": "degree"}),
+            "t1": ("t1", data.time, seconds),
+            "t2": ("t2", data.time, seconds),
+        },
+    )
+
+
+def constant_dataset(data: TwoTimeData, t_ref: float) -> xr.Dataset:
+    """Return what was held fixed."""
+    gap = np.nan if data.gap is None else data.gap
+    return xr.Dataset(
+        {
+            "q": ((), data.q, {"units": "1/Å"}),
+            "dt": ((), data.dt, {"units": "s"}),
+            "gap": ((), gap, {"units": "Å"}),
+            "t_ref": ((), t_ref, {"units": "s"}),
+            "usable": (("phi", "frame"), data.usable),
+        },
+        {"phi": ("phi", data.phi, {"units": "degree"})},
+    )
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of what computed the result."""
+    return {name: version(name) for name in LIBRARIES}
+
+
+def as_attributes(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return attributes that netCDF can hold: mappings and lists become JSON."""
+    return {
+        name: json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else value
+        for name, value in values.items()
+    }
+
+
+def write(tree: xr.DataTree, path: str | Path) -> None:
+    """Write a result to netCDF, whole or not at all."""
+    with atomic_path(path) as temporary:
+        tree.to_netcdf(temporary, engine="netcdf4")
+
+
+def read(path: str | Path) -> xr.DataTree:
+    """Read a result.
+
+    Raises
+    ------
+    InputError
+        If the file is not a result of this package.
+    """
+    if not Path(path).is_file():
+        raise InputError(f"{path}: expected a result file (.nc), found no such file")
+    try:
+        tree = xr.open_datatree(path, engine="netcdf4").load()
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: expected a netCDF result, could not read it: {error}") from error
+    tree.close()
+    missing = [group for group in GROUPS if group not in tree.children]
+    if missing:
+        raise InputError(
+            f"{path}: expected a result of `homodyne-bayes fit`, found no group {missing[0]!r}"
+        )
+    return tree

@@ -1,0 +1,191 @@
+"""Pre-indexed points of a two-time map, and the ways to split them into shards."""
+
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, get_args
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from homodyne_bayes.config import Convention
+from homodyne_bayes.data import TwoTimeData
+from homodyne_bayes.errors import InputError, MissingPrecisionError
+
+_ARRAYS = ["c2", "used", "lo", "hi", "phi_index", "phi", "time", "q", "gap", "dt"]
+
+
+@partial(jax.tree_util.register_dataclass, data_fields=_ARRAYS, meta_fields=["convention"])
+@dataclass(frozen=True)
+class ShardGrid:
+    """Points of a two-time map with everything about them that does not depend on parameters.
+
+    The index arrays broadcast against each other, so one kernel serves paired points, all three
+    of shape (N,), and whole maps, where they are (G, G), (G, G) and (P, 1, 1). Stacked shards
+    carry one more leading axis (K,) on every array.
+
+    Attributes
+    ----------
+    c2 : jax.Array
+        Measured values, (N,); a scalar NaN where there is nothing to compare with.
+    used : jax.Array
+        (N,) bool; False marks what is not to be compared, such as padding.
+    lo, hi : jax.Array
+        Frame index of the earlier and the later time of each point.
+    phi_index : jax.Array
+        Index into ``phi`` of each point.
+    phi : jax.Array
+        (P,) azimuth of each angle, degree.
+    time : jax.Array
+        (G,) frame times ``0, dt, 2 dt, ...``, s.
+    q, gap, dt : jax.Array
+        Wavevector (1/Å), gap (Å, NaN where unknown) and frame spacing (s).
+    convention : {"upstream", "gap-average"}
+        Meaning of the shear phase, see `homodyne_bayes.kernels`.
+    """
+
+    c2: jax.Array
+    used: jax.Array
+    lo: jax.Array
+    hi: jax.Array
+    phi_index: jax.Array
+    phi: jax.Array
+    time: jax.Array
+    q: jax.Array
+    gap: jax.Array
+    dt: jax.Array
+    convention: Convention = "upstream"
+
+
+def require_x64() -> None:
+    """Raise `MissingPrecisionError` where JAX would compute in float32."""
+    if not jax.config.jax_enable_x64:
+        raise MissingPrecisionError(
+            "homodyne_bayes computes in float64, found JAX set to float32: call "
+            'jax.config.update("jax_enable_x64", True) before anything else'
+        )
+
+
+def map_grid(
+    phi: np.ndarray,
+    num_frames: int,
+    dt: float,
+    q: float,
+    gap: float | None = None,
+    convention: Convention = "upstream",
+) -> ShardGrid:
+    """Return the grid of whole (P, G, G) maps, without measured values.
+
+    Parameters
+    ----------
+    phi : numpy.ndarray
+        (P,) azimuths, degree.
+    num_frames : int
+        G, number of frames.
+    dt, q, gap : float
+        Frame spacing (s), wavevector (1/Å), gap (Å).
+    convention : {"upstream", "gap-average"}
+        Meaning of the shear phase.
+    """
+    require_x64()
+    if convention not in get_args(Convention):
+        raise InputError(f"convention must be one of {get_args(Convention)}, found {convention!r}")
+    frames = jnp.arange(num_frames)
+    return ShardGrid(
+        c2=jnp.asarray(jnp.nan),
+        used=jnp.asarray(False),
+        lo=jnp.minimum(frames[:, None], frames[None, :]),
+        hi=jnp.maximum(frames[:, None], frames[None, :]),
+        phi_index=jnp.arange(len(phi))[:, None, None],
+        phi=jnp.asarray(phi, dtype=float),
+        time=dt * jnp.arange(num_frames, dtype=float),
+        q=jnp.asarray(q, dtype=float),
+        gap=jnp.asarray(np.nan if gap is None else gap, dtype=float),
+        dt=jnp.asarray(dt, dtype=float),
+        convention=convention,
+    )
+
+
+def data_grid(data: TwoTimeData, convention: Convention) -> ShardGrid:
+    """Return the grid of the whole maps of ``data``, without measured values."""
+    return map_grid(data.phi, data.num_frames, data.dt, data.q, data.gap, convention)
+
+
+def random_shards(
+    data: TwoTimeData, num_shards: int, seed: int, convention: Convention = "upstream"
+) -> ShardGrid:
+    """Deal the distinct pairs of every angle at random into equally long shards.
+
+    Every pair t1 < t2 of usable frames lands in exactly one shard; the pairs of each angle are
+    dealt round-robin, so shards differ by at most one pair an angle, and unused padding
+    (``used`` False) fills the difference.
+
+    Parameters
+    ----------
+    data : TwoTimeData
+        Measured maps.
+    num_shards : int
+        K, number of shards.
+    seed : int
+        Seed of the deal.
+    convention : {"upstream", "gap-average"}
+        Meaning of the shear phase.
+
+    Returns
+    -------
+    ShardGrid
+        Stacked shards: every array has a leading axis of length K.
+
+    Raises
+    ------
+    InputError
+        If a shard would hold no pair of some angle.
+    """
+    whole = data_grid(data, convention)
+    rng = np.random.default_rng(seed)
+    angle, lo, hi = _distinct_pairs(data.usable)
+    fewest = int(np.bincount(angle, minlength=data.num_angles).min())
+    if not 1 <= num_shards <= fewest:
+        raise InputError(
+            f"num_shards must lie between 1 and {fewest}, the pairs of the poorest angle, "
+            f"found {num_shards}"
+        )
+    shuffled = rng.permutation(len(angle))
+    dealt = shuffled[np.argsort(angle[shuffled], kind="stable")]
+    hands = [np.sort(dealt[k::num_shards]) for k in range(num_shards)]
+    longest = max(len(hand) for hand in hands)
+    padded = np.stack([np.pad(hand, (0, longest - len(hand)), mode="edge") for hand in hands])
+    used = np.arange(longest) < np.array([[len(hand)] for hand in hands])
+    lo, hi, angle = lo[padded], hi[padded], angle[padded]
+
+    def stack(value: jax.Array) -> jax.Array:
+        return jnp.broadcast_to(value, (num_shards, *value.shape))
+
+    shared: Any = {name: stack(getattr(whole, name)) for name in ("phi", "time", "q", "gap", "dt")}
+    return replace(
+        whole,
+        c2=jnp.asarray(data.c2[angle, lo, hi], dtype=float),
+        used=jnp.asarray(used),
+        lo=jnp.asarray(lo),
+        hi=jnp.asarray(hi),
+        phi_index=jnp.asarray(angle),
+        **shared,
+    )
+
+
+def shard(shards: ShardGrid, index: int) -> ShardGrid:
+    """Return one shard of stacked shards."""
+    return jax.tree.map(lambda leaf: leaf[index], shards)
+
+
+def num_shards(shards: ShardGrid) -> int:
+    """Return K, the length of the leading axis of stacked shards."""
+    return int(shards.lo.shape[0])
+
+
+def _distinct_pairs(usable: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return angle, earlier and later frame of every pair t1 < t2 of usable frames, (N,) each."""
+    num_frames = usable.shape[1]
+    lo, hi = np.triu_indices(num_frames, k=1)
+    angle, pair = np.nonzero(usable[:, lo] & usable[:, hi])
+    return angle, lo[pair], hi[pair]

@@ -1,0 +1,112 @@
+"""Pieces that models are made of: rates in coordinates that sample well, and the observation."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpyro
+import numpyro.distributions as dist
+
+from homodyne_bayes import kernels
+from homodyne_bayes.parameters import Prior
+from homodyne_bayes.shards import ShardGrid
+
+_FAMILIES = {"normal": dist.Normal, "lognormal": dist.LogNormal}
+
+
+class PowerLaw(NamedTuple):
+    """Amplitude, exponent and offset of a rate ``amplitude * t**exponent + offset``."""
+
+    amplitude: jax.Array
+    exponent: jax.Array
+    offset: jax.Array
+
+
+class Coordinates(NamedTuple):
+    """The same rate by what the data fix: log level and log-slope at t_ref, and the bend.
+
+    ``slope`` is d log rate / d log t at t_ref; ``bend`` is log(1 - offset / level) and curves the
+    rate away from a pure power law, which is ``bend = 0``.
+    """
+
+    log_level: jax.Array
+    slope: jax.Array
+    bend: jax.Array
+
+
+def distribution(prior: Prior) -> dist.Distribution:
+    """Return the NumPyro distribution of a prior."""
+    return _FAMILIES[prior.family](prior.loc, prior.scale)
+
+
+def reference_time(grid: ShardGrid) -> jax.Array:
+    """Return t_ref = t_max / e in s, where level and slope of a rate are stated."""
+    return grid.time[-1] / jnp.e
+
+
+def to_power_law(coordinates: Coordinates, t_ref: jax.Array) -> PowerLaw:
+    """Return upstream's parameters of a rate given by its coordinates at ``t_ref`` (s)."""
+    log_level, slope, bend = coordinates
+    exponent = slope * jnp.exp(-bend)
+    amplitude = jnp.exp(log_level + bend - exponent * jnp.log(t_ref))
+    return PowerLaw(amplitude, exponent, -jnp.expm1(bend) * jnp.exp(log_level))
+
+
+def to_coordinates(law: PowerLaw, t_ref: jax.Array) -> Coordinates:
+    """Return the coordinates at ``t_ref`` (s) of a rate that is positive there."""
+    curved = law.amplitude * t_ref**law.exponent
+    level = curved + law.offset
+    return Coordinates(jnp.log(level), law.exponent * curved / level, jnp.log(curved / level))
+
+
+def sample_diffusion(grid: ShardGrid, priors: Mapping[str, Prior]) -> jax.Array:
+    """Sample D(t), (G,) in Å²/s; reports D0, alpha and D_offset."""
+    return _sample_rate(
+        "D", grid, priors, ("log_D_ref", "D_slope", "D_bend"), ("D0", "alpha", "D_offset")
+    )
+
+
+def sample_shear_rate(grid: ShardGrid, priors: Mapping[str, Prior]) -> jax.Array:
+    """Sample γ̇(t), (G,) in 1/s; reports gamma_dot_t0, beta and gamma_dot_t_offset."""
+    return _sample_rate(
+        "gamma_dot",
+        grid,
+        priors,
+        ("log_gamma_dot_ref", "gamma_dot_slope", "gamma_dot_bend"),
+        ("gamma_dot_t0", "beta", "gamma_dot_t_offset"),
+    )
+
+
+def _sample_rate(
+    rate: str,
+    grid: ShardGrid,
+    priors: Mapping[str, Prior],
+    sampled: tuple[str, str, str],
+    reported: tuple[str, str, str],
+) -> jax.Array:
+    values = [numpyro.sample(name, distribution(priors[name])) for name in sampled]
+    law = to_power_law(Coordinates(*values), reference_time(grid))
+    for name, value in zip(reported, law, strict=True):
+        numpyro.deterministic(name, value)
+    return numpyro.deterministic(rate, kernels.power_law(grid, *law))
+
+
+def observe_c2(grid: ShardGrid, priors: Mapping[str, Prior], g1: jax.Array) -> None:
+    """Draw contrast and offset per angle and the noise scale, and compare with the measurement.
+
+    Parameters
+    ----------
+    grid : ShardGrid
+        Paired points of one shard.
+    priors : Mapping of str to Prior
+        Priors of ``contrast``, ``offset`` and ``sigma``.
+    g1 : jax.Array
+        (N,) modulus of the field correlation.
+    """
+    with numpyro.plate("phi", grid.phi.shape[0]):
+        contrast = numpyro.sample("contrast", distribution(priors["contrast"]))
+        offset = numpyro.sample("offset", distribution(priors["offset"]))
+    sigma = numpyro.sample("sigma", distribution(priors["sigma"]))
+    c2 = kernels.g2(grid, g1, contrast, offset)
+    numpyro.sample("c2", dist.Normal(c2, sigma).mask(grid.used), obs=grid.c2)
