@@ -56,6 +56,21 @@ def main() -> None:
         _fail("interrupted; nothing was written", 130)
 
 
+def _option(name: str, setting: FieldInfo) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Return the option of a setting; its text goes to `config.make`, which checks it."""
+    repeated = name == "priors"
+    literal = get_origin(setting.annotation) is Literal
+    shown = f"  [default: {setting.default}]" if setting.default and not repeated else ""
+    return click.option(
+        "--prior" if repeated else "--" + name.replace("_", "-"),
+        name,
+        type=click.Choice(get_args(setting.annotation)) if literal else str,
+        metavar=None if literal else "NAME=LOC,SCALE" if repeated else "VALUE",
+        multiple=repeated,
+        help=f"{setting.description}{shown}",
+    )
+
+
 def settings_options(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command one option for every setting of every section, named as the setting."""
     for kind in reversed(SECTIONS.values()):
@@ -162,7 +177,7 @@ def report_command(result: str, out: str | None) -> None:
 def simulate_command(out: str, model: str, phi: str, values: tuple[str, ...], **o: Any) -> None:
     """Simulate an experiment into OUT (.h5: APS-U layout; .nc: netCDF)."""
     parameters = _parameters(model, values)
-    experiment = make_experiment(phi, parameters, o)
+    experiment = _experiment(phi, parameters, o)
     key = jax.random.key(o["seed"])
     if o["sigma"] is not None:
         data = simulate.independent(key, experiment, o["sigma"])
@@ -205,13 +220,15 @@ def _fit(data: TwoTimeData, config: FitConfig, path: Path) -> xr.DataTree:
 
 
 def _read(file: str, chosen: DataConfig) -> TwoTimeData:
-    data = formats.read(file, q=chosen.q, dt=chosen.dt, gap=chosen.gap, phi=chosen.phi)
-    return data.select(
-        phi=chosen.angles,
-        first_frame=chosen.first_frame,
-        stop_frame=chosen.stop_frame,
+    data = formats.read(
+        file,
+        q=chosen.q,
+        dt=chosen.dt,
+        gap=chosen.gap,
+        phi=chosen.phi,
         exclude_frames=chosen.exclude_frames,
     )
+    return data.select(chosen.angles, chosen.first_frame, chosen.stop_frame)
 
 
 def _print_summary(tree: xr.DataTree) -> None:
@@ -249,22 +266,7 @@ def _described(data: TwoTimeData) -> str:
     return f"{text}, {dead} unusable frames left out" if dead else text
 
 
-def _option(name: str, setting: FieldInfo) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Return the option of a setting; its text goes to `config.make`, which checks it."""
-    repeated = name == "priors"
-    literal = get_origin(setting.annotation) is Literal
-    shown = f"  [default: {setting.default}]" if setting.default and not repeated else ""
-    return click.option(
-        "--prior" if repeated else "--" + name.replace("_", "-"),
-        name,
-        type=click.Choice(get_args(setting.annotation)) if literal else str,
-        metavar=None if literal else "NAME=LOC,SCALE" if repeated else "VALUE",
-        multiple=repeated,
-        help=f"{setting.description}{shown}",
-    )
-
-
-def make_experiment(phi: str, parameters: dict[str, float], o: dict[str, Any]) -> Any:
+def _experiment(phi: str, parameters: dict[str, float], o: dict[str, Any]) -> simulate.Experiment:
     """Return the experiment of the simulate command's options."""
     try:
         angles = tuple(float(part) for part in phi.split(","))

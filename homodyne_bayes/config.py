@@ -17,6 +17,8 @@ Convention = Literal["upstream", "gap-average"]
 MergeRule = Literal["consensus", "parametric"]
 ChainMethod = Literal["parallel", "vectorized"]
 
+MAX_FRAMES = 100_000
+
 _STRICT = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
 
@@ -29,8 +31,10 @@ def _frames(value: Any) -> Any:
     """Expand "3,10-12" to 3, 10, 11, 12; leave lists as they are."""
     if not isinstance(value, str):
         return value
-    ranges = [part.partition("-") for part in _listed(value)]
-    return [i for a, _, b in ranges for i in range(int(a), int(b or a) + 1)]
+    ends = [(int(a), int(b or a)) for a, _, b in (part.partition("-") for part in _listed(value))]
+    if sum(last - first + 1 for first, last in ends) > MAX_FRAMES:
+        raise ValueError(f"at most {MAX_FRAMES} frames")
+    return [frame for first, last in ends for frame in range(first, last + 1)]
 
 
 def _named(value: Any) -> Any:

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from numpyro import handlers
 from numpyro.distributions import biject_to
-from numpyro.infer.util import constrain_fn, potential_energy
+from numpyro.infer.util import compute_log_probs, constrain_fn
 
 Shard = Any
 Model = Callable[[Shard], None]
@@ -25,17 +25,10 @@ class Space(NamedTuple):
     size: int
 
 
-class _TemperedPrior(handlers.scale):
-    """Raise the prior, and only the prior, to a power."""
-
-    def process_message(self, msg: dict[str, Any]) -> None:
-        if msg["type"] == "sample" and not msg["is_observed"]:
-            super().process_message(msg)
-
-
-def latent_sites(model: Model, shard: Shard) -> dict[str, Any]:
-    """Return the trace of the latent sites of ``model``."""
-    trace = handlers.trace(handlers.seed(model, jax.random.key(0))).get_trace(shard)
+def latent_sites(model: Model, shard: Shard, key: jax.Array | None = None) -> dict[str, Any]:
+    """Return the trace of the latent sites of ``model``, drawn from the prior."""
+    key = jax.random.key(0) if key is None else key
+    trace = handlers.trace(handlers.seed(model, key)).get_trace(shard)
     return {
         name: site
         for name, site in trace.items()
@@ -45,13 +38,44 @@ def latent_sites(model: Model, shard: Shard) -> dict[str, Any]:
 
 def space(model: Model, shard: Shard) -> Space:
     """Return the coordinates of ``model``; the same for every shard of the data."""
-    sites = latent_sites(model, shard)
-    example = {
-        name: jnp.zeros_like(biject_to(site["fn"].support).inv(site["value"]))
-        for name, site in sites.items()
-    }
-    flat, unravel = ravel_pytree(example)
+    values = {name: site["value"] for name, site in latent_sites(model, shard).items()}
+    flat, unravel = ravel_pytree(unconstrained(model, shard, values))
     return Space(unravel, flat.size)
+
+
+def constrained(
+    model: Model, shard: Shard, sites: Mapping[str, jax.Array]
+) -> tuple[dict[str, jax.Array], jax.Array]:
+    """Return the values of unconstrained sites and the log Jacobian determinant of the map."""
+    values, log_jacobian = {}, jnp.zeros(())
+    for name, site in latent_sites(model, shard).items():
+        if name in sites:
+            transform = biject_to(site["fn"].support)
+            values[name] = transform(sites[name])
+            log_jacobian += transform.log_abs_det_jacobian(sites[name], values[name]).sum()
+    return values, log_jacobian
+
+
+def unconstrained(
+    model: Model, shard: Shard, values: Mapping[str, jax.Array]
+) -> dict[str, jax.Array]:
+    """Return the unconstrained sites of ``values``."""
+    supports = {name: site["fn"].support for name, site in latent_sites(model, shard).items()}
+    return {name: biject_to(supports[name]).inv(value) for name, value in values.items()}
+
+
+def log_prior_and_likelihood(
+    model: Model, shard: Shard, theta: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Return log p(theta), Jacobians included, and log p(shard | theta)."""
+    values, log_prior = constrained(model, shard, space(model, shard).unravel(theta))
+    log_likelihood = jnp.zeros(())
+    for name, term in compute_log_probs(model, (shard,), {}, values)[0].items():
+        if name in values:
+            log_prior += term
+        else:
+            log_likelihood += term
+    return log_prior, log_likelihood
 
 
 def log_density(
@@ -61,9 +85,8 @@ def log_density(
 
     With ``prior_power`` 1/K the log densities of K shards add up to that of all their data.
     """
-    tempered = _TemperedPrior(model, scale=prior_power)
-    sites = space(model, shard).unravel(theta)
-    return -potential_energy(tempered, (shard,), {}, sites)
+    prior, likelihood = log_prior_and_likelihood(model, shard, theta)
+    return prior_power * prior + likelihood
 
 
 def full_log_density(model: Model, shards: Shard, theta: jax.Array) -> jax.Array:
@@ -73,25 +96,12 @@ def full_log_density(model: Model, shards: Shard, theta: jax.Array) -> jax.Array
     return terms.sum()
 
 
-def log_prior(model: Model, shard: Shard, theta: jax.Array) -> jax.Array:
-    """Return log p(theta), Jacobians included."""
-    unconditioned = handlers.block(
-        model, hide_fn=lambda site: site["type"] == "sample" and site["is_observed"]
-    )
-    return -potential_energy(unconditioned, (shard,), {}, space(model, shard).unravel(theta))
-
-
 def prior_draws(key: jax.Array, model: Model, shard: Shard, num_draws: int) -> jax.Array:
     """Return draws of theta from the prior, (num_draws, d)."""
 
     def draw(key: jax.Array) -> jax.Array:
-        trace = handlers.trace(handlers.seed(model, key)).get_trace(shard)
-        sites = {
-            name: biject_to(site["fn"].support).inv(site["value"])
-            for name, site in trace.items()
-            if site["type"] == "sample" and not site["is_observed"]
-        }
-        return ravel_pytree(sites)[0]
+        values = {name: site["value"] for name, site in latent_sites(model, shard, key).items()}
+        return ravel_pytree(unconstrained(model, shard, values))[0]
 
     return jax.vmap(draw)(jax.random.split(key, num_draws))
 
@@ -113,8 +123,8 @@ def constrain(model: Model, shard: Shard, theta: jax.Array) -> dict[str, jax.Arr
 
 def observation(model: Model, shard: Shard, theta: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Return mean and scale of the Normal observation of the shard at theta."""
-    sites = constrain_fn(model, (shard,), {}, space(model, shard).unravel(theta))
-    return substituted_observation(model, shard, sites)
+    values = constrained(model, shard, space(model, shard).unravel(theta))[0]
+    return substituted_observation(model, shard, values)
 
 
 def substituted_observation(

@@ -171,6 +171,8 @@ def warnings(tree: xr.DataTree) -> list[str]:
 def prior_driven(tree: xr.DataTree) -> list[str]:
     """Return the sampled coordinates whose interval is mostly the prior's."""
     names = coordinates(tree) + [name for name in ("phi0",) if name in tree["posterior"]]
+    if not names:
+        return []
     table = summary(tree, names)
     return list(table.index[table["of_prior"] > PRIOR_DRIVEN])
 

@@ -11,10 +11,10 @@ import h5py
 import numpy as np
 import xarray as xr
 
+from homodyne_bayes.config import MAX_FRAMES
 from homodyne_bayes.data import MIN_FRAMES, check_time_axes, dataset_header, parse_provenance
 from homodyne_bayes.errors import InputError
 
-MAX_FRAMES = 100_000
 HDF5, ZIP, NPY = b"\x89HDF\r\n\x1a\n", b"PK\x03\x04", b"\x93NUMPY"
 
 MAPS = "xpcs/twotime/correlation_map"

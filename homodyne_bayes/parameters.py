@@ -82,14 +82,14 @@ TABLE: tuple[Parameter, ...] = (
               "level of the diffusion at t_ref", None, None, _normal(9.21, 2.0)),
     Parameter("D_slope", "s_D", r"s_D", "", "d log D / d log t at t_ref", None, None,
               _normal(0.0, 0.5)),
-    Parameter("D_bend", "w_D", r"w_D", "", "log(1 - D_offset / D(t_ref))", None, None,
-              _normal(0.0, 0.3)),
+    Parameter("D_bend", "v_D", r"v_D", "", "alpha / s_D, 1 for a power law", None, None,
+              _normal(1.0, 0.3)),
     Parameter("log_gamma_dot_ref", "log γ̇(t_ref)", r"\log\dot\gamma(t_\mathrm{ref})", "log 1/s",
               "level of the shear rate at t_ref", None, None, _normal(-6.91, 2.0)),
     Parameter("gamma_dot_slope", "s_γ", r"s_{\dot\gamma}", "", "d log γ̇ / d log t at t_ref",
               None, None, _normal(0.0, 0.5)),
-    Parameter("gamma_dot_bend", "w_γ", r"w_{\dot\gamma}", "",
-              "log(1 - gamma_dot_t_offset / γ̇(t_ref))", None, None, _normal(0.0, 0.3)),
+    Parameter("gamma_dot_bend", "v_γ", r"v_{\dot\gamma}", "",
+              "beta / s_γ, 1 for a power law", None, None, _normal(1.0, 0.3)),
 )
 
 PARAMETERS: dict[str, Parameter] = {row.name: row for row in TABLE}

@@ -49,7 +49,7 @@ def maps(tree: xr.DataTree) -> Figure:
     axes = axes if wide else axes.T
     for row, (kind, c2, limits, cmap) in zip(axes, kinds, strict=True):
         for ax, one in zip(row, c2, strict=True):
-            _image(ax, one, limits, cmap, f"{kind}, φ = {_degrees(one['phi'])}")
+            _image(ax, one, limits, cmap, f"{kind}, {_degrees(one['phi'])}")
     fig.colorbar(axes[0, 0].images[0], ax=axes[:2], location=side, extend="both", aspect=30,
                  label=r"$c_2$")  # fmt: skip
     fig.colorbar(axes[2, 0].images[0], ax=axes[2], location=side, extend="both", aspect=15,
@@ -62,7 +62,7 @@ def lag_cuts(tree: xr.DataTree) -> Figure:
     """Draw c2 against the lag t2 - t1 at three ages t1: points measured, curves fitted."""
     shown = representative(group(tree, "observed_data")["phi"])
     fig, axes = _panels(len(shown), 3, 3.3 if len(shown) > 1 else 5.5, 2.6, sharey=True)
-    time = group(tree, "observed_data")["t1"].values
+    time, phi = (group(tree, "observed_data")[name].values for name in ("t1", "phi"))
     for ax, angle in zip(axes, shown, strict=True):
         c2 = np.stack([group(tree, one)["c2"].values[angle] for one in ("observed_data", "fitted")])
         frames = np.flatnonzero(group(tree, "constant_data")["usable"].values[angle])
@@ -74,9 +74,8 @@ def lag_cuts(tree: xr.DataTree) -> Figure:
             ages = f"$t_1$ = {time[starts[0]]:.3g} to {time[starts[-1]]:.3g} s"
             ax.plot(time[lags], measured, ".", color=color, markersize=4, alpha=0.6)
             ax.plot(time[lags], fitted, color=color, label=ages)
-        phi = group(tree, "observed_data")["phi"][angle]
-        ax.set_title(f"φ = {_degrees(phi)}", loc="left", fontsize="medium")
-        ax.set(xscale="log")
+        ax.set_title(f"φ = {_degrees(phi[angle])}", loc="left", fontsize="medium")
+        ax.set_xscale("log")
         ax.legend(frameon=False, fontsize="small")
     fig.supxlabel(r"lag $t_2 - t_1$ (s)", fontsize="medium")
     fig.supylabel(r"$c_2$", fontsize="medium")
@@ -156,10 +155,11 @@ def prior_posterior(tree: xr.DataTree) -> Figure:
         _density(ax, prior, "0.55", "prior")
         _density(ax, posterior, BLUE, "posterior")
         driven = shares[name] > diagnostics.PRIOR_DRIVEN
-        note = f"{100 * shares[name]:.2g} % of the prior's width"
-        ax.set_title(note + (", prior-driven" if driven else ""), fontsize="small",
-                     color=VERMILION if driven else "0.3")  # fmt: skip
+        note, color = (", prior-driven", VERMILION) if driven else ("", "0.3")
+        ax.set_title(f"{100 * shares[name]:.2g} % of the prior's width{note}", fontsize="small",
+                     color=color)  # fmt: skip
         unit = group(tree, "posterior")[name].attrs["units"]
+        ax.locator_params("x", nbins=4)
         ax.set(xlabel=_with_unit(_symbol(name), unit), yticks=[], ylim=(0, 1.08))
     fig.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=2,
                frameon=False)  # fmt: skip
@@ -323,8 +323,7 @@ def _density(ax: Axes, draws: np.ndarray, color: str, label: str) -> None:
 
 def _entries(draws: xr.DataArray) -> list[tuple[str, xr.DataArray]]:
     """Return label and draws (..., chain, draw) of every entry of a variable, e.g. every angle."""
-    own = [dim for dim in draws.dims if dim not in ("shard", "chain", "draw")]
-    found = []
+    own, found = [dim for dim in draws.dims if dim not in ("shard", "chain", "draw")], []
     for position in np.ndindex(*(draws.sizes[dim] for dim in own)):
         one = draws.isel(dict(zip(own, position, strict=True)))
         where = _degrees(one["phi"]) if "phi" in own else ", ".join(map(str, position))
@@ -369,8 +368,8 @@ class Plot(NamedTuple):
 FIGURES: dict[str, Plot] = {
     "maps": Plot(
         maps, "c2 measured, fitted (posterior mean), and their difference in units of the "
-        "posterior mean of σ. The diagonal and excluded frames (grey) are not fitted. Colours span the "
-        "fitted values ± σ, and 99 % of the residuals."),
+        "posterior mean of σ, by azimuth φ. Grey: diagonal and excluded frames, not fitted. "
+        "Colours span the fitted values ± σ, and 99 % of the residuals."),
     "lag_cuts": Plot(
         lag_cuts, "c2 against the lag at three ages t1, measured (points) and fitted (curves), "
         "averaged over the start times given."),
@@ -388,8 +387,8 @@ FIGURES: dict[str, Plot] = {
         lambda tree: len(diagnostics.coordinates(tree)) > 0),
     "prior_posterior": Plot(
         prior_posterior, "Prior and posterior densities, each scaled to its peak, and the width of "
-        f"the posterior's 90 % interval over the prior's: above {diagnostics.PRIOR_DRIVEN:.0%} the "
-        "prior, not the data, sets the interval.",
+        "the posterior's 90 % interval over that of the prior. Where it is nearly as wide, the "
+        "prior, not the data, sets it.",
         lambda tree: len(scalars(tree, sampled(tree))) > 0),
     "shard_agreement": Plot(
         shard_agreement, "Mean (dot) and 90 % interval (line) of every shard, the first on top, "

@@ -86,7 +86,7 @@ def independent(key: jax.Array, experiment: Experiment, sigma: float) -> TwoTime
     """
     truth = 1 + experiment.contrast * field_correlation(experiment) ** 2
     noise = jnp.triu(sigma * jax.random.normal(key, truth.shape), k=1)
-    return _data(experiment, truth + noise + jnp.swapaxes(noise, 1, 2), {"sigma": sigma})
+    return _data(experiment, truth + noise + jnp.swapaxes(noise, 1, 2), {"sigma": sigma}, {})
 
 
 def speckle(
@@ -125,7 +125,7 @@ def speckle(
     )
     c2 = jax.lax.map(lambda angle: measure(*angle), (keys, covariance))
     return _data(
-        experiment, c2, {"num_pixels": num_pixels, "mean_photons": mean_photons or float("inf")}
+        experiment, c2, {}, {"num_pixels": num_pixels, "mean_photons": mean_photons}
     )
 
 
@@ -163,8 +163,13 @@ def _grid(experiment: Experiment) -> ShardGrid:
     )
 
 
-def _data(experiment: Experiment, c2: jax.Array, noise: Mapping[str, float]) -> TwoTimeData:
-    truth = {**experiment.parameters, "contrast": experiment.contrast, "offset": 1.0}
+def _data(
+    experiment: Experiment,
+    c2: jax.Array,
+    noise: Mapping[str, float],
+    notes: Mapping[str, float | None],
+) -> TwoTimeData:
+    truth = {**experiment.parameters, "contrast": experiment.contrast, "offset": 1.0, **noise}
     return TwoTimeData(
         c2=np.asarray(c2),
         phi=np.asarray(experiment.phi),
@@ -175,6 +180,6 @@ def _data(experiment: Experiment, c2: jax.Array, noise: Mapping[str, float]) -> 
             "source": "simulated",
             "convention": experiment.convention,
             "truth": truth,
-            **noise,
+            **notes,
         },
     )

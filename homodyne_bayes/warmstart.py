@@ -14,17 +14,18 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax.flatten_util import ravel_pytree
-from numpyro.distributions import biject_to
 
 from homodyne_bayes.density import (
     Model,
+    constrained,
     full_log_density,
     latent_sites,
-    log_prior,
+    log_prior_and_likelihood,
     observation,
     prior_draws,
     space,
     substituted_observation,
+    unconstrained,
 )
 from homodyne_bayes.errors import InputError
 from homodyne_bayes.nuts import Gaussian
@@ -143,7 +144,7 @@ def _programs(model: Model, num_starts: int) -> tuple[Callable[..., Any], Callab
 
         def shape(z: jax.Array) -> jax.Array:
             ones, zeros = jnp.ones_like(grid.phi), jnp.zeros_like(grid.phi)
-            values = _constrained(model, grid, unravel(z))
+            values = constrained(model, grid, unravel(z))[0]
             scaling = {"contrast": ones, "offset": zeros, "sigma": jnp.ones(())}
             return substituted_observation(model, grid, {**values, **scaling})[0]
 
@@ -152,7 +153,7 @@ def _programs(model: Model, num_starts: int) -> tuple[Callable[..., Any], Callab
             scaling = {
                 "contrast": contrast, "offset": offset, "sigma": jnp.sqrt(squares / count)
             }  # fmt: skip
-            return ravel_pytree({**unravel(z), **_unconstrained(model, grid, scaling)})[0]
+            return ravel_pytree({**unravel(z), **unconstrained(model, grid, scaling)})[0]
 
         def objective(u: jax.Array) -> jax.Array:
             z = centre + spread * u
@@ -201,7 +202,8 @@ def covariance_at(model: Model, shards: ShardGrid, theta: jax.Array) -> jax.Arra
         return slope.T @ (weight * slope) + 2 * log_slope.T @ (weight * log_slope)
 
     total = jax.lax.map(information, shards).sum(axis=0)
-    prior = -jax.hessian(lambda theta: log_prior(model, shard(shards, 0), theta))(theta)
+    first = shard(shards, 0)
+    prior = -jax.hessian(lambda theta: log_prior_and_likelihood(model, first, theta)[0])(theta)
     precision = total + prior
     return jnp.linalg.inv(0.5 * (precision + precision.T))
 
@@ -219,20 +221,6 @@ def _physical(
     names = [name for name in example if name not in SCALING]
     _, unravel = ravel_pytree({name: example[name] for name in names})
     return lambda sites: ravel_pytree({name: sites[name] for name in names})[0], unravel
-
-
-def _constrained(
-    model: Model, grid: ShardGrid, sites: dict[str, jax.Array]
-) -> dict[str, jax.Array]:
-    supports = {name: site["fn"].support for name, site in latent_sites(model, grid).items()}
-    return {name: biject_to(supports[name])(value) for name, value in sites.items()}
-
-
-def _unconstrained(
-    model: Model, grid: ShardGrid, sites: dict[str, jax.Array]
-) -> dict[str, jax.Array]:
-    supports = {name: site["fn"].support for name, site in latent_sites(model, grid).items()}
-    return {name: biject_to(supports[name]).inv(value) for name, value in sites.items()}
 
 
 def _minimise(

@@ -38,7 +38,11 @@ def load_model(name: str) -> Callable[..., None]:
     if spec is None or spec.loader is None:
         raise InputError(f"model file must be Python (.py), found {path!r}")
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except (ImportError, NameError, SyntaxError, AttributeError, TypeError, ValueError) as error:
+        kind = type(error).__name__
+        raise InputError(f"{path}: the model could not be loaded: {kind}: {error}") from error
     if not callable(getattr(module, function, None)):
         raise InputError(f"{path}: expected a function {function!r}, found none of that name")
     return getattr(module, function)

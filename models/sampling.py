@@ -12,6 +12,7 @@ from homodyne_bayes import kernels
 from homodyne_bayes.parameters import Prior
 from homodyne_bayes.shards import ShardGrid
 
+SOFTNESS = 0.2  # bend and ratio agree to 1 % where the ratio is 1, and the ratio stays positive
 _FAMILIES = {"normal": dist.Normal, "lognormal": dist.LogNormal}
 
 
@@ -26,8 +27,11 @@ class PowerLaw(NamedTuple):
 class Coordinates(NamedTuple):
     """The same rate by what the data fix: log level and log-slope at t_ref, and the bend.
 
-    ``slope`` is d log rate / d log t at t_ref; ``bend`` is log(1 - offset / level) and curves the
-    rate away from a pure power law, which is ``bend = 0``.
+    ``slope`` is d log rate / d log t at t_ref. ``bend`` is the ratio v = exponent / slope =
+    level / (level - offset), kept positive: v = 1 is a pure power law, v > 1 has a positive
+    offset, v < 1 a negative one, and v -> 0 is a logarithm. The rate over its level is
+    1 + ((t/t_ref)^(slope v) - 1) / v, whose curvature is linear in v, so that posteriors are
+    nearly Gaussian in ``bend`` where data fix it and where the prior does.
     """
 
     log_level: jax.Array
@@ -48,16 +52,19 @@ def reference_time(grid: ShardGrid) -> jax.Array:
 def to_power_law(coordinates: Coordinates, t_ref: jax.Array) -> PowerLaw:
     """Return upstream's parameters of a rate given by its coordinates at ``t_ref`` (s)."""
     log_level, slope, bend = coordinates
-    exponent = slope * jnp.exp(-bend)
-    amplitude = jnp.exp(log_level + bend - exponent * jnp.log(t_ref))
-    return PowerLaw(amplitude, exponent, -jnp.expm1(bend) * jnp.exp(log_level))
+    ratio = 0.5 * (bend + jnp.sqrt(bend**2 + SOFTNESS**2))
+    exponent = slope * ratio
+    amplitude = jnp.exp(log_level - exponent * jnp.log(t_ref)) / ratio
+    return PowerLaw(amplitude, exponent, jnp.exp(log_level) * (1 - 1 / ratio))
 
 
 def to_coordinates(law: PowerLaw, t_ref: jax.Array) -> Coordinates:
     """Return the coordinates at ``t_ref`` (s) of a rate that is positive there."""
     curved = law.amplitude * t_ref**law.exponent
     level = curved + law.offset
-    return Coordinates(jnp.log(level), law.exponent * curved / level, jnp.log(curved / level))
+    ratio = level / curved
+    bend = ratio - SOFTNESS**2 / (4 * ratio)
+    return Coordinates(jnp.log(level), law.exponent / ratio, bend)
 
 
 def sample_diffusion(grid: ShardGrid, priors: Mapping[str, Prior]) -> jax.Array:

@@ -1,5 +1,6 @@
 """The sampler against the truth, on data drawn from the model: coverage, cost, consensus."""
 
+from dataclasses import replace
 from functools import partial
 
 import jax
@@ -10,6 +11,7 @@ import pytest
 from homodyne_bayes import FitConfig, TwoTimeData, density, diagnostics, fit, simulate
 from homodyne_bayes.consensus import sample_shards
 from homodyne_bayes.models import laminar_flow
+from homodyne_bayes.models.sampling import PowerLaw, to_coordinates, to_power_law
 from homodyne_bayes.nuts import Gaussian, NutsSettings
 from homodyne_bayes.parameters import DIFFUSION, PRIORS, SHEAR
 from homodyne_bayes.shards import random_shards, shard
@@ -28,13 +30,29 @@ def measured(experiment: simulate.Experiment, seed: int) -> TwoTimeData:
     return simulate.independent(jax.random.key(seed), experiment, 0.01)
 
 
+def bent(experiment: simulate.Experiment, seed: int) -> simulate.Experiment:
+    """The experiment with the bend of both rates drawn from the prior, level and slope kept.
+
+    The data hardly fix the bends, so their intervals are the prior's: they cover the truth as
+    often as they should only where the truth is as variable as the prior says.
+    """
+    rng, truth = np.random.default_rng(seed), dict(experiment.parameters)
+    t_ref = (experiment.num_frames - 1) * experiment.dt / np.e
+    for names, bend in ((DIFFUSION, "D_bend"), (SHEAR[:3], "gamma_dot_bend")):
+        law = to_coordinates(PowerLaw(*(jnp.asarray(truth[name]) for name in names)), t_ref)
+        drawn = jnp.asarray(rng.normal(PRIORS[bend].loc, PRIORS[bend].scale))
+        values = to_power_law(law._replace(bend=drawn), t_ref)
+        truth |= {name: float(value) for name, value in zip(names, values, strict=True)}
+    return replace(experiment, parameters=truth)
+
+
 def test_intervals_cover_the_truth_under_independent_noise():
     """Forty experiments run as forty lanes of the driver, each with its own full posterior."""
     model = partial(laminar_flow, priors=PRIORS)
-    num_seeds = 40
+    experiments = [bent(FIVE_ANGLES, seed) for seed in range(40)]
     grids, guesses = [], []
-    for seed in range(num_seeds):
-        shards = random_shards(measured(FIVE_ANGLES, seed), 1, seed)
+    for seed, experiment in enumerate(experiments):
+        shards = random_shards(measured(experiment, seed), 1, seed)
         warm = warm_start(jax.random.key(seed), model, shards)
         assert warm.outcome == "converged"
         grids.append(shards)
@@ -44,12 +62,13 @@ def test_intervals_cover_the_truth_under_independent_noise():
     settings = NutsSettings(num_warmup=200, num_samples=300, num_chains=1)
     sub = sample_shards(jax.random.key(0), model, stacked, guess, 1.0, settings)
     values = density.constrain(model, shard(stacked, 0), jnp.asarray(sub.draws[:, 0]))
-    covered = []
+    covered = {}
     for name in PHYSICAL:
+        truth = np.array([experiment.parameters[name] for experiment in experiments])
         lower, upper = np.quantile(values[name], [0.05, 0.95], axis=1)
-        covered.append((lower < simulate.LAMINAR[name]) & (simulate.LAMINAR[name] < upper))
-    print("pooled coverage", np.mean(covered), dict(zip(PHYSICAL, np.mean(covered, axis=1))))
-    assert 0.80 <= np.mean(covered) <= 0.97
+        covered[name] = ((lower < truth) & (truth < upper)).mean()
+    print('COVER', covered, np.mean(list(covered.values())))  # noqa: T201
+    assert 0.80 <= np.mean(list(covered.values())) <= 0.97, covered
 
 
 def test_consensus_agrees_with_a_single_shard():
@@ -61,12 +80,8 @@ def test_consensus_agrees_with_a_single_shard():
         one, four = (diagnostics.summary(tree) for tree in (whole, merged))
         shifts.append(((four["mean"] - one["mean"]) / one["sd"]).abs())
         ratios.append(four["sd"] / one["sd"])
-        print(seed, "steps", [diagnostics.leapfrogs_per_draw(t) for t in (whole, merged)],
-              "div", [int(t["sub_sample_stats"]["diverging"].sum()) for t in (whole, merged)])
     shift = np.median([row[list(PHYSICAL)] for row in shifts], axis=0)
     ratio = np.median([row[list(PHYSICAL)] for row in ratios], axis=0)
-    import pandas as pd
-    print(pd.DataFrame({"shift": pd.concat(shifts, axis=1).median(axis=1), "ratio": pd.concat(ratios, axis=1).median(axis=1), "maxshift": pd.concat(shifts, axis=1).max(axis=1)}))
     assert shift.max() < 0.5, dict(zip(PHYSICAL, shift, strict=True))
     assert np.abs(ratio - 1).max() < 0.15, dict(zip(PHYSICAL, ratio, strict=True))
 
@@ -76,7 +91,6 @@ def test_realistic_case_is_cheap_and_clean(seed):
     """At most 12 leapfrog steps a draw, no divergence in 2,000 draws, bulk ESS of 1,000."""
     tree = fit(measured(THREE_ANGLES, seed), FitConfig(num_shards=1, seed=seed))
     table = diagnostics.summary(tree)
-    print(diagnostics.leapfrogs_per_draw(tree), table.ess_bulk.min(), int(tree["sub_sample_stats"]["diverging"].sum()))
     assert tree["sub_sample_stats"]["n_steps"].size == 2000
     assert diagnostics.leapfrogs_per_draw(tree) <= 12
     assert int(tree["sub_sample_stats"]["diverging"].sum()) == 0

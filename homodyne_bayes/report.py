@@ -1,0 +1,266 @@
+"""One self-contained HTML page that shows a result: warnings, tables, figures, provenance."""
+
+import base64
+import io
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from matplotlib.figure import Figure
+
+from homodyne_bayes import diagnostics
+from homodyne_bayes.formats import atomic_path
+from homodyne_bayes.parameters import PARAMETERS
+from homodyne_bayes.plots import FIGURES, group, truth
+from homodyne_bayes.results import PER_ANGLE
+
+DPI = 130
+SCREEN_PIXELS = 115  # of a figure, per inch
+TAIL = (1 - diagnostics.INTERVAL) / 2
+PLAIN_DECIMALS = 6
+CONVENTIONS = {
+    "upstream": "g₁ = exp(−½ q² ∫D dt) · sinc²(x) with x = (qL/2π) cos(φ₀ − φ) ∫γ̇ dt, so c2 "
+    "carries sinc⁴(x), as homodyne 2.x computes it",
+    "gap-average": "g₁ = exp(−½ q² ∫D dt) · |sinc(x)| with x = (qL/2) cos(φ₀ − φ) ∫γ̇ dt, so c2 "
+    "carries sinc²(x), the phase of a linear velocity profile averaged over the gap",
+}
+NO_FLOW = "g₁ = exp(−½ q² ∫D dt); the model has no shear, so the convention makes no difference"
+OWN_FORMULA = "g₁ is what the model makes it"
+
+
+def render(tree: xr.DataTree) -> str:
+    """Return the report of a result as one HTML page without outside resources.
+
+    Parameters
+    ----------
+    tree : xarray.DataTree
+        A result of `homodyne_bayes.pipeline.fit`.
+    """
+    environment = Environment(
+        loader=PackageLoader("homodyne_bayes"), autoescape=True, undefined=StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    return environment.get_template("report.html").render(contents(tree))
+
+
+def write(tree: xr.DataTree, path: str | Path) -> None:
+    """Write the report, whole or not at all."""
+    page = render(tree)
+    with atomic_path(path) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+
+
+def contents(tree: xr.DataTree) -> dict[str, Any]:
+    """Return what the template shows, numbers as text."""
+    names = diagnostics.reported(tree)
+    per_angle = [name for name in names if name in PER_ANGLE]
+    return {
+        "model": tree.attrs["model"],
+        "facts": facts(tree),
+        "warnings": diagnostics.warnings(tree),
+        "interval": interval_label(tree),
+        "tables": {
+            "Parameters": rows(tree, [name for name in names if name not in PER_ANGLE]),
+            "Contrast and offset of every angle": rows(tree, per_angle),
+            "Coordinates in which the rates were sampled": rows(
+                tree, diagnostics.coordinates(tree)
+            ),
+        },
+        "transport": transport(tree),
+        "convention": convention(tree),
+        "figures": [
+            {"name": name, "caption": row.caption, **embedded(row.draw(tree))}
+            for name, row in FIGURES.items()
+            if row.applies(tree)
+        ],
+        "priors": priors(tree),
+        "records": {
+            "Cost": cost(tree),
+            "Settings": _record(tree, "settings"),
+            "Provenance": {
+                "sha256 of the data": tree.attrs["data_sha256"], **_record(tree, "provenance")
+            },
+            "Versions": _record(tree, "versions"),
+        },
+    }
+
+
+def facts(tree: xr.DataTree) -> dict[str, str]:
+    """Return what was measured and fitted, in a few words each."""
+    fixed = group(tree, "constant_data")
+    gap = float(fixed["gap"])
+    return {
+        "convention": tree.attrs["convention"],
+        "q": f"{float(fixed['q']):.6g} 1/Å",
+        "dt": f"{float(fixed['dt']):.6g} s",
+        "gap": f"{gap:.7g} Å" if math.isfinite(gap) else "not given",
+        "angles × frames": f"{fixed.sizes['phi']} × {fixed.sizes['frame']}",
+        "distinct pairs": f"{int(tree.attrs['num_pairs'])}",
+        "data sha256": tree.attrs["data_sha256"][:12],
+    }
+
+
+def convention(tree: xr.DataTree) -> str:
+    """Return the convention and the formula that it stands for."""
+    name, rates = tree.attrs["convention"], group(tree, "rates")
+    without_shear = NO_FLOW if "D" in rates else OWN_FORMULA
+    return f"{name}: {CONVENTIONS[name] if 'gamma_dot' in rates else without_shear}."
+
+
+def interval_label(tree: xr.DataTree) -> str:
+    """Return the heading of the interval column, with what it assumes about the noise."""
+    assumption = tree.attrs["noise"].removeprefix("independent, ")
+    return f"{diagnostics.INTERVAL:.0%} interval, {assumption}".replace("%", " %")
+
+
+def rows(tree: xr.DataTree, names: list[str]) -> list[dict[str, str]]:
+    """Return one row of text for every scalar of some variables.
+
+    Keys are label, mean, sd, interval, unit, r_hat, ess, ess_per_1000_gradients, of_prior, driven
+    (not empty where the prior sets the interval), warm_start, and truth and inside, empty for
+    measured data.
+    """
+    if not names:
+        return []
+    table = diagnostics.summary(tree, names)
+    scalars = [(name, index) for name in names for index in _indices(tree, name)]
+    return [
+        _row(tree, name, index, line)
+        for (name, index), (_, line) in zip(scalars, table.iterrows(), strict=True)
+    ]
+
+
+def rounded(value: float, sd: float) -> str:
+    """Return a value to the second significant digit of its uncertainty ``sd``.
+
+    >>> rounded(9835.6, 2169.3), rounded(-0.2294, 0.04995), rounded(3.1e-8, 2.4e-9)
+    ('9800', '−0.229', '3.10e−08')
+    """
+    if not (math.isfinite(value) and math.isfinite(sd)):
+        return "–"
+    if sd <= 0:
+        return f"{value:.4g}".replace("-", "−")
+    decimals = 1 - int(f"{sd:.1e}".partition("e")[2])
+    value = round(value, decimals) + 0.0  # no negative zero
+    if decimals <= PLAIN_DECIMALS:
+        text = f"{value:.{max(decimals, 0)}f}"
+    else:
+        digits = decimals + math.floor(math.log10(abs(value))) if value else 0
+        text = f"{value:.{max(digits, 0)}e}"
+    return text.replace("-", "−")
+
+
+def transport(tree: xr.DataTree) -> dict[str, str] | None:
+    """Return J and the Brownian D = J/2, median and interval in Å²/s, at the frame next to t_ref.
+
+    None where the model has no D(t).
+    """
+    if "D" not in group(tree, "rates"):
+        return None
+    t_ref = float(group(tree, "constant_data")["t_ref"])
+    draws = group(tree, "rates")["D"].sel(time=t_ref, method="nearest")
+    low, median, high = draws.quantile([TAIL, 0.5, 1 - TAIL]).values
+    sd = float(draws.std())
+    return {
+        "time": f"{float(draws['time']):.4g}",
+        **{
+            name: f"{rounded(median / part, sd / part)} Å²/s "
+            f"({rounded(low / part, sd / part)} to {rounded(high / part, sd / part)} Å²/s)"
+            for name, part in (("J", 1), ("brownian", 2))
+        },
+    }
+
+
+def priors(tree: xr.DataTree) -> list[dict[str, str]]:
+    """Return name, meaning, prior and unit of every quantity that was sampled."""
+    stated: Mapping[str, str] = json.loads(tree.attrs["priors"])
+    used = group(tree, "unconstrained_posterior")
+    return [
+        {"label": PARAMETERS[name].symbol, "name": name, "meaning": PARAMETERS[name].meaning,
+         "prior": prior, "unit": PARAMETERS[name].unit}
+        for name, prior in stated.items() if name in used
+    ]  # fmt: skip
+
+
+def cost(tree: xr.DataTree) -> dict[str, str]:
+    """Return what the result cost."""
+    seconds = json.loads(tree.attrs["seconds"])
+    return {
+        **{f"{stage.replace('_', ' ')}": f"{value:.1f} s" for stage, value in seconds.items()},
+        "leapfrog steps per draw": f"{diagnostics.leapfrogs_per_draw(tree):.1f}",
+        "gradients of the full data": f"{diagnostics.gradients(tree):.0f}",
+        "devices": ", ".join(json.loads(tree.attrs["devices"])),
+        "seed": f"{int(tree.attrs['seed'])}",
+    }
+
+
+def embedded(figure: Figure) -> dict[str, str]:
+    """Return a figure as a data URI, and its width on the screen in pixels."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=DPI)
+    return {
+        "source": "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii"),
+        "width": f"{SCREEN_PIXELS * figure.get_figwidth():.0f}",
+    }
+
+
+def _indices(tree: xr.DataTree, name: str) -> list[tuple[int, ...]]:
+    return list(np.ndindex(*group(tree, "posterior")[name].shape[2:]))
+
+
+def _row(
+    tree: xr.DataTree, name: str, index: tuple[int, ...], line: pd.Series
+) -> dict[str, str]:
+    sd, shape = line["sd"], group(tree, "posterior")[name].shape[2:]
+    warm = group(tree, "warm_start")[name].values.reshape(-1, *shape)
+    warm_low, warm_high = np.quantile(warm, [TAIL, 1 - TAIL], axis=0)
+    row = {
+        "label": _label(tree, name, index),
+        "name": name,
+        "mean": rounded(line["mean"], sd),
+        "sd": rounded(sd, sd),
+        "interval": _interval(line["lower"], line["upper"], sd),
+        "unit": group(tree, "posterior")[name].attrs["units"],
+        "r_hat": f"{line['r_hat']:.3f}",
+        "ess": f"{line['ess_bulk']:.0f}",
+        "ess_per_1000_gradients": f"{line['ess_per_1000_gradients']:.0f}",
+        "of_prior": f"{100 * line['of_prior']:.2g} %",
+        "driven": "prior-driven" if line["of_prior"] > diagnostics.PRIOR_DRIVEN else "",
+        "warm_start": _interval(warm_low[index], warm_high[index], sd),
+        "truth": "",
+        "inside": "",
+    }
+    if name in truth(tree):
+        value = float(np.broadcast_to(truth(tree)[name], shape)[index])
+        inside = line["lower"] <= value <= line["upper"]
+        row |= {"truth": f"{value:.6g}".replace("-", "−")}
+        row |= {"inside": "inside" if inside else "outside"}
+    return row
+
+
+def _label(tree: xr.DataTree, name: str, index: tuple[int, ...]) -> str:
+    symbol = PARAMETERS[name].symbol if name in PARAMETERS else name
+    if not index:
+        return symbol
+    phi = float(group(tree, "posterior")["phi"][index[0]]) if name in PER_ANGLE else None
+    where = ", ".join(map(str, index)) if phi is None else f"{phi:.6g}°".replace("-", "−")
+    return f"{symbol} [{where}]"
+
+
+def _interval(lower: float, upper: float, sd: float) -> str:
+    return f"{rounded(lower, sd)} to {rounded(upper, sd)}"
+
+
+def _record(tree: xr.DataTree, name: str) -> dict[str, str]:
+    """Return a mapping stored as JSON as rows of text."""
+    stored = json.loads(tree.attrs[name])
+    return {
+        str(key): value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        for key, value in stored.items()
+    }

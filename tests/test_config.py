@@ -1,0 +1,83 @@
+"""Settings are checked where they come in."""
+
+import pytest
+
+from homodyne_bayes.config import DataConfig, FitConfig, make, read_settings
+from homodyne_bayes.errors import InputError
+from homodyne_bayes.parameters import PRIORS
+
+BAD = [
+    (FitConfig, {"num_shard": 3}, "fit.num_shard: unknown; did you mean num_shards"),
+    (FitConfig, {"bananas": 3}, "fit.bananas: unknown; known are model"),
+    (FitConfig, {"num_shards": "x"}, "fit.num_shards: .*integer.*found 'x'"),
+    (FitConfig, {"num_shards": 0}, "fit.num_shards: .*greater than or equal to 1, found 0"),
+    (FitConfig, {"num_samples": 2.5}, "fit.num_samples: .*found 2.5"),
+    (FitConfig, {"merge": "mean"}, "fit.merge: .*'consensus' or 'parametric', found 'mean'"),
+    (FitConfig, {"convention": "new"}, "fit.convention: .*'upstream' or 'gap-average'"),
+    (FitConfig, {"target_accept_prob": 1.0}, "fit.target_accept_prob: .*less than 1"),
+    (FitConfig, {"seed": -1}, "fit.seed: .*found -1"),
+    (FitConfig, {"priors": {"phi0": [0, 0]}}, r"fit.priors.phi0.1: .*greater than 0, found 0"),
+    (FitConfig, {"priors": {"phi0": 3}}, "fit.priors.phi0: .*found 3"),
+    (FitConfig, {"priors": ["phi0"]}, "fit.priors.phi0.0: .*number"),
+    (DataConfig, {"q": "wide"}, "data.q: .*number.*found 'wide'"),
+    (DataConfig, {"phi": "0,x"}, "data.phi.1: .*number.*found 'x'"),
+    (DataConfig, {"exclude_frames": "3,x-5"}, "data.exclude_frames: .*found '3,x-5'"),
+    (DataConfig, {"exclude_frames": "0-99999999999"}, "data.exclude_frames: .*at most"),
+]
+
+
+@pytest.mark.parametrize(("kind", "settings", "message"), BAD)
+def test_bad_settings(kind, settings, message):
+    with pytest.raises(InputError, match=message):
+        make(kind, settings)
+
+
+def test_typed_text_and_yaml_values_mean_the_same():
+    typed = make(FitConfig, {"num_shards": "2", "priors": ["phi0=0,10", "D_bend=0.1,0.5"]})
+    values = {"num_shards": 2, "priors": {"phi0": [0, 10], "D_bend": [0.1, 0.5]}}
+    assert typed == make(FitConfig, values)
+    typed = make(DataConfig, {"phi": "0, 30,-60", "exclude_frames": "3,10-12"})
+    assert typed == DataConfig(phi=(0.0, 30.0, -60.0), exclude_frames=(3, 10, 11, 12))
+
+
+def test_priors_replace_rows_and_keep_families():
+    table = FitConfig(priors={"sigma": (-4.0, 1.0)}).prior_table()
+    assert str(table["sigma"]) == "Lognormal(-4, 1)"
+    assert {name: table[name] for name in table if name != "sigma"} == {
+        name: prior for name, prior in PRIORS.items() if name != "sigma"
+    }
+    with pytest.raises(InputError, match="fit.priors.D0: unknown"):
+        FitConfig(priors={"D0": (1e4, 1e3)}).prior_table()
+
+
+BAD_FILES = [
+    (b"fit: [", "syntax error"),
+    (b"\xff\xfe\x00", "could not read"),
+    (b"fitting:\n  seed: 1\n", "unknown section 'fitting'; did you mean fit"),
+    (b"- 1\n", "expected sections data and fit, found list"),
+    (b"fit: 3\n", "fit must hold settings, found 3"),
+    (b"fit: !!python/object:os.system {}\n", "syntax error"),
+]
+
+
+@pytest.mark.parametrize(("content", "message"), BAD_FILES)
+def test_bad_settings_files(tmp_path, content, message):
+    path = tmp_path / "settings.yaml"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=message):
+        read_settings(path)
+
+
+def test_a_settings_file(tmp_path):
+    path = tmp_path / "settings.yaml"
+    path.write_text("data:\n  gap: 2.0e+6\nfit:\n  num_shards: 2\n  priors:\n    phi0: [0, 8]\n")
+    sections = read_settings(path)
+    assert make(DataConfig, sections["data"]).gap == 2e6
+    assert make(FitConfig, sections["fit"]).priors == {"phi0": (0.0, 8.0)}
+    path.write_text("")
+    assert read_settings(path) == {"data": {}, "fit": {}} == read_settings(None)
+
+
+def test_missing_settings_file(tmp_path):
+    with pytest.raises(InputError, match=r"nowhere.yaml: .*could not read"):
+        read_settings(tmp_path / "nowhere.yaml")

@@ -1,0 +1,195 @@
+"""Figures show the numbers of the result, and only those that were fitted."""
+
+import json
+
+import numpy as np
+import pytest
+import xarray as xr
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+
+from homodyne_bayes import diagnostics, plots
+from homodyne_bayes.parameters import DIFFUSION
+from homodyne_bayes.simulate import LAMINAR
+
+
+def edited(tree, provenance=None, **groups):
+    """Return a copy of a result with some groups and the provenance replaced."""
+    copy = xr.DataTree.from_dict(
+        {name: groups.get(name, child.to_dataset()) for name, child in tree.children.items()}
+    )
+    copy.attrs = dict(tree.attrs)
+    if provenance is not None:
+        copy.attrs["provenance"] = json.dumps(provenance)
+    return copy
+
+
+@pytest.mark.parametrize("name", plots.FIGURES)
+def test_every_figure_draws_without_pyplot(name, laminar_result):
+    row = plots.FIGURES[name]
+    assert row.applies(laminar_result)
+    figure = row.draw(laminar_result)
+    figure.draw_without_rendering()
+    assert isinstance(figure, Figure)
+    assert figure.axes
+    assert row.caption.endswith(".")
+    assert plt.get_fignums() == []
+
+
+def test_maps_show_measured_fitted_and_residual_of_every_angle(laminar_result):
+    figure = plots.maps(laminar_result)
+    images = [ax.images[0] for ax in figure.axes if ax.images and ax.get_title()]
+    residuals = [image for image in images if "residual" in image.axes.get_title()]
+    assert len(images) == 9
+    assert len(figure.axes) == 9 + 2  # colour bars
+    for image, expected in zip(residuals, plots.residuals(laminar_result).values, strict=True):
+        shown = np.ma.filled(image.get_array(), np.nan)
+        np.testing.assert_array_equal(shown, expected.T)
+        assert image.origin == "lower"
+        assert image.get_clim()[0] == -image.get_clim()[1]
+
+
+def test_residuals_are_in_units_of_sigma_without_the_diagonal(laminar_result):
+    groups = {name: plots.group(laminar_result, name) for name in ("observed_data", "fitted")}
+    sigma = laminar_result["posterior"]["sigma"].values.mean()
+    expected = (groups["observed_data"]["c2"].values - groups["fitted"]["c2"].values) / sigma
+    residuals = plots.residuals(laminar_result).values
+    away = ~np.eye(residuals.shape[-1], dtype=bool)
+    np.testing.assert_allclose(residuals[:, away], expected[:, away])
+    assert np.isnan(residuals[:, ~away]).all()
+
+
+def test_the_diagonal_does_not_set_the_colours(laminar_result):
+    observed = plots.group(laminar_result, "observed_data").copy(deep=True)
+    frames = np.arange(observed.sizes["t1"])
+    observed["c2"].values[:, frames, frames] = 50.0
+    before = plots.maps(laminar_result).axes[0].images[0].get_clim()
+    after = plots.maps(edited(laminar_result, observed_data=observed)).axes[0].images[0].get_clim()
+    assert after == pytest.approx(before)
+
+
+def test_rates_show_the_quantiles_of_the_draws(laminar_result):
+    ax = plots.rates(laminar_result).axes[0]
+    draws = laminar_result["rates"]["D"].values[..., 1:]
+    factor = 10.0 ** -np.floor(np.log10(np.quantile(draws, 0.95, axis=(0, 1)).max()))
+    for band, levels in zip(ax.collections, [(0.05, 0.95), (0.25, 0.75)], strict=True):
+        (path,) = band.get_paths()
+        low, high = factor * np.quantile(draws, levels, axis=(0, 1))
+        np.testing.assert_allclose(path.vertices[:, 1].min(), low.min())
+        np.testing.assert_allclose(path.vertices[:, 1].max(), high.max())
+        assert set(low.round(9)) <= set(path.vertices[:, 1].round(9))
+    median = next(line for line in ax.lines if line.get_label() == "median")
+    np.testing.assert_allclose(median.get_ydata(), factor * np.median(draws, axis=(0, 1)))
+    assert "Å²/s" in ax.get_ylabel()
+
+
+def test_truth_is_drawn_for_simulated_data_only(laminar_result):
+    time = laminar_result["rates"]["time"].values[1:]
+    D0, alpha, D_offset = (LAMINAR[name] for name in DIFFUSION)
+    true = plots.true_rates(laminar_result)
+    np.testing.assert_allclose(true["D"][1:], D0 * time**alpha + D_offset)
+    measured = edited(laminar_result, provenance={"source": "beamline"})
+    assert plots.true_rates(measured) == {}
+    for tree, expected in ((laminar_result, True), (measured, False)):
+        labels = [line.get_label() for line in plots.rates(tree).axes[1].lines]
+        assert ("truth" in labels) is expected
+
+
+def test_pairs_mark_divergent_draws(laminar_result):
+    stats = plots.group(laminar_result, "sample_stats").copy(deep=True)
+    stats["diverging"].values[:] = False
+    stats["diverging"].values[0, :3] = True
+    tree = edited(laminar_result, sample_stats=stats)
+    names = plots.scalars(tree, diagnostics.reported(tree))
+    axes = np.reshape(plots.pairs(tree).axes, (7, 7))
+    assert names == list(LAMINAR)
+    marks = [line for line in axes[1, 0].lines if line.get_marker() == "x"]
+    assert [len(line.get_xdata()) for line in marks] == [3]
+    D0, alpha = (tree["posterior"][name].values[0, :3] for name in ("D0", "alpha"))
+    np.testing.assert_allclose(marks[0].get_ydata(), alpha)
+    np.testing.assert_allclose(np.diff(np.log(marks[0].get_xdata())), np.diff(np.log(D0)))
+
+
+def test_shards_are_shown_beside_the_merged_interval(laminar_result):
+    ax = plots.shard_agreement(laminar_result).axes[0]
+    labels = [label.get_text() for label in ax.get_yticklabels()]
+    means = [line.get_xdata() for line in ax.lines if line.get_marker() == "o"]
+    assert len(labels) == len(means) == 7 + 1 + 2 * 3
+    merged = laminar_result["posterior"]["log_D_ref"].values
+    shards = laminar_result["sub_posteriors"]["log_D_ref"].values
+    expected = (shards.mean(axis=(1, 2)) - merged.mean()) / merged.std()
+    np.testing.assert_allclose(means[0], expected)
+    assert f"χ² = {laminar_result['sub_posteriors'].attrs['agreement_chi2']:.1f}" in ax.get_title()
+
+
+def test_one_shard_has_nothing_to_agree_with(laminar_result):
+    one = plots.group(laminar_result, "sub_posteriors").isel(shard=[0])
+    tree = edited(laminar_result, sub_posteriors=one)
+    assert not plots.FIGURES["shard_agreement"].applies(tree)
+
+
+def test_prior_driven_coordinates_are_flagged(laminar_result):
+    figure = plots.prior_posterior(laminar_result)
+    flagged = [ax for ax in figure.axes if "prior-driven" in ax.get_title()]
+    assert len(flagged) == len(diagnostics.prior_driven(laminar_result))
+    assert len(figure.axes) == 7
+    assert all(ax.title.get_color() == plots.VERMILION for ax in flagged)
+
+
+def test_traces_have_a_row_a_parameter_and_a_line_a_chain(laminar_result):
+    figure = plots.traces(laminar_result)
+    assert len(figure.axes) == 2 * len(diagnostics.reported(laminar_result))
+    assert len(figure.axes[0].lines) == laminar_result["posterior"].sizes["chain"]
+    counts = figure.axes[1].patches[0].get_data().values
+    assert counts.sum() == laminar_result["posterior"].sizes["draw"]
+
+
+def test_lag_cuts_average_measured_entries_over_starts():
+    rng = np.random.default_rng(0)
+    c2 = rng.normal(size=(2, 6, 6))
+    c2[0, 1, 3] = np.nan
+    lags = np.array([1, 2])
+    cut = plots.lag_cut(c2, np.array([0, 1]), lags)
+    np.testing.assert_allclose(cut[:, 0], (c2[:, 0, 1] + c2[:, 1, 2]) / 2)
+    np.testing.assert_allclose(cut[:, 1], c2[:, 0, 2])
+
+
+def test_lag_cuts_leave_out_excluded_frames(laminar_result):
+    observed, fixed = (
+        plots.group(laminar_result, name).copy(deep=True)
+        for name in ("observed_data", "constant_data")
+    )
+    observed["c2"].values[:, 0, :] = observed["c2"].values[:, :, 0] = np.nan
+    fixed["usable"].values[:, 0] = False
+    tree = edited(laminar_result, observed_data=observed, constant_data=fixed)
+    figure = plots.lag_cuts(tree)
+    assert len(figure.axes) == 3
+    assert all(np.isfinite(line.get_ydata()).all() for line in figure.axes[0].lines)
+    assert "t_1$ = 0.4" in figure.axes[0].get_legend().get_texts()[0].get_text()
+
+
+@pytest.mark.parametrize(
+    ("count", "expected"), [(1, [0]), (3, [0, 1, 2]), (23, [0, 4, 9, 13, 18, 22])]
+)
+def test_representative_angles_span_the_azimuths(count, expected):
+    phi = np.linspace(-90.0, 90.0, count)
+    shown = plots.representative(xr.DataArray(phi, dims="phi"))
+    assert shown.tolist() == expected
+    shuffled = np.random.default_rng(1).permutation(count)
+    again = plots.representative(xr.DataArray(phi[shuffled], dims="phi"))
+    np.testing.assert_array_equal(phi[shuffled][again], phi[shown])
+
+
+def test_many_angles_are_said_to_be_a_subset(laminar_result):
+    pick = np.arange(8) % 3
+    phi = np.linspace(-80.0, 80.0, 8)
+    groups = {
+        name: child.to_dataset().isel(phi=pick).assign_coords(phi=phi)
+        for name, child in laminar_result.children.items()
+        if "phi" in child.dims
+    }
+    tree = edited(laminar_result, **groups)
+    for name in ("maps", "lag_cuts"):
+        figure = plots.FIGURES[name].draw(tree)
+        assert figure.get_suptitle() == "6 of 8 angles"
+    assert len([ax for ax in plots.maps(tree).axes if ax.get_title()]) == 3 * 6

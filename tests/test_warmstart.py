@@ -1,0 +1,134 @@
+"""The warm start finds the best optimum, and its covariance is the curvature there."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from homodyne_bayes import InputError, density, simulate
+from homodyne_bayes.models import laminar_flow, static
+from homodyne_bayes.models.sampling import PowerLaw, to_coordinates
+from homodyne_bayes.parameters import DIFFUSION, PRIORS, SHEAR
+from homodyne_bayes.shards import random_shards, shard
+from homodyne_bayes.warmstart import covariance_at, project, warm_start
+
+MODEL = partial(laminar_flow, priors=PRIORS)
+
+
+def test_projection_is_least_squares(laminar_data):
+    grid = shard(random_shards(laminar_data, 2, 0), 0)
+    shape = jnp.exp(-0.1 * (grid.hi - grid.lo)) ** 2
+    contrast, offset, squares = project(grid, shape)
+    total = 0.0
+    for angle in range(3):
+        here = np.asarray((grid.phi_index == angle) & grid.used)
+        columns = np.stack([np.asarray(shape)[here], np.ones(here.sum())], axis=1)
+        solution, residual, *_ = np.linalg.lstsq(columns, np.asarray(grid.c2)[here])
+        np.testing.assert_allclose([contrast[angle], offset[angle]], solution, rtol=1e-9)
+        total += residual[0]
+    assert float(squares) == pytest.approx(total)
+
+
+def test_projection_survives_a_constant_shape(laminar_data):
+    grid = shard(random_shards(laminar_data, 2, 0), 0)
+    values = project(grid, jnp.full(grid.lo.shape, 0.3))
+    assert all(bool(jnp.isfinite(value).all()) for value in values)
+
+
+def draw_experiment(seed):
+    """Realistic flow with level, slope, bend and direction varied from experiment to experiment."""
+    rng = np.random.default_rng(seed)
+    truth = dict(simulate.LAMINAR)
+    truth |= {
+        "D0": 10 ** rng.uniform(3.3, 4.5), "alpha": rng.normal(-0.2, 0.25),
+        "D_offset": rng.uniform(-500, 500), "gamma_dot_t0": 10 ** rng.uniform(-3.6, -2.6),
+        "beta": rng.normal(0, 0.2), "gamma_dot_t_offset": rng.uniform(-5e-5, 1e-4),
+        "phi0": rng.normal(0, 4),
+    }  # fmt: skip
+    experiment = simulate.Experiment((-60.0, 0.0, 60.0), 40, truth)
+    return experiment, simulate.independent(jax.random.key(seed), experiment, 0.01)
+
+
+def log_density_near_truth(experiment, shards):
+    """The highest log density a warm start can reach from the truth itself."""
+    truth, t_ref = experiment.parameters, 39 * experiment.dt / np.e
+    D = to_coordinates(PowerLaw(*(jnp.asarray(truth[name]) for name in DIFFUSION)), t_ref)
+    rate = to_coordinates(PowerLaw(*(jnp.asarray(truth[name]) for name in SHEAR[:3])), t_ref)
+    angles = jnp.ones(3)
+    values = {
+        "log_D_ref": D[0], "D_slope": D[1], "D_bend": D[2], "log_gamma_dot_ref": rate[0],
+        "gamma_dot_slope": rate[1], "gamma_dot_bend": rate[2], "phi0": jnp.asarray(truth["phi0"]),
+        "contrast": 0.25 * angles, "offset": angles, "sigma": jnp.asarray(0.01),
+    }  # fmt: skip
+    sites = density.unconstrained(MODEL, shard(shards, 0), values)
+    theta = jax.flatten_util.ravel_pytree(sites)[0]
+    return float(density.full_log_density(MODEL, shards, theta))
+
+
+def reached(num_experiments):
+    """Count the experiments whose warm start ends at least as high as the truth."""
+    good = 0
+    for seed in range(num_experiments):
+        experiment, data = draw_experiment(seed)
+        shards = random_shards(data, 1, seed)
+        warm = warm_start(jax.random.key(1000 + seed), MODEL, shards)
+        found = float(density.full_log_density(MODEL, shards, warm.theta))
+        good += warm.outcome == "converged" and found >= log_density_near_truth(experiment, shards)
+    return good
+
+
+def test_best_optimum_is_reached_from_the_prior():
+    assert reached(20) >= 19
+
+
+@pytest.mark.slow
+def test_best_optimum_is_reached_in_95_of_100():
+    assert reached(100) >= 95
+
+
+def test_covariance_is_the_inverse_curvature(laminar_data):
+    """Gauss-Newton against the exact Hessian, which differs by the residuals' curvature only."""
+    shards = random_shards(laminar_data, 2, 0)
+    warm = warm_start(jax.random.key(0), MODEL, shards)
+    hessian = -jax.hessian(lambda theta: density.full_log_density(MODEL, shards, theta))(warm.theta)
+    scale = jnp.linalg.cholesky(warm.covariance)
+    whitened = np.asarray(scale.T @ hessian @ scale)
+    np.testing.assert_allclose(np.linalg.eigvalsh(whitened), 1.0, atol=0.25)
+    assert warm.gradient_norm < 0.01
+    assert warm.outcome == "converged"
+    again = covariance_at(MODEL, shards, warm.theta)
+    np.testing.assert_allclose(again, warm.covariance, rtol=1e-6, atol=1e-16)
+
+
+def test_shards_do_not_change_the_mode(laminar_data):
+    one, three = (
+        warm_start(jax.random.key(0), MODEL, random_shards(laminar_data, k, 0)) for k in (1, 3)
+    )
+    sd = jnp.sqrt(jnp.diag(one.covariance))
+    np.testing.assert_allclose((three.theta - one.theta) / sd, 0, atol=0.02)
+
+
+def test_static_model_on_one_map():
+    experiment = simulate.Experiment((0.0,), 40, simulate.STATIC)
+    data = simulate.independent(jax.random.key(3), experiment, 0.01)
+    model = partial(static, priors=PRIORS)
+    shards = random_shards(data, 1, 0)
+    warm = warm_start(jax.random.key(0), model, shards)
+    values = density.constrain(model, shard(shards, 0), warm.theta)
+    assert warm.outcome == "converged"
+    assert float(values["contrast"][0]) == pytest.approx(0.25, abs=0.02)
+    assert float(values["sigma"]) == pytest.approx(0.01, rel=0.1)
+
+
+def test_models_without_scaling_sites_are_refused(laminar_data):
+    import numpyro
+    import numpyro.distributions as dist
+
+    def bare(grid):
+        mean = numpyro.sample("mean", dist.Normal())
+        numpyro.sample("c2", dist.Normal(mean, 1.0), obs=grid.c2)
+
+    with pytest.raises(InputError, match="missing: contrast, offset, sigma"):
+        warm_start(jax.random.key(0), bare, random_shards(laminar_data, 1, 0))
