@@ -205,13 +205,12 @@ def demo(out: str, seed: int) -> None:
 
 
 def _fit(data: TwoTimeData, config: FitConfig, path: Path) -> xr.DataTree:
-    _console(stderr=True).print(
+    work = (
         f"fitting {config.model} to {_described(data)}: {config.num_shards} shards × "
         f"{config.num_chains} chains on {jax.local_device_count()} × "
-        f"{jax.devices()[0].device_kind}",
-        highlight=False,
+        f"{jax.devices()[0].device_kind}"
     )
-    with _progress_bar() as progress:
+    with _progress_bar(work) as progress:
         tree = pipeline.fit(data, config, progress)
     results.write(tree, path)
     _print_summary(tree)
@@ -309,18 +308,25 @@ def _writable(path: str | Path, source: str | None = None) -> Path:
 
 
 @contextmanager
-def _progress_bar() -> Iterator[Callable[[str, int, int], None]]:
+def _progress_bar(work: str) -> Iterator[Callable[[str, int, int], None]]:
     columns = (TextColumn("{task.description:10}"), BarColumn(), MofNCompleteColumn())
     times = (TimeElapsedColumn(), TextColumn("elapsed,"), TimeRemainingColumn(), TextColumn("left"))
-    with Progress(*columns, *times, console=_console(stderr=True)) as bar:
-        tasks: dict[str, Any] = {}
+    bar = Progress(*columns, *times, console=_console(stderr=True))
+    tasks: dict[str, Any] = {}
 
-        def update(stage: str, done: int, total: int) -> None:
-            if stage not in tasks:
-                tasks[stage] = bar.add_task(stage, total=total)
-            bar.update(tasks[stage], completed=done, total=total)
+    def update(stage: str, done: int, total: int) -> None:
+        if not tasks:
+            bar.console.print(work, highlight=False)
+            bar.start()
+        if stage not in tasks:
+            tasks[stage] = bar.add_task(stage, total=total)
+        bar.update(tasks[stage], completed=done, total=total)
 
+    try:
         yield update
+    finally:
+        if tasks:
+            bar.stop()
 
 
 def _console(*, stderr: bool = False) -> Console:

@@ -155,13 +155,13 @@ def read(path: str | Path) -> xr.DataTree:
     if not Path(path).is_file():
         raise InputError(f"{path}: expected a result file (.nc), found no such file")
     try:
-        tree = xr.open_datatree(path, engine="netcdf4").load()
-    except (OSError, ValueError) as error:
+        with xr.open_datatree(path, engine="netcdf4") as tree:
+            missing = [group for group in GROUPS if group not in tree.children]
+            if missing:
+                raise InputError(
+                    f"{path}: expected a result of `homodyne-bayes fit`, found no group "
+                    f"{missing[0]!r}"
+                )
+            return tree.load()
+    except (OSError, RuntimeError) as error:
         raise InputError(f"{path}: expected a netCDF result, could not read it: {error}") from error
-    tree.close()
-    missing = [group for group in GROUPS if group not in tree.children]
-    if missing:
-        raise InputError(
-            f"{path}: expected a result of `homodyne-bayes fit`, found no group {missing[0]!r}"
-        )
-    return tree

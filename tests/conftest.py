@@ -18,7 +18,7 @@ def laminar_data():
     experiment = simulate.Experiment(
         phi=(-60.0, 0.0, 60.0), num_frames=20, parameters=simulate.LAMINAR, dt=0.4
     )
-    return simulate.independent(jax.random.key(0), experiment, 0.01)
+    return simulate.independent(jax.random.key(0), experiment, 0.004)
 
 
 @pytest.fixture(scope="session")

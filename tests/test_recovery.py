@@ -6,6 +6,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pandas as pd
 import pytest
 
 from homodyne_bayes import FitConfig, TwoTimeData, density, diagnostics, fit, simulate
@@ -59,7 +60,7 @@ def test_intervals_cover_the_truth_under_independent_noise():
         guesses.append(Gaussian(warm.theta, warm.covariance))
     stacked = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *grids)
     guess = jax.tree.map(lambda *leaves: jnp.stack(leaves), *guesses)
-    settings = NutsSettings(num_warmup=200, num_samples=300, num_chains=1)
+    settings = NutsSettings(num_warmup=150, num_samples=200, num_chains=1)
     sub = sample_shards(jax.random.key(0), model, stacked, guess, 1.0, settings)
     values = density.constrain(model, shard(stacked, 0), jnp.asarray(sub.draws[:, 0]))
     covered = {}
@@ -67,26 +68,36 @@ def test_intervals_cover_the_truth_under_independent_noise():
         truth = np.array([experiment.parameters[name] for experiment in experiments])
         lower, upper = np.quantile(values[name], [0.05, 0.95], axis=1)
         covered[name] = ((lower < truth) & (truth < upper)).mean()
-    print('COVER', covered, np.mean(list(covered.values())))  # noqa: T201
     assert 0.80 <= np.mean(list(covered.values())) <= 0.97, covered
 
 
+def one_against_four(seed: int) -> tuple[pd.Series, pd.Series]:
+    """Return shifts of the means in sd of a single shard's posterior, and ratios of the sds."""
+    data = measured(FIVE_ANGLES, 100 + seed)
+    one, four = (
+        diagnostics.summary(fit(data, FitConfig(num_shards=k, seed=seed))) for k in (1, 4)
+    )
+    return ((four["mean"] - one["mean"]) / one["sd"]).abs(), four["sd"] / one["sd"]
+
+
+def test_consensus_agrees_with_a_single_shard_once():
+    """One experiment, twice the bounds that hold for the median."""
+    shift, ratio = one_against_four(0)
+    assert shift.max() < 1.0, shift
+    assert (ratio - 1).abs().max() < 0.3, ratio
+
+
+@pytest.mark.slow
 def test_consensus_agrees_with_a_single_shard():
     """Means within 0.5 sd and sds within 15 % in the median over five experiments."""
-    shifts, ratios = [], []
-    for seed in range(5):
-        data = measured(FIVE_ANGLES, 100 + seed)
-        whole, merged = (fit(data, FitConfig(num_shards=k, seed=seed)) for k in (1, 4))
-        one, four = (diagnostics.summary(tree) for tree in (whole, merged))
-        shifts.append(((four["mean"] - one["mean"]) / one["sd"]).abs())
-        ratios.append(four["sd"] / one["sd"])
-    shift = np.median([row[list(PHYSICAL)] for row in shifts], axis=0)
-    ratio = np.median([row[list(PHYSICAL)] for row in ratios], axis=0)
-    assert shift.max() < 0.5, dict(zip(PHYSICAL, shift, strict=True))
-    assert np.abs(ratio - 1).max() < 0.15, dict(zip(PHYSICAL, ratio, strict=True))
+    runs = [one_against_four(seed) for seed in range(5)]
+    shift, ratio = (pd.concat(each, axis=1).median(axis=1) for each in zip(*runs, strict=True))
+    print(pd.DataFrame({"shift": shift, "ratio": ratio}))  # noqa: T201 - docs/consensus.md
+    assert shift[list(PHYSICAL)].max() < 0.5
+    assert (ratio[list(PHYSICAL)] - 1).abs().max() < 0.15
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_realistic_case_is_cheap_and_clean(seed):
     """At most 12 leapfrog steps a draw, no divergence in 2,000 draws, bulk ESS of 1,000."""
     tree = fit(measured(THREE_ANGLES, seed), FitConfig(num_shards=1, seed=seed))

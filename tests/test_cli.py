@@ -1,0 +1,187 @@
+"""The command line as a newcomer uses it, and every refusal as one sentence with code 2."""
+
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from homodyne_bayes import cli, formats, results
+from tests.bad_inputs import BAD_INPUTS
+
+OWN_MODEL = '''
+import numpyro
+import numpyro.distributions as dist
+from homodyne_bayes import kernels
+from homodyne_bayes.models.sampling import observe_c2
+
+def constant(grid, priors):
+    """Plain diffusion: one number for D."""
+    level = numpyro.sample("log_D", dist.Normal(9.0, 2.0))
+    D = numpyro.deterministic("D", kernels.power_law(grid, 0.0, 0.0, kernels.jnp.exp(level)))
+    observe_c2(grid, priors, kernels.g1(grid, D))
+'''
+QUICK = ["--num-warmup", "100", "--num-samples", "50", "--num-chains", "2", "--num-shards", "2"]
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Run the command line; return exit code, standard output and standard error."""
+
+    def call(*arguments):
+        devices = ["--cpu-devices", str(jax.local_device_count())]
+        monkeypatch.setattr(sys, "argv", ["homodyne-bayes", *devices, *map(str, arguments)])
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as stop:
+            code = stop.code
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return call
+
+
+def test_from_simulation_to_report(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, out, _ = run("simulate", "data.h5", "--frames", 20, "--dt", 0.4, "--phi", "-60,0,60",
+                       "--pixels", 500, "--set", "phi0=5")
+    assert code == 0
+    assert "3 angles × 20 frames, 570 distinct pairs" in out
+    code, out, _ = run("inspect", "data.h5")
+    assert code == 0
+    assert "aps-u" in out
+    assert "0.0054" in out
+    code, out, err = run("fit", "data.h5", "--exclude-frames", "3,7-8", *QUICK)
+    assert code == 0, err
+    assert "sampling" in err
+    assert "9 unusable frames left out" in err
+    assert "wrote data_posterior.nc" in out
+    assert "uncorrected for correlated noise" in out
+    code, summary, _ = run("summary", "data_posterior.nc")
+    assert code == 0
+    assert "gamma_dot_t0" in summary
+    assert "leapfrog steps a draw" in summary
+    code, _, err = run("report", "data_posterior.nc")
+    assert code == 0, err
+    assert "<html" in Path("data_posterior.html").read_text(encoding="utf-8")
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "data.h5", "data_posterior.html", "data_posterior.nc"
+    ]
+
+
+def test_settings_file_and_flags(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run("simulate", "data.nc", "--model", "static", "--frames", 16, "--phi", "0", "--sigma", 0.01)
+    Path("settings.yaml").write_text(
+        "fit:\n  model: static\n  num_warmup: 100\n  num_samples: 50\n  num_chains: 2\n"
+        "  num_shards: 3\n  priors: {D_slope: [0, 1]}\n"
+    )
+    arguments = ["--settings", "settings.yaml", "--num-shards", 2, "--prior", "D_bend=1,0.2"]
+    code, _, err = run("fit", "data.nc", "--out", "r.nc", *arguments)
+    assert code == 0, err
+    attrs = results.read("r.nc").attrs
+    assert '"num_shards": 2' in attrs["settings"]
+    assert '"D_bend": "Normal(1, 0.2)"' in attrs["priors"]
+
+
+def test_a_model_of_ones_own(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("mine.py").write_text(OWN_MODEL)
+    run("simulate", "data.nc", "--model", "static", "--set", "alpha=0", "--set", "D_offset=0",
+        "--frames", 16, "--phi", "0,45", "--sigma", 0.01, "--dt", 0.4)
+    code, _, err = run("fit", "data.nc", "--model", "mine.py:constant", "--out", "r.nc", *QUICK)
+    assert code == 0, err
+    draws = results.read("r.nc")["posterior"]["log_D"]
+    assert abs(float(draws.mean()) - np.log(1e4)) < 4 * float(draws.std())
+    assert run("report", "r.nc")[0] == 0
+
+
+@pytest.mark.parametrize("case", BAD_INPUTS, ids=lambda case: case.name)
+def test_bad_files(run, tmp_path, case):
+    """Every rejected file: one sentence, exit code 2, nothing written."""
+    if case.selection:
+        pytest.skip("selections are tested on the data")
+    path = case.build(tmp_path)
+    before = sorted(tmp_path.iterdir())
+    flags = [
+        part
+        for name, value in case.options.items()
+        for part in (
+            f"--{name.replace('_', '-')}",
+            ",".join(map(str, value)) if isinstance(value, list | tuple | range) else value,
+        )
+    ]
+    code, out, err = run("fit", path, "--out", tmp_path / "r.nc", *flags)
+    assert code == 2
+    assert out == ""
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    assert sorted(tmp_path.iterdir()) == before
+
+
+BAD_CALLS = [
+    (["fit", "{data}", "--num-shards", "many"], "fit.num_shards: .*integer.*'many'"),
+    (["fit", "{data}", "--num-shards", "1000000"], "num_shards must lie between 1 and"),
+    (["fit", "{data}", "--modle", "static"], "No such option.*--modle"),
+    (["fit", "{data}", "--model", "flow"], "model must be one of static, laminar_flow"),
+    (["fit", "{data}", "--merge", "mean"], "mean.*not one of.*consensus"),
+    (["fit", "{data}", "--prior", "phi=0,5"], "fit.priors.phi: unknown; did you mean phi0"),
+    (["fit", "{data}", "--prior", "phi0=0"], "fit.priors.phi0"),
+    (["fit", "{data}", "--q", "0.1"], "within 0.5 %.*0.0054"),
+    (["fit", "{data}", "--dt", "1"], "--dt to agree with the file"),
+    (["fit", "{data}", "--angles", "45"], "45.*choose from -60, 0, 60"),
+    (["fit", "{data}", "--stop-frame", "2"], "frames"),
+    (["fit", "{data}", "--exclude-frames", "99"], "99"),
+    (["fit", "{data}", "--settings", "nowhere.yaml"], "nowhere.yaml: .*could not read"),
+    (["fit", "{data}", "--settings", "{data}"], "could not read"),
+    (["fit", "{data}", "--out", "nowhere/r.nc"], "folder nowhere does not exist"),
+    (["fit", "{data}", "--out", "{data}"], "would overwrite"),
+    (["fit", "{folder}"], "expected a file, found a folder"),
+    (["fit", "nowhere.h5"], "nowhere.h5: expected a file, found nothing"),
+    (["fit"], "Missing argument"),
+    (["inspect", "nowhere.h5"], "found nothing of that name"),
+    (["summary", "{data}"], "expected a result"),
+    (["report", "nowhere.nc"], "no such file"),
+    (["simulate", "data.txt"], "ending must be one of .h5, .hdf, .nc"),
+    (["simulate", "x.h5", "--contrast", "0.3"], "1, 1/2, 1/3"),
+    (["simulate", "x.h5", "--set", "D=3"], "--set knows D0.*found 'D'"),
+    (["simulate", "x.h5", "--set", "D0=big"], "--set D0 needs a number, found 'big'"),
+    (["simulate", "x.h5", "--phi", "a,b"], "--phi must be numbers"),
+    (["simulate", "x.h5", "--frames", "many"], "--frames.*not a valid integer"),
+    (["simulat"], "No such command.*simulat"),
+]
+
+
+@pytest.fixture(scope="module")
+def data_file(laminar_data, tmp_path_factory):
+    path = tmp_path_factory.mktemp("data") / "data.h5"
+    formats.write_aps_u(path, laminar_data)
+    return path
+
+
+@pytest.mark.parametrize(("arguments", "message"), BAD_CALLS, ids=lambda v: str(v)[:60])
+def test_bad_calls(run, data_file, tmp_path, monkeypatch, arguments, message):
+    import re
+
+    monkeypatch.chdir(tmp_path)
+    known = {"data": data_file, "folder": tmp_path}
+    code, _, err = run(*(text.format(**known) for text in arguments))
+    assert code == 2
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    assert re.search(message, err), err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_interrupted(run, data_file, tmp_path, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(cli.pipeline, "fit", interrupt)
+    code, _, err = run("fit", data_file)
+    assert code == 130
+    assert "interrupted; nothing was written" in err
+    assert list(tmp_path.iterdir()) == []
