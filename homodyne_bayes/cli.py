@@ -12,6 +12,7 @@ import click
 import jax
 import xarray as xr
 from pydantic.fields import FieldInfo
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -34,9 +35,9 @@ from homodyne_bayes.config import (
 )
 from homodyne_bayes.data import TwoTimeData
 from homodyne_bayes.errors import InputError, MissingPrecisionError
-from homodyne_bayes.parameters import DIFFUSION, PARAMETERS, SHEAR
+from homodyne_bayes.parameters import DIFFUSION, SHEAR
 
-MIN_WIDTH = 110
+MIN_WIDTH = 132  # of tables: where the terminal is narrower, it wraps and nothing is lost
 WRITERS = {".h5": formats.write_aps_u, ".hdf": formats.write_aps_u, ".nc": formats.write_netcdf}
 DEMO_ANGLES = (-60.0, -30.0, 0.0, 30.0, 60.0)
 
@@ -232,19 +233,17 @@ def _read(file: str, chosen: DataConfig) -> TwoTimeData:
 
 def _print_summary(tree: xr.DataTree) -> None:
     console = _console()
-    truth = diagnostics.truth(tree)
-    heads = ["", "unit", "mean", "sd", "90 % interval"]
-    heads += ["truth"] if truth else []
-    table = Table(*heads, "R-hat", "bulk ESS", "ESS/1000 grad.", title=_title(tree), min_width=90)
-    for name, row in diagnostics.summary(tree).iterrows():
-        base = str(name).split("[")[0]
-        parameter = PARAMETERS.get(base)
-        cells = [str(name).replace("[", "\\["), parameter.unit if parameter else ""]
-        cells += [f"{row['mean']:.5g}", f"{row['sd']:.2g}"]
-        cells += [f"{row['lower']:.5g} … {row['upper']:.5g}"]
-        cells += [f"{truth[base]:g}" if base in truth else ""] if truth else []
-        cells += [f"{row['r_hat']:.3f}", f"{row['ess_bulk']:.0f}"]
-        table.add_row(*cells, f"{row['ess_per_1000_gradients']:.0f}")
+    title = f"{tree.attrs['model']}, {tree.attrs['convention']} convention"
+    known = diagnostics.truth(tree)
+    heads = ["", "mean", "sd", "90 % interval", "unit", *(["truth", "is"] if known else [])]
+    table = Table(title=title, box=SIMPLE_HEAD, padding=(0, 1), title_justify="left")
+    for head in (*heads, "R-hat", "ESS", "ESS/1000\ngradients"):
+        table.add_column(head, no_wrap=True)
+    for row in report.rows(tree, diagnostics.reported(tree)):
+        name = row["name"] + row["label"].partition(" ")[2].replace("[", "\\[")
+        true = [row["truth"], row["inside"]] if known else []
+        cost = [row["r_hat"], row["ess"], row["ess_per_1000_gradients"]]
+        table.add_row(name, row["mean"], row["sd"], row["interval"], row["unit"], *true, *cost)
     console.print(table)
     console.print(
         f"{diagnostics.leapfrogs_per_draw(tree):.1f} leapfrog steps a draw, "
@@ -253,10 +252,6 @@ def _print_summary(tree: xr.DataTree) -> None:
     )
     for sentence in diagnostics.warnings(tree):
         console.print(f"warning: {sentence}", style="yellow", highlight=False)
-
-
-def _title(tree: xr.DataTree) -> str:
-    return f"{tree.attrs['model']}, {tree.attrs['convention']} convention"
 
 
 def _described(data: TwoTimeData) -> str:
@@ -331,8 +326,7 @@ def _progress_bar(work: str) -> Iterator[Callable[[str, int, int], None]]:
 
 def _console(*, stderr: bool = False) -> Console:
     console = Console(stderr=stderr)
-    if not console.is_terminal:
-        console.width = max(console.width, MIN_WIDTH)
+    console.width = max(console.width, MIN_WIDTH) if not stderr else console.width
     return console
 
 

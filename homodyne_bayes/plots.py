@@ -1,6 +1,5 @@
 """Figures of a result: each is a function from its DataTree to a matplotlib Figure."""
 
-import json
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -110,7 +109,7 @@ def rates(tree: xr.DataTree) -> Figure:
 def pairs(tree: xr.DataTree, names: Sequence[str] = ()) -> Figure:
     """Draw parameters, by default the physical ones, against each other."""
     names = names or scalars(tree, diagnostics.reported(tree))
-    posterior, known = group(tree, "posterior"), truth(tree)
+    posterior, known = group(tree, "posterior"), diagnostics.truth(tree)
     diverging = group(tree, "sample_stats")["diverging"].values.ravel()
     factors, labels = zip(*(_scaled(_symbol(name), posterior[name].attrs["units"], posterior[name])
                             for name in names), strict=True)  # fmt: skip
@@ -229,14 +228,9 @@ def group(tree: xr.DataTree, name: str) -> xr.Dataset:
     return tree.children[name].to_dataset()
 
 
-def truth(tree: xr.DataTree) -> dict[str, Any]:
-    """Return the true parameters of simulated data, empty for measured data."""
-    return json.loads(tree.attrs["provenance"]).get("truth", {})
-
-
 def true_rates(tree: xr.DataTree) -> dict[str, np.ndarray]:
     """Return the true D(t) and shear rate on the frame grid, (G,), of simulated data."""
-    fixed, known = group(tree, "constant_data"), truth(tree)
+    fixed, known = group(tree, "constant_data"), diagnostics.truth(tree)
     laws = {name: law for name, law in LAWS.items() if name in tree["rates"] and {*law} <= {*known}}
     if not laws:
         return {}

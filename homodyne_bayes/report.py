@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from homodyne_bayes import diagnostics
 from homodyne_bayes.formats import atomic_path
 from homodyne_bayes.parameters import PARAMETERS
-from homodyne_bayes.plots import FIGURES, group, truth
+from homodyne_bayes.plots import FIGURES, group
 from homodyne_bayes.results import PER_ANGLE
 
 DPI = 130
@@ -236,8 +236,8 @@ def _row(
         "truth": "",
         "inside": "",
     }
-    if name in truth(tree):
-        value = float(np.broadcast_to(truth(tree)[name], shape)[index])
+    if name in diagnostics.truth(tree):
+        value = float(np.broadcast_to(diagnostics.truth(tree)[name], shape)[index])
         inside = line["lower"] <= value <= line["upper"]
         row |= {"truth": f"{value:.6g}".replace("-", "−")}
         row |= {"inside": "inside" if inside else "outside"}
