@@ -251,7 +251,7 @@ def _print_summary(tree: xr.DataTree) -> None:
         highlight=False,
     )
     for sentence in diagnostics.warnings(tree):
-        console.print(f"warning: {sentence}", style="yellow", highlight=False)
+        console.print(f"warning: {sentence}", style="yellow", highlight=False, soft_wrap=True)
 
 
 def _described(data: TwoTimeData) -> str:
@@ -304,14 +304,14 @@ def _writable(path: str | Path, source: str | None = None) -> Path:
 
 @contextmanager
 def _progress_bar(work: str) -> Iterator[Callable[[str, int, int], None]]:
-    columns = (TextColumn("{task.description:10}"), BarColumn(), MofNCompleteColumn())
+    columns = (TextColumn("{task.description:10}"), BarColumn(20), MofNCompleteColumn())
     times = (TimeElapsedColumn(), TextColumn("elapsed,"), TimeRemainingColumn(), TextColumn("left"))
     bar = Progress(*columns, *times, console=_console(stderr=True))
     tasks: dict[str, Any] = {}
 
     def update(stage: str, done: int, total: int) -> None:
         if not tasks:
-            bar.console.print(work, highlight=False)
+            bar.console.print(work, highlight=False, soft_wrap=True)
             bar.start()
         if stage not in tasks:
             tasks[stage] = bar.add_task(stage, total=total)

@@ -13,6 +13,7 @@ from homodyne_bayes.parameters import COORDINATES, PARAMETERS
 
 INTERVAL = 0.9
 PRIOR_DRIVEN = 0.7  # of the prior's interval width
+CONFLICT = 2.0  # of the prior's sd
 MAX_R_HAT = 1.01
 MIN_ESS_PER_CHAIN = 100
 MIN_AGREEMENT_P = 1e-3
@@ -120,22 +121,33 @@ def shard_agreement(draws: np.ndarray) -> Agreement:
 
 def warnings(tree: xr.DataTree) -> list[str]:
     """Return what a reader must know before using the result, one sentence each."""
-    found = [
+    return [
         "The intervals are uncorrected for correlated noise: they take the entries of c2 as "
-        "independent, which they are not, and are too narrow."
+        "independent, which they are not, and are too narrow.",
+        *_start_warnings(tree),
+        *_sampling_warnings(tree),
+        *_prior_warnings(tree),
+        *_data_warnings(tree),
     ]
-    table = summary(tree)
-    rows = summary(tree, reported(tree) + coordinates(tree))
-    warm = tree["warm_start"].attrs
+
+
+def _start_warnings(tree: xr.DataTree) -> list[str]:
+    found, warm = [], tree["warm_start"].attrs
     if warm["outcome"] != "converged":
         found.append(f"The warm start ended with: {warm['outcome']}.")
     if warm["num_agreeing"] < 2:
         found.append("Only one start of the warm start reached the best optimum: try more starts.")
+    return found
+
+
+def _sampling_warnings(tree: xr.DataTree) -> list[str]:
+    found = []
     diverging = int(tree["sub_sample_stats"]["diverging"].sum())
     if diverging:
         found.append(
             f"{diverging} transitions diverged: raise target_accept_prob or use fewer shards."
         )
+    rows = summary(tree, reported(tree) + coordinates(tree))
     bad = rows.index[rows["r_hat"] > MAX_R_HAT]
     if len(bad):
         found.append(f"R-hat exceeds {MAX_R_HAT} for {', '.join(bad)}: draw more.")
@@ -150,16 +162,30 @@ def warnings(tree: xr.DataTree) -> list[str]:
             f"{agreement['agreement_dof']} degrees of freedom): the model does not describe "
             "all the data alike, or a chain is stuck."
         )
-    driven = prior_driven(tree)
+    return found
+
+
+def _prior_warnings(tree: xr.DataTree) -> list[str]:
+    found, driven, apart = [], prior_driven(tree), prior_conflicts(tree)
     if driven:
         found.append(
             f"The data say little about {', '.join(driven)}: the prior sets their interval."
         )
-    found += _outside_bounds(table)
-    assumed = json.loads(tree.attrs["provenance"]).get("assumed", [])
+    if apart:
+        found.append(
+            f"Prior and data pull apart in {', '.join(apart)}: the posterior mean lies more than "
+            f"{CONFLICT:g} sd of the prior from its centre; see how another prior changes it."
+        )
+    return found
+
+
+def _data_warnings(tree: xr.DataTree) -> list[str]:
+    found = _outside_bounds(summary(tree))
+    provenance = json.loads(tree.attrs["provenance"])
+    assumed = provenance.get("assumed", [])
     if assumed:
         found.append(f"Assumed, not read from the file: {', '.join(assumed)}.")
-    convention = json.loads(tree.attrs["provenance"]).get("convention", tree.attrs["convention"])
+    convention = provenance.get("convention", tree.attrs["convention"])
     if convention != tree.attrs["convention"]:
         found.append(
             f"The data were simulated in the {convention} convention and fitted in the "
@@ -170,11 +196,25 @@ def warnings(tree: xr.DataTree) -> list[str]:
 
 def prior_driven(tree: xr.DataTree) -> list[str]:
     """Return the sampled coordinates whose interval is mostly the prior's."""
-    names = coordinates(tree) + [name for name in ("phi0",) if name in tree["posterior"]]
+    names = _physical(tree)
     if not names:
         return []
     table = summary(tree, names)
     return list(table.index[table["of_prior"] > PRIOR_DRIVEN])
+
+
+def prior_conflicts(tree: xr.DataTree) -> list[str]:
+    """Return the sampled coordinates whose posterior mean lies far out in the prior."""
+    posterior, prior = tree["posterior"], tree["prior"]
+    distances = {
+        name: abs(float(posterior[name].mean() - prior[name].mean())) / float(prior[name].std())
+        for name in _physical(tree)
+    }
+    return [name for name, distance in distances.items() if distance > CONFLICT]
+
+
+def _physical(tree: xr.DataTree) -> list[str]:
+    return coordinates(tree) + [name for name in ("phi0",) if name in tree["posterior"]]
 
 
 def _place(name: str) -> int:

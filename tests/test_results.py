@@ -105,6 +105,14 @@ def test_warnings_name_what_the_prior_sets(laminar_result):
     assert "diverged" not in sentences
 
 
+def test_prior_and_data_pulling_apart(laminar_result):
+    assert diagnostics.prior_conflicts(laminar_result) == []
+    tree = laminar_result.copy(deep=True)
+    tree["posterior"]["D_bend"] -= 1.0
+    assert diagnostics.prior_conflicts(tree) == ["D_bend"]
+    assert "Prior and data pull apart in D_bend" in " ".join(diagnostics.warnings(tree))
+
+
 def test_warnings_find_trouble(laminar_result):
     tree = laminar_result.copy(deep=True)
     tree["sub_sample_stats"]["diverging"][:] = False
