@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.flatten_util import ravel_pytree
 from numpyro import handlers
 from numpyro.distributions import biject_to
@@ -106,18 +107,24 @@ def prior_draws(key: jax.Array, model: Model, shard: Shard, num_draws: int) -> j
     return jax.vmap(draw)(jax.random.split(key, num_draws))
 
 
-def constrain(model: Model, shard: Shard, theta: jax.Array) -> dict[str, jax.Array]:
-    """Return the values of all latent and deterministic sites at draws theta (..., d)."""
+def constrain(
+    model: Model,
+    shard: Shard,
+    theta: jax.Array,
+    wanted: Callable[[str], bool] = lambda _: True,
+) -> dict[str, np.ndarray]:
+    """Return the wanted latent and deterministic sites at draws theta (..., d)."""
     unravel = space(model, shard).unravel
 
     def one(theta: jax.Array) -> Mapping[str, jax.Array]:
         values = constrain_fn(model, (shard,), {}, unravel(theta), return_deterministic=True)
-        return dict(values)
+        return {name: value for name, value in values.items() if wanted(name)}
 
     flat = theta.reshape(-1, theta.shape[-1])
     values = jax.jit(jax.vmap(one))(flat)
     return {
-        name: value.reshape(*theta.shape[:-1], *value.shape[1:]) for name, value in values.items()
+        name: np.asarray(value).reshape((*theta.shape[:-1], *value.shape[1:]))
+        for name, value in values.items()
     }
 
 

@@ -157,12 +157,10 @@ def _tree(
     prior = density.prior_draws(prior_key, model, first, NUM_PRIOR_DRAWS)[None]
 
     def parameters(theta: Any, leading: tuple[str, ...] = ("chain", "draw")) -> xr.Dataset:
-        values = density.constrain(model, first, jnp.asarray(theta))
-        kept = {name: np.asarray(value) for name, value in values.items() if name not in RATES}
-        return results.draws_dataset(kept, data.phi, leading)
+        values = density.constrain(model, first, jnp.asarray(theta), lambda name: name not in RATES)
+        return results.draws_dataset(values, data.phi, leading)
 
-    values = density.constrain(model, first, jnp.asarray(merged))
-    rates = {name: np.asarray(values[name]) for name in RATES if name in values}
+    rates = density.constrain(model, first, jnp.asarray(merged), lambda name: name in RATES)
     unravel = jax.vmap(jax.vmap(density.space(model, first).unravel))
     unconstrained: Mapping[str, Any] = unravel(jnp.asarray(merged))
     per_shard = results.sub_sample_stats(sub_posteriors)
@@ -206,9 +204,12 @@ def _fitted(
     grid = data_grid(data, config.convention)
     flat = merged.reshape(-1, merged.shape[-1])
     chosen = jnp.asarray(flat[:: max(1, len(flat) // NUM_FITTED_DRAWS)])
-    mean = jax.jit(
-        lambda draws: jax.lax.map(
-            lambda theta: density.observation(model, grid, theta)[0], draws
-        ).mean(axis=0)
-    )
+
+    @jax.jit
+    def mean(draws: jax.Array) -> jax.Array:
+        def add(total: jax.Array, theta: jax.Array) -> tuple[jax.Array, None]:
+            return total + density.observation(model, grid, theta)[0], None
+
+        return jax.lax.scan(add, jnp.zeros(data.c2.shape), draws)[0] / len(draws)
+
     return np.asarray(mean(chosen))
