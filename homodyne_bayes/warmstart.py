@@ -28,7 +28,7 @@ from homodyne_bayes.density import (
     unconstrained,
 )
 from homodyne_bayes.errors import InputError
-from homodyne_bayes.nuts import Gaussian
+from homodyne_bayes.nuts import Gaussian, standardise
 from homodyne_bayes.shards import ShardGrid, num_shards, shard
 
 SCALING = ("contrast", "offset", "sigma")
@@ -92,9 +92,10 @@ def warm_start(key: jax.Array, model: Model, shards: ShardGrid, num_starts: int 
             f"a model must sample the sites {', '.join(SCALING)} for the warm start; "
             f"missing: {', '.join(missing)}"
         )
-    search, polish = _programs(model, num_starts)
-    theta, objectives = search(key, shard(shards, 0))
-    theta, covariance, norm, iterations = polish(theta, shards)
+    search, curvature, polish = _programs(model, num_starts)
+    start, objectives = search(key, shard(shards, 0))
+    theta, norm, iterations = polish(start, curvature(start, shards), shards)
+    covariance = curvature(theta, shards)
     best_first = jnp.sort(objectives)[::-1]
     if not bool(jnp.isfinite(covariance).all() & jnp.isfinite(theta).all()):
         outcome = "not finite"
@@ -133,7 +134,9 @@ def project(grid: ShardGrid, shape: jax.Array) -> tuple[jax.Array, jax.Array, ja
 
 
 @lru_cache(maxsize=16)
-def _programs(model: Model, num_starts: int) -> tuple[Callable[..., Any], Callable[..., Any]]:
+def _programs(model: Model, num_starts: int) -> tuple[Callable[..., Any], ...]:
+    """Return search, curvature and polish, compiled when first called."""
+
     def search(key: jax.Array, grid: ShardGrid) -> tuple[jax.Array, jax.Array]:
         whole = space(model, grid)
         candidates = prior_draws(key, model, grid, CANDIDATES_PER_START * num_starts)
@@ -168,19 +171,21 @@ def _programs(model: Model, num_starts: int) -> tuple[Callable[..., Any], Callab
         losses = jnp.where(jnp.isfinite(losses), losses, jnp.inf)
         return filled(centre + spread * ends[jnp.argmin(losses)]), -losses
 
-    def polish(theta: jax.Array, shards: ShardGrid) -> tuple[jax.Array, ...]:
-        scale = jnp.linalg.cholesky(covariance_at(model, shards, theta))
-        theta_at = lambda z: theta + scale @ z  # noqa: E731
-        z, _, iterations = _minimise(
-            lambda z: -full_log_density(model, shards, theta_at(z)), jnp.zeros_like(theta)
-        )
-        mode = theta_at(z)
-        covariance = covariance_at(model, shards, mode)
-        gradient = jax.grad(lambda theta: full_log_density(model, shards, theta))(mode)
-        norm = jnp.linalg.norm(jnp.linalg.cholesky(covariance).T @ gradient)
-        return mode, covariance, norm, iterations
+    def curvature(theta: jax.Array, shards: ShardGrid) -> jax.Array:
+        return covariance_at(model, shards, theta)
 
-    return jax.jit(search), jax.jit(polish)
+    def polish(
+        start: jax.Array, covariance: jax.Array, shards: ShardGrid
+    ) -> tuple[jax.Array, ...]:
+        scale = jnp.linalg.cholesky(covariance)
+
+        def loss(z: jax.Array) -> jax.Array:
+            return -full_log_density(model, shards, standardise(start, scale, z))
+
+        z, _, iterations = _minimise(loss, jnp.zeros_like(start))
+        return standardise(start, scale, z), jnp.linalg.norm(jax.grad(loss)(z)), iterations
+
+    return jax.jit(search), jax.jit(curvature), jax.jit(polish)
 
 
 def covariance_at(model: Model, shards: ShardGrid, theta: jax.Array) -> jax.Array:

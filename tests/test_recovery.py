@@ -60,7 +60,7 @@ def test_intervals_cover_the_truth_under_independent_noise():
         guesses.append(Gaussian(warm.theta, warm.covariance))
     stacked = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *grids)
     guess = jax.tree.map(lambda *leaves: jnp.stack(leaves), *guesses)
-    settings = NutsSettings(num_warmup=150, num_samples=200, num_chains=1)
+    settings = NutsSettings(num_warmup=120, num_samples=160, num_chains=1)
     sub = sample_shards(jax.random.key(0), model, stacked, guess, 1.0, settings)
     values = density.constrain(model, shard(stacked, 0), jnp.asarray(sub.draws[:, 0]))
     covered = {}
