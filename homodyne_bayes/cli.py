@@ -61,7 +61,8 @@ def _option(name: str, setting: FieldInfo) -> Callable[[Callable[..., None]], Ca
     """Return the option of a setting; its text goes to `config.make`, which checks it."""
     repeated = name == "priors"
     literal = get_origin(setting.annotation) is Literal
-    shown = f"  [default: {setting.default}]" if setting.default and not repeated else ""
+    silent = repeated or setting.default in (None, ())
+    shown = "" if silent else f"  [default: {setting.default}]"
     return click.option(
         "--prior" if repeated else "--" + name.replace("_", "-"),
         name,
@@ -177,15 +178,17 @@ def report_command(result: str, out: str | None) -> None:
 @click.option("--seed", default=0, show_default=True)
 def simulate_command(out: str, model: str, phi: str, values: tuple[str, ...], **o: Any) -> None:
     """Simulate an experiment into OUT (.h5: APS-U layout; .nc: netCDF)."""
-    parameters = _parameters(model, values)
-    experiment = _experiment(phi, parameters, o)
+    path = _writable(out)
+    if path.suffix not in WRITERS:
+        raise InputError(f"{path}: the ending must be one of {', '.join(WRITERS)}")
+    experiment = _experiment(phi, _parameters(model, values), o)
     key = jax.random.key(o["seed"])
     if o["sigma"] is not None:
         data = simulate.independent(key, experiment, o["sigma"])
     else:
         data = simulate.speckle(key, experiment, o["pixels"], o["photons"])
-    _write_data(_writable(out), data)
-    _console().print(f"wrote {out}: {_described(data)}", highlight=False)
+    WRITERS[path.suffix](path, data)
+    _console().print(f"wrote {path}: {_described(data)}", highlight=False)
 
 
 @commands.command()
@@ -282,12 +285,6 @@ def _parameters(model: str, values: tuple[str, ...]) -> dict[str, float]:
         except ValueError:
             raise InputError(f"--set {name} needs a number, found {text!r}") from None
     return parameters
-
-
-def _write_data(path: Path, data: TwoTimeData) -> None:
-    if path.suffix not in WRITERS:
-        raise InputError(f"{path}: the ending must be one of {', '.join(WRITERS)}")
-    WRITERS[path.suffix](path, data)
 
 
 def _writable(path: str | Path, source: str | None = None) -> Path:

@@ -112,7 +112,7 @@ def speckle(
     mean_photons : float, optional
         Mean photon count of a pixel in a frame; without it there is no photon noise.
     """
-    num_modes = round(1 / experiment.contrast)
+    num_modes = round(1 / experiment.contrast) if experiment.contrast > 0 else 0
     if abs(num_modes * experiment.contrast - 1) > 1e-6:
         raise InputError(
             "speckle has contrast 1/(number of modes): choose 1, 1/2, 1/3, ..., "

@@ -71,18 +71,19 @@ def test_intervals_cover_the_truth_under_independent_noise():
     assert 0.80 <= np.mean(list(covered.values())) <= 0.97, covered
 
 
-def one_against_four(seed: int) -> tuple[pd.Series, pd.Series]:
+def one_against_four(seed: int, num_samples: int) -> tuple[pd.Series, pd.Series]:
     """Return shifts of the means in sd of a single shard's posterior, and ratios of the sds."""
     data = measured(FIVE_ANGLES, 100 + seed)
     one, four = (
-        diagnostics.summary(fit(data, FitConfig(num_shards=k, seed=seed))) for k in (1, 4)
+        diagnostics.summary(fit(data, FitConfig(num_shards=k, num_samples=num_samples, seed=seed)))
+        for k in (1, 4)
     )
     return ((four["mean"] - one["mean"]) / one["sd"]).abs(), four["sd"] / one["sd"]
 
 
 def test_consensus_agrees_with_a_single_shard_once():
     """One experiment, twice the bounds that hold for the median."""
-    shift, ratio = one_against_four(0)
+    shift, ratio = one_against_four(0, 200)
     assert shift.max() < 1.0, shift
     assert (ratio - 1).abs().max() < 0.3, ratio
 
@@ -90,7 +91,7 @@ def test_consensus_agrees_with_a_single_shard_once():
 @pytest.mark.slow
 def test_consensus_agrees_with_a_single_shard():
     """Means within 0.5 sd and sds within 15 % in the median over five experiments."""
-    runs = [one_against_four(seed) for seed in range(5)]
+    runs = [one_against_four(seed, 500) for seed in range(5)]
     shift, ratio = (pd.concat(each, axis=1).median(axis=1) for each in zip(*runs, strict=True))
     print(pd.DataFrame({"shift": shift, "ratio": ratio}))  # noqa: T201 - docs/consensus.md
     assert shift[list(PHYSICAL)].max() < 0.5
