@@ -88,7 +88,7 @@ def settings_options(command: Callable[..., None]) -> Callable[..., None]:
     "--cpu-devices",
     default=os.cpu_count(),
     show_default="the number of cores",
-    help="CPU devices to sample on; the draws do not depend on it.",
+    help="CPU devices to sample on; from two on, the draws do not depend on it.",
 )
 def commands(cpu_devices: int) -> None:
     """Bayesian inference for two-time correlation maps of a fluid that diffuses and shears."""

@@ -3,7 +3,7 @@
 The model is an argument; nothing here knows what it describes. A lane is one chain of
 one shard ("parallel") or all chains of one shard in lockstep ("vectorized"); every lane has its
 own key and every device runs one lane at a time by the same program, so the draws do not depend
-on the number of devices.
+on the number of devices, but for the rounding of the one-device program that XLA compiles.
 """
 
 from collections.abc import Callable, Sequence

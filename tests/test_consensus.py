@@ -129,3 +129,26 @@ def test_progress_counts_to_the_end():
         lambda done, total: seen.append((done, total)),
     )
     assert seen == [(i, 6) for i in range(1, 7)]
+
+
+def test_flow_draws_on_several_devices_are_bit_identical(laminar_data):
+    """One device compiles to another program; its rounding grows along the chain, from 1e-13."""
+    from functools import partial
+
+    from homodyne_bayes.models import laminar_flow
+    from homodyne_bayes.parameters import PRIORS
+    from homodyne_bayes.shards import random_shards
+    from homodyne_bayes.warmstart import shard_guess, warm_start
+
+    model = partial(laminar_flow, priors=PRIORS)
+    shards = random_shards(laminar_data, 3, 0)
+    guess = shard_guess(warm_start(jax.random.key(0), model, shards, 2), shards)
+    settings = NutsSettings(num_warmup=5, num_samples=5, num_chains=1)
+    one, two, four = (
+        sample_shards(
+            jax.random.key(5), model, shards, guess, 1 / 3, settings, jax.devices()[:count]
+        ).draws
+        for count in (1, 2, 4)
+    )
+    np.testing.assert_array_equal(two, four)
+    np.testing.assert_allclose(one, two, rtol=1e-4)
