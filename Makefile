@@ -13,7 +13,7 @@ test: $(READY)
 	$(BIN)/python -m pytest
 
 test-slow: $(READY)
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow -n 0 -s
 
 lint: $(READY)
 	$(BIN)/ruff check .

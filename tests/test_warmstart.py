@@ -85,7 +85,9 @@ def test_best_optimum_is_reached_from_the_prior():
 
 @pytest.mark.slow
 def test_best_optimum_is_reached_in_95_of_100():
-    assert reached(100) >= 95
+    count = reached(100)
+    print(f"\nbest optimum reached in {count} of 100 experiments")  # noqa: T201 - README.md
+    assert count >= 95
 
 
 def test_covariance_is_the_inverse_curvature(laminar_data):
