@@ -240,17 +240,17 @@ def _print_summary(tree: xr.DataTree) -> None:
     known = diagnostics.truth(tree)
     heads = ["", "mean", "sd", "90 % interval", "unit", *(["truth", "is"] if known else [])]
     table = Table(title=title, box=SIMPLE_HEAD, padding=(0, 1), title_justify="left")
-    for head in (*heads, "R-hat", "ESS", "ESS/1000\ngradients"):
+    for head in (*heads, "R-hat", "ESS", "ESS/1000\nevaluations"):
         table.add_column(head, no_wrap=True)
     for row in report.rows(tree, diagnostics.reported(tree)):
         name = row["name"] + row["label"].partition(" ")[2].replace("[", "\\[")
         true = [row["truth"], row["inside"]] if known else []
-        cost = [row["r_hat"], row["ess"], row["ess_per_1000_gradients"]]
+        cost = [row["r_hat"], row["ess"], row["ess_per_1000_evaluations"]]
         table.add_row(name, row["mean"], row["sd"], row["interval"], row["unit"], *true, *cost)
     console.print(table)
     console.print(
-        f"{diagnostics.leapfrogs_per_draw(tree):.1f} leapfrog steps a draw, "
-        f"{diagnostics.gradients(tree):.0f} gradients of the full data",
+        f"{diagnostics.certificate(tree)} "
+        f"{diagnostics.evaluations(tree):.0f} evaluations of all the data.",
         highlight=False,
     )
     for sentence in diagnostics.warnings(tree):

@@ -14,7 +14,8 @@ from homodyne_bayes.errors import InputError
 from homodyne_bayes.parameters import PRIORS, Prior
 
 Convention = Literal["upstream", "gap-average"]
-MergeRule = Literal["consensus", "parametric"]
+Method = Literal["consensus", "laplace", "full"]
+MergeRule = Literal["consensus", "parametric", "cavity"]
 ChainMethod = Literal["parallel", "vectorized"]
 
 MAX_FRAMES = 100_000
@@ -84,10 +85,14 @@ class FitConfig:
     """Shear phase as homodyne 2.x has it, or averaged over the gap."""
     priors: Priors = Field(default_factory=dict)
     """Replace a prior by location and scale, e.g. phi0=0,10."""
-    num_shards: Count = 4
-    """Shards; 1 samples all the data at once."""
-    merge: MergeRule = "consensus"
-    """How sub-posteriors are merged."""
+    method: Method = "consensus"
+    """NUTS on shards and a merge, the least squares fit alone (both reweighted), or NUTS on all."""
+    num_shards: Annotated[int, Field(ge=2)] = 4
+    """Shards of method consensus."""
+    merge: MergeRule = "cavity"
+    """How shards are merged; cavity samples each within the rest as a Gaussian, and is exactest."""
+    rescue_pairs: Annotated[int, Field(ge=0)] = 100_000
+    """Where certification fails, run full NUTS on at most this many pairs; 0 for never."""
     num_warmup: Count = 300
     """Warm-up transitions of a chain."""
     num_samples: Annotated[int, Field(ge=4)] = 500

@@ -1,71 +1,119 @@
-"""Consensus Monte Carlo: NUTS on every shard, over the devices, and the merge.
+"""Consensus Monte Carlo: NUTS on many targets, over the devices.
 
-The model is an argument; nothing here knows what it describes. A lane is one chain of
-one shard ("parallel") or all chains of one shard in lockstep ("vectorized"); every lane has its
-own key and every device runs one lane at a time by the same program, so the draws do not depend
-on the number of devices, but for the rounding of the one-device program that XLA compiles.
+The model is an argument; nothing here knows what it describes. A target is what one set of chains
+samples: a shard, a shard within the rest of the data as a Gaussian, or all the data. A lane is
+one chain of one target ("parallel") or all chains of one target in lockstep ("vectorized"); every
+lane has its own key and every device runs one lane at a time by the same program, so the draws do
+not depend on the number of devices, but for the rounding of the one-device program that XLA
+compiles.
 """
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from numpyro.infer import hmc_util
 
-from homodyne_bayes.config import MergeRule
-from homodyne_bayes.density import Model, Shard, log_density, space
-from homodyne_bayes.errors import InputError
-from homodyne_bayes.nuts import Gaussian, NutsInfo, NutsSettings, nuts, standardise
+from homodyne_bayes.density import Model, Shard, log_density
+from homodyne_bayes.nuts import Gaussian, NutsInfo, NutsSettings, Transitions, nuts, standardise
 
 CHUNK = 50  # transitions between two looks at progress and Ctrl-C
 
 
-class Target(NamedTuple):
-    """What one shard's chains sample: its data and its standardised coordinates."""
+class Targets(NamedTuple):
+    """What T sets of chains sample, every leaf with a leading axis T.
 
-    shard: Shard
+    The log density of target t is that of its data, ``shards`` (T, J, ...) with the prior to the
+    power ``prior_power``, minus ``cavity`` |z|²/2, in coordinates z with theta = centre + scale z.
+    """
+
+    shards: Shard
     prior_power: jax.Array
+    cavity: jax.Array
     centre: jax.Array
     scale: jax.Array
 
 
-class SubPosteriors(NamedTuple):
-    """Draws of every shard in theta, (K, C, S, d), and their diagnostics, (K, C, S)."""
-
-    draws: np.ndarray
-    info: NutsInfo
-
-
-Progress = Callable[[int, int], None]
-
-
-def sample_shards(
-    key: jax.Array,
-    model: Model,
-    shards: Shard,
-    guess: Gaussian,
-    prior_power: float,
-    settings: NutsSettings,
-    devices: Sequence[jax.Device] | None = None,
-    progress: Progress | None = None,
-) -> SubPosteriors:
-    """Run NUTS on every shard.
+def each_shard(shards: Shard, guess: Gaussian, prior_power: float) -> Targets:
+    """Return one target a shard, its sub-posterior.
 
     Parameters
     ----------
-    key : jax.Array
-        Random key; the chains of shard k use ``split(fold_in(key, k), num_chains)``.
-    model : callable
-        NumPyro function of one shard.
     shards : pytree
         Stacked shards, leading axis K on every leaf.
     guess : Gaussian
         Roughly what is sampled; (d,) and (d, d), or one for every shard, (K, d) and (K, d, d).
     prior_power : float
         Power of the prior in each shard, 1/K where the shards are parts of one data set.
+    """
+    alone = jax.tree.map(lambda leaf: leaf[:, None], shards)
+    return _targets(alone, guess, prior_power, 0.0)
+
+
+def each_in_cavity(shards: Shard, posterior: Gaussian) -> Targets:
+    """Return one target a shard: the shard itself, all other data as a Gaussian.
+
+    With ``posterior`` approximating the posterior of all the data, the others of K shards are
+    its power 1 - 1/K, and the target is as narrow as the posterior, however small the shard.
+    """
+    K = jax.tree.leaves(shards)[0].shape[0]
+    alone = jax.tree.map(lambda leaf: leaf[:, None], shards)
+    return _targets(alone, posterior, 1 / K, 1 - 1 / K)
+
+
+def all_data(shards: Shard, guess: Gaussian) -> Targets:
+    """Return one target, the posterior of all stacked shards."""
+    return _targets(jax.tree.map(lambda leaf: leaf[None], shards), guess, 1.0, 0.0)
+
+
+def _targets(shards: Shard, guess: Gaussian, prior_power: float, cavity: float) -> Targets:
+    T, d = jax.tree.leaves(shards)[0].shape[0], guess.mean.shape[-1]
+    return Targets(
+        shards,
+        jnp.full(T, prior_power),
+        jnp.full(T, cavity),
+        jnp.broadcast_to(guess.mean, (T, d)),
+        jnp.broadcast_to(jnp.linalg.cholesky(guess.covariance), (T, d, d)),
+    )
+
+
+class Chains(NamedTuple):
+    """What chains of K targets gave.
+
+    ``draws`` (K, C, S, d) of theta after warm-up, ``score`` the gradient of the target's log density
+    there, and diagnostics ``info`` (K, C, S); ``num_gradients`` (K, C) counts leapfrog steps,
+    warm-up included.
+    """
+
+    draws: np.ndarray
+    score: np.ndarray
+    info: NutsInfo
+    num_gradients: np.ndarray
+
+
+Progress = Callable[[int, int], None]
+
+
+def sample(
+    key: jax.Array,
+    model: Model,
+    targets: Targets,
+    settings: NutsSettings,
+    devices: Sequence[jax.Device] | None = None,
+    progress: Progress | None = None,
+) -> Chains:
+    """Run NUTS on every target.
+
+    Parameters
+    ----------
+    key : jax.Array
+        Random key; the chains of target k use ``split(fold_in(key, k), num_chains)``.
+    model : callable
+        NumPyro function of one shard.
+    targets : Targets
+        K targets.
     settings : NutsSettings
         Chains, draws and adaptation.
     devices : sequence of jax.Device, optional
@@ -75,45 +123,40 @@ def sample_shards(
 
     Returns
     -------
-    SubPosteriors
-        Draws after warm-up, and their diagnostics.
+    Chains
+        Draws after warm-up, their diagnostics and cost.
     """
     devices = list(devices or jax.local_devices())
-    num_shards = jax.tree.leaves(shards)[0].shape[0]
-    d = guess.mean.shape[-1]
-    targets = Target(
-        shards,
-        jnp.full(num_shards, prior_power),
-        jnp.broadcast_to(guess.mean, (num_shards, d)),
-        jnp.broadcast_to(jnp.linalg.cholesky(guess.covariance), (num_shards, d, d)),
-    )
+    num_targets = targets.centre.shape[0]
     groups = settings.num_chains if settings.chain_method == "parallel" else 1
-    shard_of = np.repeat(np.arange(num_shards), groups)
+    target_of = np.repeat(np.arange(num_targets), groups)
     keys = jax.vmap(
         lambda k: jax.random.split(jax.random.fold_in(key, k), settings.num_chains)
-    )(jnp.arange(num_shards)).reshape(num_shards * groups, settings.num_chains // groups)
-    outputs = _run_lanes(model, targets, shard_of, keys, settings, devices, progress)
-    z, info = jax.tree.map(
-        lambda leaf: leaf.reshape(num_shards, settings.num_chains, *leaf.shape[2:]), outputs
+    )(jnp.arange(num_targets)).reshape(num_targets * groups, settings.num_chains // groups)
+    outputs = _run_lanes(model, targets, target_of, keys, settings, devices, progress)
+    kept, num_gradients = jax.tree.map(
+        lambda leaf: leaf.reshape(num_targets, settings.num_chains, *leaf.shape[2:]), outputs
     )
-    draws = jax.vmap(standardise)(targets.centre, targets.scale, jnp.asarray(z))
-    return SubPosteriors(np.asarray(draws), info)
+    draws = jax.vmap(standardise)(targets.centre, targets.scale, jnp.asarray(kept.z))
+    score = jnp.einsum("kcsi,kij->kcsj", kept.score, jnp.linalg.inv(targets.scale))
+    return Chains(np.asarray(draws), np.asarray(score), kept.info, num_gradients)
 
 
 def _run_lanes(
     model: Model,
-    targets: Target,
-    shard_of: np.ndarray,
+    targets: Targets,
+    target_of: np.ndarray,
     keys: jax.Array,
     settings: NutsSettings,
     devices: list[jax.Device],
     progress: Progress | None,
-) -> tuple[np.ndarray, NutsInfo]:
-    """Run lane i, the chains with ``keys[i]`` on shard ``shard_of[i]``, in rounds over devices.
+) -> tuple[Transitions, np.ndarray]:
+    """Run lane i, the chains with ``keys[i]`` on target ``target_of[i]``, in rounds over devices.
 
-    Returns draws and info with leading axes (lane, chain of the lane, draw).
+    Returns transitions after warm-up, leading axes (lane, chain of the lane, draw), and the
+    leapfrog steps of every chain.
     """
-    num_lanes = len(shard_of)
+    num_lanes = len(target_of)
     width = min(len(devices), num_lanes)
     start, advance = _programs(model, settings, tuple(devices[:width]))
     num_chunks = -(-(settings.num_warmup + settings.num_samples) // CHUNK)
@@ -122,7 +165,7 @@ def _run_lanes(
     for number in range(num_rounds):
         lanes = np.arange(number * width, (number + 1) * width)
         present = np.minimum(lanes, num_lanes - 1)  # an idle device repeats the last lane
-        target = jax.tree.map(lambda leaf, at=shard_of[present]: leaf[at], targets)
+        target = jax.tree.map(lambda leaf, at=target_of[present]: leaf[at], targets)
         state = start(keys[present], target)
         chunks = []
         for chunk in range(num_chunks):
@@ -135,62 +178,25 @@ def _run_lanes(
     return jax.tree.map(lambda *leaves: np.concatenate(leaves), *rounds)
 
 
-def merge(key: jax.Array, sub_posteriors: SubPosteriors, rule: MergeRule) -> np.ndarray:
-    """Merge the draws of all shards into draws of the whole posterior, (C, S, d).
-
-    Both rules are NumPyro's, applied to theta with full covariances, so correlations survive.
-    "consensus" averages the i-th draws of all shards with weights (sum of precisions)^-1
-    precision; "parametric" draws from the product of the shards' Gaussians. Both are exact for
-    Gaussian sub-posteriors and approximate otherwise.
-
-    Parameters
-    ----------
-    key : jax.Array
-        Random key of the parametric draws.
-    sub_posteriors : SubPosteriors
-        Draws (K, C, S, d).
-    rule : {"consensus", "parametric"}
-        How to merge.
-    """
-    draws = sub_posteriors.draws
-    num_shards, chains, samples, d = draws.shape
-    if num_shards == 1:
-        return draws[0]
-    flat = [jnp.asarray(shard.reshape(-1, d)) for shard in draws]
-    centre, scale = _pooled(flat)
-    whitened = [jnp.linalg.solve(scale, (one - centre).T).T for one in flat]
-    if rule == "consensus":
-        merged = hmc_util.consensus(whitened)
-    elif rule == "parametric":
-        merged = hmc_util.parametric_draws(whitened, chains * samples, rng_key=key)
-    else:
-        raise InputError(f"merge must be one of {get_args(MergeRule)}, found {rule!r}")
-    return np.asarray(standardise(centre, scale, merged)).reshape(chains, samples, d)
-
-
-def _pooled(draws: list[jax.Array]) -> tuple[jax.Array, jax.Array]:
-    pooled = jnp.concatenate(draws)
-    return pooled.mean(axis=0), jnp.linalg.cholesky(jnp.cov(pooled.T).reshape(pooled.shape[1], -1))
-
-
 @lru_cache(maxsize=16)
 def _programs(
     model: Model, settings: NutsSettings, devices: tuple[jax.Device, ...]
 ) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """Return start and advance of one lane a device, compiled when first called."""
 
-    def standardised(target: Target, z: jax.Array) -> jax.Array:
+    def standardised(target: Targets, z: jax.Array) -> jax.Array:
         theta = standardise(target.centre, target.scale, z)
-        return log_density(model, target.shard, theta, target.prior_power)
+        own = log_density(model, target.shards, theta, target.prior_power)
+        return own - 0.5 * target.cavity * z @ z
 
-    chain = nuts(standardised, lambda target: space(model, target.shard).size, settings)
+    chain = nuts(standardised, lambda target: target.centre.shape[-1], settings)
 
     over_chains = _single if settings.chain_method == "parallel" else jax.vmap
 
-    def start(keys: jax.Array, target: Target) -> Any:
+    def start(keys: jax.Array, target: Targets) -> Any:
         return over_chains(lambda key: chain.start(key, target))(keys)
 
-    def advance(states: Any, target: Target) -> Any:
+    def advance(states: Any, target: Targets) -> Any:
         return over_chains(lambda state: chain.advance(state, target, CHUNK))(states)
 
     return (
@@ -209,7 +215,10 @@ def _single(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return apply
 
 
-def _after_warmup(chunks: list[Any], settings: NutsSettings) -> Any:
-    """Join chunks (lane, chain, CHUNK, ...) along the draws and keep those after warm-up."""
-    first, last = settings.num_warmup, settings.num_warmup + settings.num_samples
-    return jax.tree.map(lambda *parts: np.concatenate(parts, axis=2)[:, :, first:last], *chunks)
+def _after_warmup(
+    chunks: list[Transitions], settings: NutsSettings
+) -> tuple[Transitions, np.ndarray]:
+    """Join chunks (lane, chain, CHUNK, ...), keep draws after warm-up, and count all steps."""
+    joined = jax.tree.map(lambda *parts: np.concatenate(parts, axis=2), *chunks)
+    kept = slice(settings.num_warmup, settings.num_warmup + settings.num_samples)
+    return jax.tree.map(lambda leaf: leaf[:, :, kept], joined), joined.info.n_steps.sum(axis=2)

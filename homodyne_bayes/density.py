@@ -44,6 +44,16 @@ def space(model: Model, shard: Shard) -> Space:
     return Space(unravel, flat.size)
 
 
+def labels(model: Model, shard: Shard) -> list[str]:
+    """Return names of the coordinates of theta, e.g. ``contrast[0]``, (d,)."""
+    sites = space(model, shard).unravel(jnp.zeros(space(model, shard).size))
+    return [
+        f"{name}[{', '.join(map(str, index))}]" if index else name
+        for name in sorted(sites)
+        for index in np.ndindex(*jnp.shape(sites[name]))
+    ]
+
+
 def constrained(
     model: Model, shard: Shard, sites: Mapping[str, jax.Array]
 ) -> tuple[dict[str, jax.Array], jax.Array]:
@@ -79,22 +89,46 @@ def log_prior_and_likelihood(
     return log_prior, log_likelihood
 
 
-def log_density(
-    model: Model, shard: Shard, theta: jax.Array, prior_power: jax.Array | float = 1.0
-) -> jax.Array:
-    """Return log p(theta)^prior_power + log p(shard | theta), Jacobians included.
+def log_prior_and_likelihoods(
+    model: Model, shards: Shard, theta: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Return log p(theta) and log p(shard | theta) of every shard of a stack, (K,).
 
-    With ``prior_power`` 1/K the log densities of K shards add up to that of all their data.
+    One shard is looked at after the other, so that memory does not grow with their number.
     """
-    prior, likelihood = log_prior_and_likelihood(model, shard, theta)
-    return prior_power * prior + likelihood
+    priors, likelihoods = jax.lax.map(
+        lambda shard: log_prior_and_likelihood(model, shard, theta), shards
+    )
+    return priors[0], likelihoods
 
 
-def full_log_density(model: Model, shards: Shard, theta: jax.Array) -> jax.Array:
-    """Return the log posterior density of all the data in stacked shards, up to a constant."""
-    power = 1.0 / jax.tree.leaves(shards)[0].shape[0]
-    terms = jax.lax.map(lambda shard: log_density(model, shard, theta, power), shards)
-    return terms.sum()
+def log_density(
+    model: Model, shards: Shard, theta: jax.Array, prior_power: jax.Array | float = 1.0
+) -> jax.Array:
+    """Return log p(theta)^prior_power + log p(shards | theta), Jacobians included.
+
+    Parameters
+    ----------
+    model : callable
+        NumPyro function of one shard.
+    shards : pytree
+        Stacked shards, leading axis K on every leaf.
+    theta : jax.Array
+        (d,) unconstrained coordinates.
+    prior_power : float
+        1 for the posterior of these shards; 1/K where they are one of K parts, so that the
+        log densities of the parts add up to that of all the data.
+    """
+    prior, likelihoods = log_prior_and_likelihoods(model, shards, theta)
+    return prior_power * prior + likelihoods.sum()
+
+
+def num_points(model: Model, shards: Shard) -> int:
+    """Return the number of observed values in stacked shards, padding included."""
+    first = jax.tree.map(lambda leaf: leaf[0], shards)
+    trace = handlers.trace(handlers.seed(model, jax.random.key(0))).get_trace(first)
+    observed = [s for s in trace.values() if s["type"] == "sample" and s["is_observed"]]
+    return jax.tree.leaves(shards)[0].shape[0] * sum(jnp.size(s["value"]) for s in observed)
 
 
 def prior_draws(key: jax.Array, model: Model, shard: Shard, num_draws: int) -> jax.Array:

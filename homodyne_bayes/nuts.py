@@ -44,11 +44,19 @@ class NutsInfo(NamedTuple):
     step_size: jax.Array
 
 
+class Transitions(NamedTuple):
+    """Draws z (..., d), the gradient of the log density there, and diagnostics."""
+
+    z: jax.Array
+    score: jax.Array
+    info: NutsInfo
+
+
 class Nuts(NamedTuple):
     """One chain: ``start(key, target) -> state`` and ``advance(state, target, num) -> ...``."""
 
     start: Callable[[jax.Array, Any], State]
-    advance: Callable[[State, Any, int], tuple[State, tuple[jax.Array, NutsInfo]]]
+    advance: Callable[[State, Any, int], tuple[State, Transitions]]
 
 
 def nuts(
@@ -86,10 +94,8 @@ def nuts(
             rng_key=chain_key,
         )
 
-    def advance(
-        state: State, target: Any, num: int
-    ) -> tuple[State, tuple[jax.Array, NutsInfo]]:
-        def step(state: State, _: None) -> tuple[State, tuple[jax.Array, NutsInfo]]:
+    def advance(state: State, target: Any, num: int) -> tuple[State, Transitions]:
+        def step(state: State, _: None) -> tuple[State, Transitions]:
             state = sample_kernel(state, model_args=(target,))
             info = NutsInfo(
                 n_steps=state.num_steps,
@@ -98,7 +104,7 @@ def nuts(
                 energy=state.energy,
                 step_size=state.adapt_state.step_size,
             )
-            return state, (state.z, info)
+            return state, Transitions(state.z, -state.z_grad, info)
 
         return jax.lax.scan(step, state, None, length=num)
 
@@ -108,3 +114,11 @@ def nuts(
 def standardise(centre: jax.Array, scale: jax.Array, z: jax.Array) -> jax.Array:
     """Return theta = centre + scale @ z for draws z (..., d); ``scale`` (d, d) is triangular."""
     return centre + jnp.einsum("ij,...j->...i", scale, z)
+
+
+def whiten(gaussian: Gaussian, theta: jax.Array) -> jax.Array:
+    """Return z (..., d) with theta = mean + L z, L the Cholesky factor of the covariance."""
+    scale = jnp.linalg.cholesky(gaussian.covariance)
+    deviation = (theta - gaussian.mean).reshape(-1, theta.shape[-1])
+    z = jax.scipy.linalg.solve_triangular(scale, deviation.T, lower=True).T
+    return z.reshape(theta.shape)

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from functools import lru_cache, partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,16 +13,15 @@ import xarray as xr
 
 from homodyne_bayes import density, results
 from homodyne_bayes.config import FitConfig
-from homodyne_bayes.consensus import SubPosteriors, merge, sample_shards
 from homodyne_bayes.data import TwoTimeData
-from homodyne_bayes.diagnostics import shard_agreement
 from homodyne_bayes.errors import InputError
+from homodyne_bayes.inference import Inference, infer, silent
 from homodyne_bayes.models import load_model
 from homodyne_bayes.models.sampling import reference_time
-from homodyne_bayes.nuts import NutsSettings
+from homodyne_bayes.nuts import Gaussian
 from homodyne_bayes.parameters import RATES, Prior
-from homodyne_bayes.shards import ShardGrid, data_grid, random_shards, require_x64, shard
-from homodyne_bayes.warmstart import WarmStart, shard_guess, warm_start
+from homodyne_bayes.shards import ShardGrid, data_grid, random_shards, require_x64, shard, split
+from homodyne_bayes.warmstart import WarmStart, warm_start
 
 NUM_PRIOR_DRAWS = 2000
 NUM_FITTED_DRAWS = 100
@@ -30,18 +29,23 @@ NUM_FITTED_DRAWS = 100
 Progress = Callable[[str, int, int], None]
 
 
-def _silent(_stage: str, _done: int, _total: int) -> None:
-    """Report nothing."""
+class Sampled(NamedTuple):
+    """What `sample_posterior` made: the bound model, its shards, the fit at the mode, the draws."""
+
+    model: density.Model
+    shards: ShardGrid
+    warm: WarmStart
+    inference: Inference
 
 
 def fit(
     data: TwoTimeData,
     config: FitConfig = FitConfig(),  # noqa: B008 - frozen
-    progress: Progress = _silent,
+    progress: Progress = silent,
 ) -> xr.DataTree:
     """Sample the posterior of a model given measured maps.
 
-    Shards the distinct pairs, finds the mode, runs NUTS on every shard, and merges.
+    Shards the distinct pairs, finds the mode, samples by the method asked for, and certifies.
 
     Parameters
     ----------
@@ -64,39 +68,8 @@ def fit(
     MissingPrecisionError
         If JAX is set to float32.
     """
-    require_x64()
-    _check_flow(data, config.model)
-    priors = config.prior_table()
-    model = _bind(config.model, tuple(priors.items()))
-    shards = random_shards(data, config.num_shards, config.seed, config.convention)
-    warm_key, sample_key, merge_key, draw_key = jax.random.split(jax.random.key(config.seed), 4)
-    seconds = {}
-
-    began = time.perf_counter()
-    progress("warm start", 0, 1)
-    warm = warm_start(warm_key, model, shards, config.num_starts)
-    progress("warm start", 1, 1)
-    seconds["warm_start"] = time.perf_counter() - began
-    if warm.outcome == "not finite":
-        raise InputError(
-            f"the warm start found no finite density for model {config.model!r}: check the "
-            "priors and, if the model uses the gap, that the gap is given"
-        )
-
-    began = time.perf_counter()
-    sub_posteriors = sample_shards(
-        sample_key,
-        model,
-        shards,
-        shard_guess(warm, shards),
-        1.0 / config.num_shards,
-        _nuts_settings(config),
-        progress=partial(progress, "sampling"),
-    )
-    seconds["sampling"] = time.perf_counter() - began
-    merged = merge(merge_key, sub_posteriors, config.merge)
-
-    tree = _tree(data, config, model, shards, warm, sub_posteriors, merged, draw_key)
+    made = sample_posterior(data, config, progress)
+    tree = _tree(data, config, made)
     tree.attrs = results.as_attributes(
         {
             "title": "homodyne_bayes result",
@@ -105,26 +78,57 @@ def fit(
             "noise": "independent, uncorrected for correlated noise",
             "seed": config.seed,
             "settings": asdict(config),
-            "priors": {name: str(prior) for name, prior in priors.items()},
+            "priors": {name: str(prior) for name, prior in config.prior_table().items()},
             "data_sha256": data.sha256(),
             "num_pairs": data.num_pairs,
             "provenance": dict(data.provenance),
             "versions": results.versions(),
             "devices": [str(device) for device in jax.local_devices()],
-            "seconds": seconds,
+            "seconds": made.inference.seconds,
         }
     )
     return tree
+
+
+def sample_posterior(
+    data: TwoTimeData,
+    config: FitConfig = FitConfig(),  # noqa: B008 - frozen
+    progress: Progress = silent,
+) -> Sampled:
+    """Sample and certify the posterior in the sampler's coordinates, without making a result.
+
+    Parameters, errors as those of `fit`.
+    """
+    require_x64()
+    _check_flow(data, config.model)
+    model = bound_model(config)
+    dealt = config.num_shards if config.method == "consensus" else 1
+    shards = random_shards(data, dealt, config.seed, config.convention)
+    warm_key, infer_key = jax.random.split(jax.random.key(config.seed))
+    began = time.perf_counter()
+    progress("warm start", 0, 1)
+    warm = warm_start(warm_key, model, shards, config.num_starts)
+    progress("warm start", 1, 1)
+    seconds = {"warm start": time.perf_counter() - began}
+    if warm.outcome == "not finite":
+        raise InputError(
+            f"the warm start found no finite density for model {config.model!r}: check the "
+            "priors and, if the model uses the gap, that the gap is given"
+        )
+    laplace = Gaussian(warm.theta, warm.covariance)
+    inference = infer(infer_key, model, shards, laplace, config, split(shards), progress)
+    return Sampled(model, shards, warm, inference._replace(seconds=seconds | inference.seconds))
+
+
+def bound_model(config: FitConfig) -> density.Model:
+    """Return the model of a configuration as a function of one shard."""
+    return _bind(config.model, tuple(config.prior_table().items()))
 
 
 @lru_cache(maxsize=16)
 def _bind(name: str, priors: tuple[tuple[str, Prior], ...]) -> density.Model:
     """Return the model as a function of a shard; the same object for the same settings."""
     return partial(load_model(name), priors=dict(priors))
-
-
-def _nuts_settings(config: FitConfig) -> NutsSettings:
-    return NutsSettings(**{name: getattr(config, name) for name in NutsSettings._fields})
 
 
 def _check_flow(data: TwoTimeData, model: str) -> None:
@@ -139,18 +143,10 @@ def _check_flow(data: TwoTimeData, model: str) -> None:
         )
 
 
-def _tree(
-    data: TwoTimeData,
-    config: FitConfig,
-    model: density.Model,
-    shards: ShardGrid,
-    warm: WarmStart,
-    sub_posteriors: SubPosteriors,
-    merged: np.ndarray,
-    key: jax.Array,
-) -> xr.DataTree:
-    first = shard(shards, 0)
-    gauss_key, prior_key = jax.random.split(key)
+def _tree(data: TwoTimeData, config: FitConfig, made: Sampled) -> xr.DataTree:
+    model, warm, inference = made.model, made.warm, made.inference
+    first = shard(made.shards, 0)
+    gauss_key, prior_key = jax.random.split(jax.random.fold_in(jax.random.key(config.seed), 1))
     gaussian = jax.random.multivariate_normal(
         gauss_key, warm.theta, warm.covariance, (1, NUM_PRIOR_DRAWS)
     )
@@ -160,34 +156,28 @@ def _tree(
         values = density.constrain(model, first, jnp.asarray(theta), lambda name: name not in RATES)
         return results.draws_dataset(values, data.phi, leading)
 
-    rates = density.constrain(model, first, jnp.asarray(merged), lambda name: name in RATES)
-    unravel = jax.vmap(jax.vmap(density.space(model, first).unravel))
-    unconstrained: Mapping[str, Any] = unravel(jnp.asarray(merged))
-    per_shard = results.sub_sample_stats(sub_posteriors)
+    draws = jnp.asarray(inference.draws)
+    rates = density.constrain(model, first, draws, lambda name: name in RATES)
+    unconstrained: Mapping[str, Any] = jax.vmap(jax.vmap(density.space(model, first).unravel))(draws)
     groups = {
-        "posterior": parameters(merged),
+        "posterior": parameters(draws),
         "unconstrained_posterior": results.draws_dataset(
             {name: np.asarray(value) for name, value in unconstrained.items()},
             data.phi,
             ("chain", "draw"),
         ),
+        "approximation": parameters(inference.approximation.draws),
         "prior": parameters(prior),
         "rates": results.rates_dataset(rates, data.time),
-        "sample_stats": results.sample_stats(per_shard),
-        "sub_posteriors": parameters(sub_posteriors.draws, ("shard", "chain", "draw")),
-        "sub_sample_stats": per_shard,
         "warm_start": parameters(gaussian),
         "observed_data": results.map_dataset(data.c2, data),
-        "fitted": results.map_dataset(_fitted(data, config, model, merged), data),
+        "fitted": results.map_dataset(_fitted(data, config, model, inference.draws), data),
         "constant_data": results.constant_dataset(data, float(reference_time(first))),
+        **results.inference_groups(inference, density.labels(model, first)),
     }
-    shape = sub_posteriors.draws.shape
-    agreement = shard_agreement(sub_posteriors.draws.reshape(shape[0], -1, shape[-1]))
-    groups["sub_posteriors"].attrs = {
-        "agreement_chi2": agreement.chi2,
-        "agreement_dof": agreement.dof,
-        "agreement_p_value": agreement.p_value,
-    }
+    if inference.approximation.checks is not None:
+        shard_draws = inference.approximation.chains.draws
+        groups["sub_posteriors"] = parameters(shard_draws, ("shard", "chain", "draw"))
     groups["warm_start"].attrs = {
         "outcome": warm.outcome,
         "num_agreeing": warm.num_agreeing,
@@ -198,11 +188,11 @@ def _tree(
 
 
 def _fitted(
-    data: TwoTimeData, config: FitConfig, model: density.Model, merged: np.ndarray
+    data: TwoTimeData, config: FitConfig, model: density.Model, draws: np.ndarray
 ) -> np.ndarray:
     """Return the posterior mean of c2, (P, G, G), over evenly spaced draws."""
     grid = data_grid(data, config.convention)
-    flat = merged.reshape(-1, merged.shape[-1])
+    flat = draws.reshape(-1, draws.shape[-1])
     chosen = jnp.asarray(flat[:: max(1, len(flat) // NUM_FITTED_DRAWS)])
 
     @jax.jit

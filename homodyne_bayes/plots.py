@@ -110,7 +110,8 @@ def pairs(tree: xr.DataTree, names: Sequence[str] = ()) -> Figure:
     """Draw parameters, by default the physical ones, against each other."""
     names = names or scalars(tree, diagnostics.reported(tree))
     posterior, known = group(tree, "posterior"), diagnostics.truth(tree)
-    diverging = group(tree, "sample_stats")["diverging"].values.ravel()
+    stats = group(tree, "sample_stats")
+    diverging = stats["diverging"].values.ravel() if "diverging" in stats else np.array([], int)
     factors, labels = zip(*(_scaled(_symbol(name), posterior[name].attrs["units"], posterior[name])
                             for name in names), strict=True)  # fmt: skip
     values = [f * posterior[n].values.ravel() for n, f in zip(names, factors, strict=True)]
@@ -188,9 +189,9 @@ def shard_agreement(tree: xr.DataTree) -> Figure:
     ax.set_yticks(range(len(merged)), [label for label, _ in merged])
     ax.set(ylim=(len(merged) - 0.5, -0.5), xlabel="(value − merged mean) / merged sd")
     ax.axvline(0, color="0.4", linewidth=0.8)
-    test = group(tree, "sub_posteriors").attrs
-    ax.set_title(f"χ² = {test['agreement_chi2']:.1f} on {test['agreement_dof']} degrees of "
-                 f"freedom, p = {test['agreement_p_value']:.2g}", fontsize="medium")  # fmt: skip
+    test = group(tree, "shard_checks").attrs
+    ax.set_title(f"χ² = {test['chi2']:.1f} on {test['dof']} degrees of freedom, "
+                 f"p = {test['p_value']:.2g}", fontsize="medium")  # fmt: skip
     return fig
 
 
@@ -387,7 +388,7 @@ FIGURES: dict[str, Plot] = {
     "shard_agreement": Plot(
         shard_agreement, "Mean (dot) and 90 % interval (line) of every shard, the first on top, "
         "beside the merged 90 % interval (grey).",
-        lambda tree: group(tree, "sub_posteriors").sizes["shard"] > 1),
+        lambda tree: "sub_posteriors" in tree.children),
     "traces": Plot(
         traces, "Traces and rank histograms of the merged draws; of contrast and offset, the angle "
         "with the largest R-hat. Chains that mix have flat rank histograms about the dotted line."),

@@ -122,7 +122,7 @@ def interval_label(tree: xr.DataTree) -> str:
 def rows(tree: xr.DataTree, names: list[str]) -> list[dict[str, str]]:
     """Return one row of text for every scalar of some variables.
 
-    Keys are label, mean, sd, interval, unit, r_hat, ess, ess_per_1000_gradients, of_prior, driven
+    Keys are label, mean, sd, interval, unit, r_hat, ess, ess_per_1000_evaluations, of_prior, driven
     (not empty where the prior sets the interval), warm_start, and truth and inside, empty for
     measured data.
     """
@@ -193,8 +193,8 @@ def cost(tree: xr.DataTree) -> dict[str, str]:
     seconds = json.loads(tree.attrs["seconds"])
     return {
         **{f"{stage.replace('_', ' ')}": f"{value:.1f} s" for stage, value in seconds.items()},
-        "leapfrog steps per draw": f"{diagnostics.leapfrogs_per_draw(tree):.1f}",
-        "gradients of the full data": f"{diagnostics.gradients(tree):.0f}",
+        "gradients of all the data": f"{group(tree, 'certificate').attrs['gradients']:.0f}",
+        "draws weighed by all the data": f"{group(tree, 'certificate').attrs['evaluations']}",
         "devices": ", ".join(json.loads(tree.attrs["devices"])),
         "seed": f"{int(tree.attrs['seed'])}",
     }
@@ -229,7 +229,7 @@ def _row(
         "unit": group(tree, "posterior")[name].attrs["units"],
         "r_hat": f"{line['r_hat']:.3f}",
         "ess": f"{line['ess_bulk']:.0f}",
-        "ess_per_1000_gradients": f"{line['ess_per_1000_gradients']:.0f}",
+        "ess_per_1000_evaluations": f"{line['ess_per_1000_evaluations']:.0f}",
         "of_prior": f"{100 * line['of_prior']:.2g} %",
         "driven": "prior-driven" if line["of_prior"] > diagnostics.PRIOR_DRIVEN else "",
         "warm_start": _interval(warm_low[index], warm_high[index], sd),

@@ -3,21 +3,25 @@
 ======================= ============================================ =====================
 group                   what                                         dimensions
 ======================= ============================================ =====================
-posterior               merged draws of all parameters               chain, draw (, phi)
+posterior               draws of all parameters                      chain, draw (, phi)
 unconstrained_posterior the same in the sampler's coordinates        chain, draw (, phi)
-prior                   draws of the prior                           chain, draw (, phi)
-rates                   merged draws of D(t) and gamma_dot(t)        chain, draw, time
-sample_stats            per merged draw: n_steps and energy summed   chain, draw
-                        over shards, diverging in any of them
+log_prior               log prior density of the same, Jacobians in  chain, draw
+log_likelihood          log likelihood of all the data               chain, draw
+sample_stats            lp; diagnostics of NUTS if on all the data   chain, draw
+certificate             the verdict; k-hat, ESS of every attempt     attempt
+approximation           draws before they were weighed               chain, draw (, phi)
 sub_posteriors          draws of every shard                         shard, chain, draw
 sub_sample_stats        NUTS diagnostics of every shard              shard, chain, draw
+shard_checks            R-hat, ESS, divergences, disagreement        shard, coordinate
+prior                   draws of the prior                           chain, draw (, phi)
+rates                   draws of D(t) and gamma_dot(t)               chain, draw, time
 warm_start              draws of the Gaussian at the mode            chain, draw (, phi)
 observed_data           c2 as fitted, NaN where excluded             phi, t1, t2
 fitted                  posterior mean of c2                         phi, t1, t2
 constant_data           q, dt, gap, t_ref, usable                    phi, frame
 ======================= ============================================ =====================
 
-The attributes of the root hold versions, settings, priors, seed, convention, data hash,
+Groups of shards are there where the data were sharded. The attributes of the root hold versions, settings, priors, seed, convention, data hash,
 provenance and cost; mappings are JSON.
 """
 
@@ -30,14 +34,14 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from homodyne_bayes.consensus import SubPosteriors
 from homodyne_bayes.data import TwoTimeData
 from homodyne_bayes.errors import InputError
 from homodyne_bayes.formats import atomic_path
+from homodyne_bayes.inference import Approximation, Inference
 from homodyne_bayes.parameters import PARAMETERS, RATES
 
 LIBRARIES = ("homodyne-bayes", "jax", "numpyro", "optax", "arviz", "numpy", "xarray")
-GROUPS = ("posterior", "sub_posteriors", "sub_sample_stats", "warm_start", "observed_data")
+GROUPS = ("posterior", "certificate", "warm_start", "observed_data")
 PER_ANGLE = ("contrast", "offset")
 Values = Mapping[str, np.ndarray]
 
@@ -77,24 +81,71 @@ def rates_dataset(values: Values, time: np.ndarray) -> xr.Dataset:
     )
 
 
-def sub_sample_stats(sub_posteriors: SubPosteriors) -> xr.Dataset:
-    """Return NUTS diagnostics of every shard, dimensions (shard, chain, draw)."""
+def inference_groups(inference: Inference, labels: list[str]) -> dict[str, xr.Dataset]:
+    """Return the groups that tell how draws were made and what they are worth.
+
+    Parameters
+    ----------
+    inference : Inference
+        Draws, verdict and their making.
+    labels : list of str
+        (d,) names of the sampler's coordinates.
+    """
+    dims = ("chain", "draw")
+    stats = {"lp": (dims, inference.log_prior + inference.log_likelihood)}
+    if inference.full is not None:
+        info = inference.full.chains.info._asdict()
+        stats |= {name: (dims, value[0]) for name, value in info.items()}
+    groups = {
+        "log_prior": xr.Dataset({"prior": (dims, inference.log_prior)}),
+        "log_likelihood": xr.Dataset({"c2": (dims, inference.log_likelihood)}),
+        "sample_stats": xr.Dataset(stats),
+        "certificate": _certificate(inference),
+    }
+    if inference.approximation.checks is not None:
+        groups |= _shard_groups(inference.approximation, labels)
+    return groups
+
+
+def _certificate(inference: Inference) -> xr.Dataset:
+    found = inference.certificate
+    runs = [run for run in (inference.approximation, inference.full) if run is not None]
+    attempts = {
+        name: ("attempt", [getattr(attempt, name) for attempt in found.attempts])
+        for name in ("k_hat", "ess", "num_evaluations")
+    }
+    names = ("attempt", [attempt.proposal for attempt in found.attempts])
+    attributes = {
+        "certified": int(found.certified),
+        "draws_from": found.draws_from,
+        "refused": found.refused,
+        "log_evidence": found.log_evidence,
+        "log_evidence_error": found.log_evidence_error,
+        "evidence_k_hat": found.evidence_k_hat,
+        "gradients": sum({id(run): run.gradients for run in runs}.values()),
+        "evaluations": sum(attempt.num_evaluations for attempt in found.attempts),
+    }
+    return xr.Dataset(attempts, {"proposal": names}, as_attributes(attributes))
+
+
+def _shard_groups(approximation: Approximation, labels: list[str]) -> dict[str, xr.Dataset]:
     dims = ("shard", "chain", "draw")
-    return xr.Dataset(
-        {name: (dims, value) for name, value in sub_posteriors.info._asdict().items()}
-    )
-
-
-def sample_stats(per_shard: xr.Dataset) -> xr.Dataset:
-    """Return diagnostics of merged draws, dimensions (chain, draw)."""
-    return xr.Dataset(
-        {
-            "n_steps": per_shard["n_steps"].sum("shard"),
-            "energy": per_shard["energy"].sum("shard"),
-            "diverging": per_shard["diverging"].any("shard"),
-            "acceptance_rate": per_shard["acceptance_rate"].mean("shard"),
-        }
-    )
+    info, checks = approximation.chains.info._asdict(), approximation.checks
+    columns = zip(*checks.convergence, strict=True)
+    per_shard = {
+        name: ("shard", list(column))
+        for name, column in zip(checks.convergence[0]._fields, columns, strict=True)
+    }
+    agreement = checks.agreement
+    return {
+        "sub_sample_stats": xr.Dataset({name: (dims, value) for name, value in info.items()}),
+        "shard_checks": xr.Dataset(
+            {**per_shard, "score": (("shard", "coordinate"), agreement.scores)},
+            {"coordinate": labels},
+            {"chi2": agreement.chi2, "dof": agreement.dof, "p_value": agreement.p_value,
+             "worst_p": agreement.worst_p},
+        ),
+    }  # fmt: skip
 
 
 def map_dataset(c2: np.ndarray, data: TwoTimeData) -> xr.Dataset:

@@ -12,6 +12,7 @@ from homodyne_bayes.config import Convention
 from homodyne_bayes.data import TwoTimeData
 from homodyne_bayes.errors import InputError, MissingPrecisionError
 
+MAX_PART = 2**16  # points looked at together
 _ARRAYS = ["c2", "used", "lo", "hi", "phi_index", "phi", "time", "q", "gap", "dt"]
 
 
@@ -169,6 +170,32 @@ def random_shards(
         lo=jnp.asarray(lo),
         hi=jnp.asarray(hi),
         phi_index=jnp.asarray(angle),
+        **shared,
+    )
+
+
+def split(shards: ShardGrid, longest: int = MAX_PART) -> ShardGrid:
+    """Return the same points in shards of at most ``longest``, padded; it bounds memory."""
+    K, length = shards.lo.shape
+    parts = -(-length // longest)
+    rows = -(-length // parts)
+    at = np.arange(parts * rows)
+    inside = np.minimum(at, length - 1)
+
+    def divide(points: jax.Array) -> jax.Array:
+        return points[:, inside].reshape(K * parts, rows)
+
+    shared: Any = {
+        name: jnp.repeat(getattr(shards, name), parts, axis=0)
+        for name in ("phi", "time", "q", "gap", "dt")
+    }
+    return replace(
+        shards,
+        c2=divide(shards.c2),
+        used=divide(shards.used) & jnp.tile(at < length, K).reshape(K * parts, rows),
+        lo=divide(shards.lo),
+        hi=divide(shards.hi),
+        phi_index=divide(shards.phi_index),
         **shared,
     )
 

@@ -18,8 +18,8 @@ from jax.flatten_util import ravel_pytree
 from homodyne_bayes.density import (
     Model,
     constrained,
-    full_log_density,
     latent_sites,
+    log_density,
     log_prior_and_likelihood,
     observation,
     prior_draws,
@@ -28,8 +28,8 @@ from homodyne_bayes.density import (
     unconstrained,
 )
 from homodyne_bayes.errors import InputError
-from homodyne_bayes.nuts import Gaussian, standardise
-from homodyne_bayes.shards import ShardGrid, num_shards, shard
+from homodyne_bayes.nuts import standardise
+from homodyne_bayes.shards import ShardGrid, shard, split
 
 SCALING = ("contrast", "offset", "sigma")
 CANDIDATES_PER_START = 32
@@ -94,8 +94,9 @@ def warm_start(key: jax.Array, model: Model, shards: ShardGrid, num_starts: int 
         )
     search, curvature, polish = _programs(model, num_starts)
     start, objectives = search(key, shard(shards, 0))
-    theta, norm, iterations = polish(start, curvature(start, shards), shards)
-    covariance = curvature(theta, shards)
+    parts = split(shards)
+    theta, norm, iterations = polish(start, curvature(start, parts), parts)
+    covariance = curvature(theta, parts)
     best_first = jnp.sort(objectives)[::-1]
     if not bool(jnp.isfinite(covariance).all() & jnp.isfinite(theta).all()):
         outcome = "not finite"
@@ -180,7 +181,7 @@ def _programs(model: Model, num_starts: int) -> tuple[Callable[..., Any], ...]:
         scale = jnp.linalg.cholesky(covariance)
 
         def loss(z: jax.Array) -> jax.Array:
-            return -full_log_density(model, shards, standardise(start, scale, z))
+            return -log_density(model, shards, standardise(start, scale, z))
 
         z, _, iterations = _minimise(loss, jnp.zeros_like(start))
         return standardise(start, scale, z), jnp.linalg.norm(jax.grad(loss)(z)), iterations
@@ -211,11 +212,6 @@ def covariance_at(model: Model, shards: ShardGrid, theta: jax.Array) -> jax.Arra
     prior = -jax.hessian(lambda theta: log_prior_and_likelihood(model, first, theta)[0])(theta)
     precision = total + prior
     return jnp.linalg.inv(0.5 * (precision + precision.T))
-
-
-def shard_guess(warm: WarmStart, shards: ShardGrid) -> Gaussian:
-    """Return what to expect of one shard's sub-posterior: K times the covariance of all data."""
-    return Gaussian(warm.theta, num_shards(shards) * warm.covariance)
 
 
 def _physical(

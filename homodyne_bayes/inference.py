@@ -1,0 +1,259 @@
+"""From a warm start to certified draws, for any model: approximate, certify, and rescue."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from homodyne_bayes.certify import (
+    Attempt,
+    Certification,
+    certify,
+    evaluator,
+    faults_of_weights,
+    resample,
+)
+from homodyne_bayes.config import FitConfig
+from homodyne_bayes.consensus import Chains, all_data, sample
+from homodyne_bayes.convergence import (
+    Agreement,
+    Convergence,
+    agreement,
+    convergence,
+    faults_of_chains,
+    faults_of_shards,
+)
+from homodyne_bayes.density import Model, Shard, num_points
+from homodyne_bayes.merges import RULES, merge
+from homodyne_bayes.nuts import Gaussian, NutsSettings, standardise
+
+Progress = Callable[[str, int, int], None]
+
+
+def silent(_stage: str, _done: int, _total: int) -> None:
+    """Report nothing."""
+
+
+class ShardChecks(NamedTuple):
+    """Convergence of every shard's chains, and whether shards agree."""
+
+    convergence: list[Convergence]
+    agreement: Agreement
+
+
+class Approximation(NamedTuple):
+    """Draws (C, S, d) to be certified, how they came about, and what speaks against them.
+
+    ``chains`` are those of NUTS, of which ``checks`` judges the shards; with chains and no checks,
+    the draws are those of NUTS on all the data.
+    """
+
+    name: str
+    draws: np.ndarray
+    faults: list[str]
+    chains: Chains | None = None
+    checks: ShardChecks | None = None
+
+    @property
+    def exact(self) -> bool:
+        """Whether the draws follow the posterior of all the data once chains have converged."""
+        return self.chains is not None and self.checks is None
+
+    @property
+    def gradients(self) -> float:
+        """Leapfrog steps in gradients of all the data, warm-up included; a shard's counts 1/K."""
+        return 0.0 if self.chains is None else float(self.chains.num_gradients.sum(axis=1).mean())
+
+
+class Certificate(NamedTuple):
+    """The verdict on a posterior.
+
+    Attributes
+    ----------
+    certified : bool
+        Whether the draws can be taken for the posterior of all the data.
+    draws_from : str
+        "reweighted draws", "NUTS on all the data", or the name of the unweighted approximation.
+    refused : list of str
+        What spoke against earlier attempts and, where not certified, against this one.
+    attempts : list of Attempt
+        Proposals and their k-hat, in order.
+    log_evidence, log_evidence_error, evidence_k_hat : float
+        Logarithm of ∫ prior × likelihood, its standard error, and k-hat of its weights.
+    """
+
+    certified: bool
+    draws_from: str
+    refused: list[str]
+    attempts: list[Attempt]
+    log_evidence: float
+    log_evidence_error: float
+    evidence_k_hat: float
+
+
+class Inference(NamedTuple):
+    """Draws of the posterior (C, S, d), log densities (C, S), their making and their verdict."""
+
+    draws: np.ndarray
+    log_prior: np.ndarray
+    log_likelihood: np.ndarray
+    certificate: Certificate
+    approximation: Approximation
+    full: Approximation | None
+    seconds: dict[str, float]
+
+
+def infer(
+    key: jax.Array,
+    model: Model,
+    shards: Shard,
+    laplace: Gaussian,
+    config: FitConfig,
+    parts: Shard | None = None,
+    progress: Progress = silent,
+) -> Inference:
+    """Sample the posterior of a model given stacked shards, and certify it.
+
+    Approximates by ``config.method``, weighs the approximation by the posterior of all the data,
+    and, where that cannot be trusted, runs NUTS on all the data if these are at most
+    ``config.rescue_pairs`` values.
+
+    Parameters
+    ----------
+    key : jax.Array
+        Random key.
+    model : callable
+        Any NumPyro function of one shard.
+    shards : pytree
+        Stacked shards, leading axis K on every leaf.
+    laplace : Gaussian
+        Mode and covariance, as a warm start finds them.
+    config : FitConfig
+        Method, merge, budget and settings of NUTS; the rest is not looked at.
+    parts : pytree, optional
+        The same data in other shards, of which those are evaluated one at a time.
+    progress : callable
+        Called as ``progress(stage, done, total)``.
+    """
+    keys = jax.random.split(key, 4)
+    evaluate = evaluator(
+        model, shards if parts is None else parts, progress=partial(progress, "certifying")
+    )
+    seconds: dict[str, float] = {}
+
+    def certified(key: jax.Array, found: Approximation) -> Certification:
+        with _timed(seconds, "certifying"):
+            return certify(key, evaluate, found.draws, laplace, found.name)
+
+    with _timed(seconds, "sampling"):
+        first = METHODS[config.method](
+            keys[0], model, shards, laplace, config, partial(progress, "sampling")
+        )
+    certification = certified(keys[1], first)
+    attempts, refused = certification.attempts, _refused(first, certification, config)
+    full = first if first.exact else None
+    if refused and full is None and num_points(model, shards) <= config.rescue_pairs:
+        guess = laplace if first.faults else certification.moments
+        with _timed(seconds, "full NUTS"):
+            full = sample_all(
+                keys[2], model, shards, guess, config, partial(progress, "full NUTS")
+            )
+        certification = certified(jax.random.fold_in(keys[1], 1), full)
+        attempts = attempts + certification.attempts
+        refused = refused + _refused(full, certification, config)
+
+    weighted = certification.weighted
+    if full is None and not refused:
+        chosen = resample(keys[3], weighted.log_weight, config.num_chains, config.num_samples)
+        draws, draws_from, sound = weighted.theta[chosen], "reweighted draws", True
+        log_prior, log_likelihood = weighted.log_prior[chosen], weighted.log_likelihood[chosen]
+    else:
+        kept = first if full is None else full
+        draws, draws_from, sound = kept.draws, kept.name, full is not None and not full.faults
+        flat = draws.reshape(-1, draws.shape[-1])
+        log_prior, log_likelihood = (v.reshape(draws.shape[:2]) for v in evaluate(flat))
+    certificate = Certificate(
+        sound, draws_from, refused, attempts, certification.log_evidence,
+        certification.log_evidence_error, certification.attempts[-1].k_hat,
+    )  # fmt: skip
+    return Inference(draws, log_prior, log_likelihood, certificate, first, full, seconds)
+
+
+def sample_shards(
+    key: jax.Array,
+    model: Model,
+    shards: Shard,
+    laplace: Gaussian,
+    config: FitConfig,
+    progress: Callable[[int, int], None] | None = None,
+) -> Approximation:
+    """Run NUTS on every shard and merge."""
+    sample_key, merge_key = jax.random.split(key)
+    targets = RULES[config.merge].targets(shards, laplace)
+    sub = sample(sample_key, model, targets, nuts_settings(config), progress=progress)
+    merged, sites = merge(merge_key, sub, config.merge, laplace)
+    per_shard = [
+        convergence(*each) for each in zip(sub.draws, sub.info.diverging, strict=True)
+    ]
+    checks = ShardChecks(per_shard, agreement(sites, np.linalg.cholesky(laplace.covariance)))
+    name = f"{config.merge} merge of {len(per_shard)} shards"
+    return Approximation(name, merged, faults_of_shards(*checks), sub, checks)
+
+
+def sample_all(
+    key: jax.Array,
+    model: Model,
+    shards: Shard,
+    guess: Gaussian,
+    config: FitConfig,
+    progress: Callable[[int, int], None] | None = None,
+) -> Approximation:
+    """Run NUTS on all the data."""
+    run = sample(key, model, all_data(shards, guess), nuts_settings(config), progress=progress)
+    draws = run.draws[0]
+    found = convergence(draws, np.asarray(run.info.diverging[0]))
+    faults = faults_of_chains(found, *draws.shape[:2])
+    return Approximation("NUTS on all the data", draws, faults, run)
+
+
+def draw_laplace(
+    key: jax.Array,
+    _model: Model,
+    _shards: Shard,
+    laplace: Gaussian,
+    config: FitConfig,
+    _progress: Callable[[int, int], None] | None = None,
+) -> Approximation:
+    """Draw from the Gaussian at the mode."""
+    shape = (config.num_chains, config.num_samples, laplace.mean.size)
+    scale = jnp.linalg.cholesky(laplace.covariance)
+    draws = standardise(laplace.mean, scale, jax.random.normal(key, shape))
+    return Approximation("least squares fit", np.asarray(draws), [])
+
+
+METHODS = {"consensus": sample_shards, "laplace": draw_laplace, "full": sample_all}
+
+
+def nuts_settings(config: FitConfig) -> NutsSettings:
+    """Return the settings of NUTS."""
+    return NutsSettings(**{name: getattr(config, name) for name in NutsSettings._fields})
+
+
+def _refused(found: Approximation, certification: Certification, config: FitConfig) -> list[str]:
+    """Return why draws are not the result, one sentence each; none where they are."""
+    faults = list(found.faults)
+    if not found.exact:
+        faults += faults_of_weights(certification.attempts[-1], config.num_chains)
+    return [f"{found.name}: {fault}" for fault in faults]
+
+
+@contextmanager
+def _timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
+    began = time.perf_counter()
+    yield
+    seconds[stage] = seconds.get(stage, 0.0) + time.perf_counter() - began
