@@ -132,7 +132,7 @@ def certify(
         ("moments matched again", None),
     ):
         gaussian = _tempered_moments(z, log_ratio) if known is None else known
-        if not _proper(gaussian):
+        if gaussian is None or not _proper(gaussian):
             attempts.append(Attempt(label, np.inf, 0.0, 0))
             continue
         proposals.append(_student(gaussian))
@@ -148,7 +148,9 @@ def certify(
         if len(proposals) > 1 and not faults_of_weights(attempts[-1], chains):
             break
     theta = np.asarray(reference.mean) + z @ scale.T
-    weighted = Weighted(theta, *log_densities, log_proposal - log_volume, log_weight)
+    log_prior, log_likelihood = log_densities
+    log_proposal = log_proposal - log_volume
+    weighted = Weighted(theta, log_prior, log_likelihood, log_proposal, log_weight)
     moments = _moments(theta, np.exp(log_weight))
     return Certification(weighted, attempts, moments, *evidence(log_ratio))
 
@@ -237,7 +239,9 @@ def _evaluation(
 
     def many(shards: Shard, block: jax.Array) -> tuple[jax.Array, jax.Array]:
         return jax.lax.map(
-            lambda theta: log_prior_and_likelihoods(model, shards, theta), block, batch_size=together
+            lambda theta: log_prior_and_likelihoods(model, shards, theta),
+            block,
+            batch_size=together,
         )
 
     return jax.pmap(many, in_axes=(0, None), devices=devices)
@@ -279,8 +283,8 @@ def _tempered_moments(z: np.ndarray, log_ratio: np.ndarray) -> Gaussian | None:
     return _moments(z, np.exp(log_weight))
 
 
-def _proper(gaussian: Gaussian | None) -> bool:
-    """Return whether there is a Gaussian, finite and not flat in any direction."""
-    if gaussian is None or not np.isfinite(gaussian.covariance).all():
+def _proper(gaussian: Gaussian) -> bool:
+    """Return whether a Gaussian is finite and not flat in any direction."""
+    if not np.isfinite(gaussian.covariance).all():
         return False
     return bool(np.linalg.eigvalsh(gaussian.covariance).min() > np.finfo(float).eps)

@@ -1,10 +1,8 @@
 """The command line: the only place that touches flags, progress bars, printing and JAX settings."""
 
 import os
-import sys
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -12,19 +10,9 @@ import click
 import jax
 import xarray as xr
 from pydantic.fields import FieldInfo
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 from rich.table import Table
 
-from homodyne_bayes import diagnostics, formats, pipeline, report, results, simulate
+from homodyne_bayes import formats, pipeline, report, results, simulate, terminal
 from homodyne_bayes.config import (
     SECTIONS,
     DataConfig,
@@ -37,24 +25,23 @@ from homodyne_bayes.data import TwoTimeData
 from homodyne_bayes.errors import InputError, MissingPrecisionError
 from homodyne_bayes.parameters import DIFFUSION, SHEAR
 
-MIN_WIDTH = 132  # of tables: where the terminal is narrower, it wraps and nothing is lost
 WRITERS = {".h5": formats.write_aps_u, ".hdf": formats.write_aps_u, ".nc": formats.write_netcdf}
 DEMO_ANGLES = (-60.0, -30.0, 0.0, 30.0, 60.0)
 
 
 def main() -> None:
     """Run the command line; every foreseen failure is one sentence and exit code 2."""
-    warnings.showwarning = _show_warning
+    warnings.showwarning = terminal.show_warning
     try:
         commands.main(standalone_mode=False)
     except (InputError, MissingPrecisionError) as error:
-        _fail(str(error), 2)
+        terminal.fail(str(error), 2)
     except click.ClickException as error:
-        _fail(error.format_message(), 2)
+        terminal.fail(error.format_message(), 2)
     except OSError as error:
-        _fail(f"{error.strerror or error}: {error.filename or 'no file named'}", 2)
+        terminal.fail(f"{error.strerror or error}: {error.filename or 'no file named'}", 2)
     except (KeyboardInterrupt, click.Abort):
-        _fail("interrupted; nothing was written", 130)
+        terminal.fail("interrupted; nothing was written", 130)
 
 
 def _option(name: str, setting: FieldInfo) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -101,13 +88,13 @@ def commands(cpu_devices: int) -> None:
 def inspect_command(file: str) -> None:
     """Say what is in a data FILE, without reading the maps."""
     found = formats.contents(file)
-    console = _console()
+    console = terminal.console()
     for name, value in (
         ("file", found.path),
         ("format", found.format),
         ("frames", found.num_frames),
-        ("dt", _with_unit(found.dt, "s")),
-        ("gap", _with_unit(found.gap, "Å")),
+        ("dt", terminal.with_unit(found.dt, "s")),
+        ("gap", terminal.with_unit(found.gap, "Å")),
     ):
         console.print(f"{name:8}{value}", highlight=False)
     table = Table("q (1/Å)", "angles", "φ (degree)", title="maps")
@@ -127,10 +114,10 @@ def inspect_command(file: str) -> None:
 def fit(file: str, out: str | None, settings: str | None, **flags: Any) -> None:
     """Sample the posterior of a data FILE and write it.
 
-    Shards the distinct pairs of the maps, finds the mode by least squares, runs NUTS on every
-    shard and merges: consensus Monte Carlo in 4 shards unless told otherwise. The intervals take
-    the entries of c2 as independent and are uncorrected for correlated noise. A setting given as
-    a flag wins over the same one in the settings file.
+    Finds the mode by least squares, samples by the method asked for (consensus Monte Carlo in 4
+    shards unless told otherwise), and certifies the draws against the posterior of all the data.
+    The intervals take the entries of c2 as independent and are uncorrected for correlated noise.
+    A setting given as a flag wins over the same one in the settings file.
     """
     chosen = read_settings(settings)
     for section, kind in SECTIONS.items():
@@ -146,7 +133,7 @@ def fit(file: str, out: str | None, settings: str | None, **flags: Any) -> None:
 @click.argument("result")
 def summary(result: str) -> None:
     """Print the posterior of a RESULT file, its diagnostics and its cost."""
-    _print_summary(results.read(result))
+    terminal.print_summary(results.read(result))
 
 
 @commands.command("report")
@@ -156,7 +143,7 @@ def report_command(result: str, out: str | None) -> None:
     """Write a RESULT file as one self-contained HTML page."""
     path = _writable(out or f"{Path(result).with_suffix('')}.html", result)
     report.write(results.read(result), path)
-    _console().print(f"wrote {path}", highlight=False)
+    terminal.console().print(f"wrote {path}", highlight=False)
 
 
 @commands.command("simulate")
@@ -188,7 +175,7 @@ def simulate_command(out: str, model: str, phi: str, values: tuple[str, ...], **
     else:
         data = simulate.speckle(key, experiment, o["pixels"], o["photons"])
     WRITERS[path.suffix](path, data)
-    _console().print(f"wrote {path}: {_described(data)}", highlight=False)
+    terminal.console().print(f"wrote {path}: {terminal.described(data)}", highlight=False)
 
 
 @commands.command()
@@ -202,23 +189,24 @@ def demo(out: str, seed: int) -> None:
     data = simulate.speckle(jax.random.key(seed), experiment, 5000, mean_photons=2.0)
     measured = folder / "data.h5"
     formats.write_aps_u(measured, data)
-    _console().print(f"simulated {_described(data)} into {measured}", highlight=False)
+    screen = terminal.console()
+    screen.print(f"simulated {terminal.described(data)} into {measured}", highlight=False)
     tree = _fit(formats.read(measured), FitConfig(seed=seed), folder / "posterior.nc")
     report.write(tree, folder / "report.html")
-    _console().print(f"wrote {folder / 'report.html'}: open it in a browser", highlight=False)
+    screen.print(f"wrote {folder / 'report.html'}: open it in a browser", highlight=False)
 
 
 def _fit(data: TwoTimeData, config: FitConfig, path: Path) -> xr.DataTree:
+    shards = f" in {config.num_shards} shards" if config.method == "consensus" else ""
     work = (
-        f"fitting {config.model} to {_described(data)}: {config.num_shards} shards × "
-        f"{config.num_chains} chains on {jax.local_device_count()} × "
-        f"{jax.devices()[0].device_kind}"
+        f"fitting {config.model} to {terminal.described(data)}, method {config.method}{shards} "
+        f"on {jax.local_device_count()} × {jax.devices()[0].device_kind}"
     )
-    with _progress_bar(work) as progress:
+    with terminal.progress_bar(work) as progress:
         tree = pipeline.fit(data, config, progress)
     results.write(tree, path)
-    _print_summary(tree)
-    _console().print(f"wrote {path}", highlight=False)
+    terminal.print_summary(tree)
+    terminal.console().print(f"wrote {path}", highlight=False)
     return tree
 
 
@@ -232,35 +220,6 @@ def _read(file: str, chosen: DataConfig) -> TwoTimeData:
         exclude_frames=chosen.exclude_frames,
     )
     return data.select(chosen.angles, chosen.first_frame, chosen.stop_frame)
-
-
-def _print_summary(tree: xr.DataTree) -> None:
-    console = _console()
-    title = f"{tree.attrs['model']}, {tree.attrs['convention']} convention"
-    known = diagnostics.truth(tree)
-    heads = ["", "mean", "sd", "90 % interval", "unit", *(["truth", "is"] if known else [])]
-    table = Table(title=title, box=SIMPLE_HEAD, padding=(0, 1), title_justify="left")
-    for head in (*heads, "R-hat", "ESS", "ESS/1000\nevaluations"):
-        table.add_column(head, no_wrap=True)
-    for row in report.rows(tree, diagnostics.reported(tree)):
-        name = row["name"] + row["label"].partition(" ")[2].replace("[", "\\[")
-        true = [row["truth"], row["inside"]] if known else []
-        cost = [row["r_hat"], row["ess"], row["ess_per_1000_evaluations"]]
-        table.add_row(name, row["mean"], row["sd"], row["interval"], row["unit"], *true, *cost)
-    console.print(table)
-    console.print(
-        f"{diagnostics.certificate(tree)} "
-        f"{diagnostics.evaluations(tree):.0f} evaluations of all the data.",
-        highlight=False,
-    )
-    for sentence in diagnostics.warnings(tree):
-        console.print(f"warning: {sentence}", style="yellow", highlight=False, soft_wrap=True)
-
-
-def _described(data: TwoTimeData) -> str:
-    dead = int(data.excluded.sum())
-    text = f"{data.num_angles} angles × {data.num_frames} frames, {data.num_pairs} distinct pairs"
-    return f"{text}, {dead} unusable frames left out" if dead else text
 
 
 def _experiment(phi: str, parameters: dict[str, float], o: dict[str, Any]) -> simulate.Experiment:
@@ -297,47 +256,6 @@ def _writable(path: str | Path, source: str | None = None) -> Path:
     if source is not None and path.exists() and path.samefile(source):
         raise InputError(f"{path}: would overwrite what it is made from; choose another --out")
     return path
-
-
-@contextmanager
-def _progress_bar(work: str) -> Iterator[Callable[[str, int, int], None]]:
-    columns = (TextColumn("{task.description:10}"), BarColumn(20), MofNCompleteColumn())
-    times = (TimeElapsedColumn(), TextColumn("elapsed,"), TimeRemainingColumn(), TextColumn("left"))
-    bar = Progress(*columns, *times, console=_console(stderr=True))
-    tasks: dict[str, Any] = {}
-
-    def update(stage: str, done: int, total: int) -> None:
-        if not tasks:
-            bar.console.print(work, highlight=False, soft_wrap=True)
-            bar.start()
-        if stage not in tasks:
-            tasks[stage] = bar.add_task(stage, total=total)
-        bar.update(tasks[stage], completed=done, total=total)
-
-    try:
-        yield update
-    finally:
-        if tasks:
-            bar.stop()
-
-
-def _console(*, stderr: bool = False) -> Console:
-    console = Console(stderr=stderr)
-    console.width = max(console.width, MIN_WIDTH) if not stderr else console.width
-    return console
-
-
-def _with_unit(value: float | None, unit: str) -> str:
-    return "not in the file" if value is None else f"{value:g} {unit}"
-
-
-def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
-    print(f"warning: {message}", file=sys.stderr)  # noqa: T201
-
-
-def _fail(sentence: str, code: int) -> None:
-    print(f"error: {sentence}", file=sys.stderr)  # noqa: T201
-    sys.exit(code)
 
 
 if __name__ == "__main__":

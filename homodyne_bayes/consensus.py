@@ -82,9 +82,9 @@ def _targets(shards: Shard, guess: Gaussian, prior_power: float, cavity: float) 
 class Chains(NamedTuple):
     """What chains of K targets gave.
 
-    ``draws`` (K, C, S, d) of theta after warm-up, ``score`` the gradient of the target's log density
-    there, and diagnostics ``info`` (K, C, S); ``num_gradients`` (K, C) counts leapfrog steps,
-    warm-up included.
+    ``draws`` (K, C, S, d) of theta after warm-up, ``score`` the gradient of the log density there,
+    and diagnostics ``info`` (K, C, S); ``num_gradients`` (K, C) counts leapfrog steps, warm-up
+    included.
     """
 
     draws: np.ndarray

@@ -142,7 +142,8 @@ def _start_warnings(tree: xr.DataTree) -> list[str]:
 
 
 def _sampling_warnings(tree: xr.DataTree) -> list[str]:
-    found = [f"Refused: {sentence}." for sentence in json.loads(tree["certificate"].attrs["refused"])]
+    refused = json.loads(tree["certificate"].attrs["refused"])
+    found = [f"Refused: {sentence}." for sentence in refused]
     rows = summary(tree, reported(tree) + coordinates(tree))
     bad = rows.index[rows["r_hat"] > MAX_R_HAT]
     if len(bad):

@@ -39,9 +39,10 @@ def silent(_stage: str, _done: int, _total: int) -> None:
     """Report nothing."""
 
 
-class ShardChecks(NamedTuple):
-    """Convergence of every shard's chains, and whether shards agree."""
+class ShardRun(NamedTuple):
+    """Chains of all shards, how each shard's converged, and whether shards agree."""
 
+    chains: Chains
     convergence: list[Convergence]
     agreement: Agreement
 
@@ -49,25 +50,21 @@ class ShardChecks(NamedTuple):
 class Approximation(NamedTuple):
     """Draws (C, S, d) to be certified, how they came about, and what speaks against them.
 
-    ``chains`` are those of NUTS, of which ``checks`` judges the shards; with chains and no checks,
-    the draws are those of NUTS on all the data.
+    ``nuts`` is there where draws are those of NUTS on all the data, ``shards`` where they are
+    merged.
     """
 
     name: str
     draws: np.ndarray
     faults: list[str]
-    chains: Chains | None = None
-    checks: ShardChecks | None = None
-
-    @property
-    def exact(self) -> bool:
-        """Whether the draws follow the posterior of all the data once chains have converged."""
-        return self.chains is not None and self.checks is None
+    nuts: Chains | None = None
+    shards: ShardRun | None = None
 
     @property
     def gradients(self) -> float:
         """Leapfrog steps in gradients of all the data, warm-up included; a shard's counts 1/K."""
-        return 0.0 if self.chains is None else float(self.chains.num_gradients.sum(axis=1).mean())
+        chains = self.shards.chains if self.shards else self.nuts
+        return float(chains.num_gradients.sum(axis=1).mean()) if chains else 0.0
 
 
 class Certificate(NamedTuple):
@@ -97,14 +94,19 @@ class Certificate(NamedTuple):
 
 
 class Inference(NamedTuple):
-    """Draws of the posterior (C, S, d), log densities (C, S), their making and their verdict."""
+    """Draws of the posterior (C, S, d), log densities (C, S), their verdict and their making.
+
+    ``nuts`` are the chains on all the data, where they were run; ``gradients`` counts those of
+    all the data that sampling took, warm-up included.
+    """
 
     draws: np.ndarray
     log_prior: np.ndarray
     log_likelihood: np.ndarray
     certificate: Certificate
     approximation: Approximation
-    full: Approximation | None
+    nuts: Chains | None
+    gradients: float
     seconds: dict[str, float]
 
 
@@ -155,8 +157,9 @@ def infer(
             keys[0], model, shards, laplace, config, partial(progress, "sampling")
         )
     certification = certified(keys[1], first)
+    gradients = first.gradients
     attempts, refused = certification.attempts, _refused(first, certification, config)
-    full = first if first.exact else None
+    full = first if first.nuts else None
     if refused and full is None and num_points(model, shards) <= config.rescue_pairs:
         guess = laplace if first.faults else certification.moments
         with _timed(seconds, "full NUTS"):
@@ -164,7 +167,7 @@ def infer(
                 keys[2], model, shards, guess, config, partial(progress, "full NUTS")
             )
         certification = certified(jax.random.fold_in(keys[1], 1), full)
-        attempts = attempts + certification.attempts
+        attempts, gradients = attempts + certification.attempts, gradients + full.gradients
         refused = refused + _refused(full, certification, config)
 
     weighted = certification.weighted
@@ -181,7 +184,10 @@ def infer(
         sound, draws_from, refused, attempts, certification.log_evidence,
         certification.log_evidence_error, certification.attempts[-1].k_hat,
     )  # fmt: skip
-    return Inference(draws, log_prior, log_likelihood, certificate, first, full, seconds)
+    nuts = full.nuts if full else None
+    return Inference(
+        draws, log_prior, log_likelihood, certificate, first, nuts, gradients, seconds
+    )
 
 
 def sample_shards(
@@ -197,12 +203,12 @@ def sample_shards(
     targets = RULES[config.merge].targets(shards, laplace)
     sub = sample(sample_key, model, targets, nuts_settings(config), progress=progress)
     merged, sites = merge(merge_key, sub, config.merge, laplace)
-    per_shard = [
-        convergence(*each) for each in zip(sub.draws, sub.info.diverging, strict=True)
-    ]
-    checks = ShardChecks(per_shard, agreement(sites, np.linalg.cholesky(laplace.covariance)))
+    diverging = np.asarray(sub.info.diverging)
+    per_shard = [convergence(*each) for each in zip(sub.draws, diverging, strict=True)]
+    together = agreement(sites, np.linalg.cholesky(laplace.covariance))
     name = f"{config.merge} merge of {len(per_shard)} shards"
-    return Approximation(name, merged, faults_of_shards(*checks), sub, checks)
+    faults = faults_of_shards(per_shard, together)
+    return Approximation(name, merged, faults, shards=ShardRun(sub, per_shard, together))
 
 
 def sample_all(
@@ -218,7 +224,7 @@ def sample_all(
     draws = run.draws[0]
     found = convergence(draws, np.asarray(run.info.diverging[0]))
     faults = faults_of_chains(found, *draws.shape[:2])
-    return Approximation("NUTS on all the data", draws, faults, run)
+    return Approximation("NUTS on all the data", draws, faults, nuts=run)
 
 
 def draw_laplace(
@@ -247,7 +253,7 @@ def nuts_settings(config: FitConfig) -> NutsSettings:
 def _refused(found: Approximation, certification: Certification, config: FitConfig) -> list[str]:
     """Return why draws are not the result, one sentence each; none where they are."""
     faults = list(found.faults)
-    if not found.exact:
+    if found.nuts is None:
         faults += faults_of_weights(certification.attempts[-1], config.num_chains)
     return [f"{found.name}: {fault}" for fault in faults]
 

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from numpyro.infer.hmc import hmc
 
 from homodyne_bayes.config import ChainMethod
@@ -30,8 +31,8 @@ class NutsSettings(NamedTuple):
 class Gaussian(NamedTuple):
     """Mean (d,) and covariance (d, d)."""
 
-    mean: jax.Array
-    covariance: jax.Array
+    mean: jax.Array | np.ndarray
+    covariance: jax.Array | np.ndarray
 
 
 class NutsInfo(NamedTuple):
@@ -111,9 +112,9 @@ def nuts(
     return Nuts(start, advance)
 
 
-def standardise(centre: jax.Array, scale: jax.Array, z: jax.Array) -> jax.Array:
+def standardise(centre: jax.Array | np.ndarray, scale: jax.Array, z: jax.Array) -> jax.Array:
     """Return theta = centre + scale @ z for draws z (..., d); ``scale`` (d, d) is triangular."""
-    return centre + jnp.einsum("ij,...j->...i", scale, z)
+    return jnp.asarray(centre) + jnp.einsum("ij,...j->...i", scale, z)
 
 
 def whiten(gaussian: Gaussian, theta: jax.Array) -> jax.Array:

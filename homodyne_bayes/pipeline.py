@@ -158,7 +158,8 @@ def _tree(data: TwoTimeData, config: FitConfig, made: Sampled) -> xr.DataTree:
 
     draws = jnp.asarray(inference.draws)
     rates = density.constrain(model, first, draws, lambda name: name in RATES)
-    unconstrained: Mapping[str, Any] = jax.vmap(jax.vmap(density.space(model, first).unravel))(draws)
+    unravel = jax.vmap(jax.vmap(density.space(model, first).unravel))
+    unconstrained: Mapping[str, Any] = unravel(draws)
     groups = {
         "posterior": parameters(draws),
         "unconstrained_posterior": results.draws_dataset(
@@ -175,8 +176,8 @@ def _tree(data: TwoTimeData, config: FitConfig, made: Sampled) -> xr.DataTree:
         "constant_data": results.constant_dataset(data, float(reference_time(first))),
         **results.inference_groups(inference, density.labels(model, first)),
     }
-    if inference.approximation.checks is not None:
-        shard_draws = inference.approximation.chains.draws
+    if inference.approximation.shards is not None:
+        shard_draws = inference.approximation.shards.chains.draws
         groups["sub_posteriors"] = parameters(shard_draws, ("shard", "chain", "draw"))
     groups["warm_start"].attrs = {
         "outcome": warm.outcome,

@@ -21,8 +21,8 @@ fitted                  posterior mean of c2                         phi, t1, t2
 constant_data           q, dt, gap, t_ref, usable                    phi, frame
 ======================= ============================================ =====================
 
-Groups of shards are there where the data were sharded. The attributes of the root hold versions, settings, priors, seed, convention, data hash,
-provenance and cost; mappings are JSON.
+Groups of shards are there where the data were sharded. The attributes of the root hold versions,
+settings, priors, seed, convention, data hash, provenance and cost; mappings are JSON.
 """
 
 import json
@@ -34,10 +34,11 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from homodyne_bayes.convergence import Convergence
 from homodyne_bayes.data import TwoTimeData
 from homodyne_bayes.errors import InputError
 from homodyne_bayes.formats import atomic_path
-from homodyne_bayes.inference import Approximation, Inference
+from homodyne_bayes.inference import Inference, ShardRun
 from homodyne_bayes.parameters import PARAMETERS, RATES
 
 LIBRARIES = ("homodyne-bayes", "jax", "numpyro", "optax", "arviz", "numpy", "xarray")
@@ -93,8 +94,8 @@ def inference_groups(inference: Inference, labels: list[str]) -> dict[str, xr.Da
     """
     dims = ("chain", "draw")
     stats = {"lp": (dims, inference.log_prior + inference.log_likelihood)}
-    if inference.full is not None:
-        info = inference.full.chains.info._asdict()
+    if inference.nuts is not None:
+        info = inference.nuts.info._asdict()
         stats |= {name: (dims, value[0]) for name, value in info.items()}
     groups = {
         "log_prior": xr.Dataset({"prior": (dims, inference.log_prior)}),
@@ -102,14 +103,13 @@ def inference_groups(inference: Inference, labels: list[str]) -> dict[str, xr.Da
         "sample_stats": xr.Dataset(stats),
         "certificate": _certificate(inference),
     }
-    if inference.approximation.checks is not None:
-        groups |= _shard_groups(inference.approximation, labels)
+    if inference.approximation.shards is not None:
+        groups |= _shard_groups(inference.approximation.shards, labels)
     return groups
 
 
 def _certificate(inference: Inference) -> xr.Dataset:
     found = inference.certificate
-    runs = [run for run in (inference.approximation, inference.full) if run is not None]
     attempts = {
         name: ("attempt", [getattr(attempt, name) for attempt in found.attempts])
         for name in ("k_hat", "ess", "num_evaluations")
@@ -122,21 +122,19 @@ def _certificate(inference: Inference) -> xr.Dataset:
         "log_evidence": found.log_evidence,
         "log_evidence_error": found.log_evidence_error,
         "evidence_k_hat": found.evidence_k_hat,
-        "gradients": sum({id(run): run.gradients for run in runs}.values()),
+        "gradients": inference.gradients,
         "evaluations": sum(attempt.num_evaluations for attempt in found.attempts),
     }
     return xr.Dataset(attempts, {"proposal": names}, as_attributes(attributes))
 
 
-def _shard_groups(approximation: Approximation, labels: list[str]) -> dict[str, xr.Dataset]:
+def _shard_groups(run: ShardRun, labels: list[str]) -> dict[str, xr.Dataset]:
     dims = ("shard", "chain", "draw")
-    info, checks = approximation.chains.info._asdict(), approximation.checks
-    columns = zip(*checks.convergence, strict=True)
+    info, agreement = run.chains.info._asdict(), run.agreement
     per_shard = {
-        name: ("shard", list(column))
-        for name, column in zip(checks.convergence[0]._fields, columns, strict=True)
+        name: ("shard", [getattr(found, name) for found in run.convergence])
+        for name in Convergence._fields
     }
-    agreement = checks.agreement
     return {
         "sub_sample_stats": xr.Dataset({name: (dims, value) for name, value in info.items()}),
         "shard_checks": xr.Dataset(

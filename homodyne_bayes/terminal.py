@@ -1,0 +1,101 @@
+"""What a terminal shows: tables, progress, warnings, and how a command fails."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NoReturn
+
+import xarray as xr
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+from homodyne_bayes import diagnostics, report
+from homodyne_bayes.data import TwoTimeData
+
+MIN_WIDTH = 132  # of tables: where the terminal is narrower, it wraps and nothing is lost
+
+
+def print_summary(tree: xr.DataTree) -> None:
+    """Print posterior, verdict, cost and warnings of a result."""
+    screen = console()
+    title = f"{tree.attrs['model']}, {tree.attrs['convention']} convention"
+    known = diagnostics.truth(tree)
+    heads = ["", "mean", "sd", "90 % interval", "unit", *(["truth", "is"] if known else [])]
+    table = Table(title=title, box=SIMPLE_HEAD, padding=(0, 1), title_justify="left")
+    for head in (*heads, "R-hat", "ESS", "ESS/1000\nevaluations"):
+        table.add_column(head, no_wrap=True)
+    for row in report.rows(tree, diagnostics.reported(tree)):
+        name = row["name"] + row["label"].partition(" ")[2].replace("[", "\\[")
+        true = [row["truth"], row["inside"]] if known else []
+        cost = [row["r_hat"], row["ess"], row["ess_per_1000_evaluations"]]
+        table.add_row(name, row["mean"], row["sd"], row["interval"], row["unit"], *true, *cost)
+    screen.print(table)
+    screen.print(
+        f"{diagnostics.certificate(tree)} "
+        f"{diagnostics.evaluations(tree):.0f} evaluations of all the data.",
+        highlight=False,
+    )
+    for sentence in diagnostics.warnings(tree):
+        screen.print(f"warning: {sentence}", style="yellow", highlight=False, soft_wrap=True)
+
+
+def described(data: TwoTimeData) -> str:
+    """Return the size of the data in words."""
+    dead = int(data.excluded.sum())
+    text = f"{data.num_angles} angles × {data.num_frames} frames, {data.num_pairs} distinct pairs"
+    return f"{text}, {dead} unusable frames left out" if dead else text
+
+
+@contextmanager
+def progress_bar(work: str) -> Iterator[Callable[[str, int, int], None]]:
+    """Give a function ``(stage, done, total)`` that shows progress, one bar a stage."""
+    columns = (TextColumn("{task.description:10}"), BarColumn(20), MofNCompleteColumn())
+    times = (TimeElapsedColumn(), TextColumn("elapsed,"), TimeRemainingColumn(), TextColumn("left"))
+    bar = Progress(*columns, *times, console=console(stderr=True))
+    tasks: dict[str, Any] = {}
+
+    def update(stage: str, done: int, total: int) -> None:
+        if not tasks:
+            bar.console.print(work, highlight=False, soft_wrap=True)
+            bar.start()
+        if stage not in tasks:
+            tasks[stage] = bar.add_task(stage, total=total)
+        bar.update(tasks[stage], completed=done, total=total)
+
+    try:
+        yield update
+    finally:
+        if tasks:
+            bar.stop()
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Return the screen, or where progress goes; tables get room and wrap where it is narrow."""
+    screen = Console(stderr=stderr)
+    screen.width = max(screen.width, MIN_WIDTH) if not stderr else screen.width
+    return screen
+
+
+def with_unit(value: float | None, unit: str) -> str:
+    """Return a value of a file with its unit, or that there is none."""
+    return "not in the file" if value is None else f"{value:g} {unit}"
+
+
+def show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    """Print a Python warning as one line."""
+    print(f"warning: {message}", file=sys.stderr)  # noqa: T201
+
+
+def fail(sentence: str, code: int) -> NoReturn:
+    """Print an error and leave."""
+    print(f"error: {sentence}", file=sys.stderr)  # noqa: T201
+    sys.exit(code)
