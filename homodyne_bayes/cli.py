@@ -2,7 +2,8 @@
 
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -12,11 +13,12 @@ import xarray as xr
 from pydantic.fields import FieldInfo
 from rich.table import Table
 
-from homodyne_bayes import formats, pipeline, report, results, simulate, terminal
+from homodyne_bayes import comparison, formats, pipeline, report, results, simulate, terminal
 from homodyne_bayes.config import (
     SECTIONS,
     DataConfig,
     FitConfig,
+    Method,
     descriptions,
     make,
     read_settings,
@@ -60,11 +62,13 @@ def _option(name: str, setting: FieldInfo) -> Callable[[Callable[..., None]], Ca
     )
 
 
-def settings_options(command: Callable[..., None]) -> Callable[..., None]:
+def settings_options(
+    command: Callable[..., None], without: tuple[str, ...] = ()
+) -> Callable[..., None]:
     """Give a command one option for every setting of every section, named as the setting."""
     for kind in reversed(SECTIONS.values()):
         for name, setting in reversed(descriptions(kind).items()):
-            command = _option(name, setting)(command)
+            command = command if name in without else _option(name, setting)(command)
     return click.option(
         "--settings", metavar="FILE.yaml", help="Settings file with sections data: and fit:."
     )(command)
@@ -119,14 +123,33 @@ def fit(file: str, out: str | None, settings: str | None, **flags: Any) -> None:
     The intervals take the entries of c2 as independent and are uncorrected for correlated noise.
     A setting given as a flag wins over the same one in the settings file.
     """
-    chosen = read_settings(settings)
-    for section, kind in SECTIONS.items():
-        known = descriptions(kind)
-        chosen[section] |= {name: flags[name] for name in known if flags[name] not in (None, ())}
+    chosen = _chosen(settings, flags)
     path = _writable(out or f"{Path(file).stem}_posterior.nc", file)
     config = make(FitConfig, chosen["fit"])
     data = _read(file, make(DataConfig, chosen["data"]))
     _fit(data, config, path)
+
+
+@commands.command()
+@click.argument("file")
+@click.option("--models", default=",".join(comparison.CANDIDATES), show_default=True,
+              help="Two or more, separated by commas.")
+@click.option("--method", type=click.Choice(get_args(Method)), help="As of fit; the evidence comes "
+              f"from weights whichever it is.  [default: {comparison.METHOD}]")
+@partial(settings_options, without=("model", "method"))
+def compare(file: str, models: str, settings: str | None, **flags: Any) -> None:
+    """Say which model the data in FILE prefer, by evidence and by leaving out angles.
+
+    Every model is fitted to all angles and to all but each one.
+    """
+    chosen = _chosen(settings, flags)
+    shared = {"method": comparison.METHOD} | chosen["fit"]
+    names = [name.strip() for name in models.split(",")]
+    configs = {name: make(FitConfig, shared | {"model": name}) for name in names}
+    data = _read(file, make(DataConfig, chosen["data"]))
+    with terminal.progress_bar(f"fitting {terminal.described(data)}") as progress:
+        found = comparison.compare(data, configs, progress)
+    terminal.print_comparison(found)
 
 
 @commands.command()
@@ -208,6 +231,15 @@ def _fit(data: TwoTimeData, config: FitConfig, path: Path) -> xr.DataTree:
     terminal.print_summary(tree)
     terminal.console().print(f"wrote {path}", highlight=False)
     return tree
+
+
+def _chosen(settings: str | None, flags: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the settings of each section, flags before those of the settings file."""
+    chosen = read_settings(settings)
+    for section, kind in SECTIONS.items():
+        given = {name: flags.get(name) for name in descriptions(kind)}
+        chosen[section] |= {name: flag for name, flag in given.items() if flag not in (None, ())}
+    return chosen
 
 
 def _read(file: str, chosen: DataConfig) -> TwoTimeData:

@@ -32,14 +32,15 @@ class Agreement(NamedTuple):
         Σ of squared deviations of the shards from their product, in units of their spread.
     scores : numpy.ndarray
         (K, d) deviations of the shards' means, per coordinate, in units of expected spread.
-    worst_p : float
-        p-value of the shard that deviates most, times the number of shards (Bonferroni).
+    worst, worst_p : int, float
+        Shard that deviates most, and the p-value of that, times the number of shards (Bonferroni).
     """
 
     chi2: float
     dof: int
     p_value: float
     scores: np.ndarray
+    worst: int
     worst_p: float
 
 
@@ -85,6 +86,7 @@ def agreement(sites: Sites, scale: np.ndarray) -> Agreement:
         dof=dof,
         p_value=float(scipy.stats.chi2.sf(per_shard.sum(), dof)),
         scores=residual @ covariance @ scale.T / spread,
+        worst=int(per_shard.argmax()),
         worst_p=min(1.0, K * float(scipy.stats.chi2.sf(per_shard.max() / share, d))),
     )
 
@@ -105,14 +107,13 @@ def faults_of_chains(found: Convergence, num_chains: int, num_samples: int) -> l
 def faults_of_shards(shards: list[Convergence], together: Agreement) -> list[str]:
     """Return why sub-posteriors cannot be merged, one clause each; none if they can."""
     faults = [
-        f"the chains of shard {k} have R-hat {found.r_hat:.2f}, above {MAX_SHARD_R_HAT}"
+        f"the chains of shard {k} have R-hat {found.r_hat:.3f}, above {MAX_SHARD_R_HAT}"
         for k, found in enumerate(shards)
         if not found.r_hat <= MAX_SHARD_R_HAT
     ]
     if not min(together.p_value, together.worst_p) >= MIN_AGREEMENT_P:
-        shard = int(np.argmax(np.nanmax(np.abs(together.scores), axis=1)))
         faults.append(
             f"the shards disagree (χ² = {together.chi2:.0f} on {together.dof} degrees of freedom, "
-            f"shard {shard} most)"
+            f"shard {together.worst} most)"
         )
     return faults

@@ -27,6 +27,17 @@ def coordinates(tree: xr.DataTree) -> list[str]:
     return [name for name in COORDINATES if name in tree["posterior"]]
 
 
+def sampled(tree: xr.DataTree) -> list[str]:
+    """Return the sampled variables: coordinates first, then others in the table's order."""
+    names = coordinates(tree) + reported(tree)
+    return [name for name in names if name in tree["unconstrained_posterior"]]
+
+
+def scalars(tree: xr.DataTree, names: list[str]) -> list[str]:
+    """Return those variables that have one value a draw, other than sigma."""
+    return [name for name in names if name != "sigma" and tree["posterior"][name].ndim == 2]
+
+
 def summary(tree: xr.DataTree, names: list[str] | None = None) -> pd.DataFrame:
     """Return mean, sd, 90 % interval, diagnostics and cost of every parameter.
 
@@ -49,12 +60,9 @@ def summary(tree: xr.DataTree, names: list[str] | None = None) -> pd.DataFrame:
         tree, var_names=names, ci_prob=INTERVAL, ci_kind="eti", round_to="none", fmt="wide"
     )
     lower, upper = (column for column in table.columns if column.startswith("eti"))
-    posterior, prior = (
-        az.convert_to_dataset(tree[group].to_dataset()[names]) for group in ("posterior", "prior")
-    )
     table = table.rename(columns={lower: "lower", upper: "upper"})
     table["ess_per_1000_evaluations"] = 1000 * table["ess_bulk"] / evaluations(tree)
-    ratio = _width(posterior) / _width(prior)
+    ratio = _share_of_prior(tree, names)
     table["of_prior"] = np.concatenate([np.atleast_1d(ratio[name]).ravel() for name in names])
     columns = ["mean", "sd", "lower", "upper", "ess_bulk", "r_hat", "ess_per_1000_evaluations"]
     return table[[*columns, "of_prior"]].astype(float)
@@ -75,24 +83,67 @@ def evaluations(tree: xr.DataTree) -> float:
     return float(cost["gradients"] + cost["evaluations"])
 
 
+def all_by_nuts(tree: xr.DataTree) -> bool:
+    """Return whether the draws are those of NUTS on all the data."""
+    return "diverging" in tree["sample_stats"]
+
+
+def method(tree: xr.DataTree) -> str:
+    """Return which approximation was weighed, in a few words."""
+    settings = json.loads(tree.attrs["settings"])
+    made = {
+        "consensus": f"{settings['merge']} merge of {settings['num_shards']} shards",
+        "laplace": "least squares fit",
+        "full": "NUTS on all the data",
+    }
+    return f"{settings['method']}: {made[settings['method']]}"
+
+
 def certificate(tree: xr.DataTree) -> str:
     """Return the verdict on a result and what it rests on, in one sentence."""
     found, last = tree["certificate"].attrs, tree["certificate"].isel(attempt=-1)
+    if all_by_nuts(tree):
+        verdict = "Certified" if found["certified"] else "NOT CERTIFIED"
+        outcome = "converged" if found["certified"] else "did not converge"
+        return f"{verdict}: the draws are those of NUTS on all the data, which {outcome}."
     if not found["certified"]:
         return f"NOT CERTIFIED: the draws are those of the {found['draws_from']}, unweighted."
-    if found["draws_from"] == "reweighted draws":
-        return (
-            f"Certified: {int(tree['certificate']['num_evaluations'].sum())} draws of proposals "
-            f"weighed by the posterior of all the data, k-hat {float(last['k_hat']):.2f}, "
-            f"ESS {float(last['ess']):.0f}."
-        )
-    return "Certified: NUTS on all the data, converged."
+    return (
+        f"Certified: {int(tree['certificate']['num_evaluations'].sum())} draws of proposals "
+        f"weighed by the posterior of all the data, k-hat {float(last['k_hat']):.2f}, "
+        f"ESS {float(last['ess']):.0f}."
+    )
+
+
+def refused(tree: xr.DataTree) -> list[str]:
+    """Return what was refused on the way to the result and why, one sentence each."""
+    return [f"{reason}." for reason in json.loads(tree["certificate"].attrs["refused"])]
+
+
+def advice(tree: xr.DataTree) -> list[str]:
+    """Return what to try where a result is not certified, one sentence each; none where it is."""
+    if tree["certificate"].attrs["certified"]:
+        return []
+    settings, why = json.loads(tree.attrs["settings"]), " ".join(refused(tree))
+    sharded, cavity = settings["method"] == "consensus", settings["merge"] == "cavity"
+    far = "k-hat" in why or "disagree" in why
+    steps = {
+        "Draw more: raise num_warmup and num_samples.": "R-hat" in why or "ESS" in why,
+        "Raise target_accept_prob towards 1, so that transitions diverge less.": "diverged" in why,
+        "Merge by the rule cavity, which is exactest.": far and sharded and not cavity,
+        "Deal fewer shards: lower num_shards.": far and sharded and settings["num_shards"] > 2,
+        f"Let NUTS on all the data take over: raise rescue_pairs, now {settings['rescue_pairs']}, "
+        f"well above the {int(tree.attrs['num_pairs'])} pairs of the data, or choose method full.":
+        not all_by_nuts(tree),
+    }  # fmt: skip
+    return [sentence for sentence, applies in steps.items() if applies]
 
 
 def corrections(tree: xr.DataTree, names: list[str] | None = None) -> pd.DataFrame:
     """Return how far the approximation was off in each scalar, in posterior sd.
 
     Columns are ``shift``, its mean minus the result's, over the result's sd, and ``sd_ratio``.
+    They tell nothing where the result is not certified, or where NUTS made both.
     """
     names = reported(tree) + coordinates(tree) if names is None else names
     tables = [
@@ -108,28 +159,54 @@ def corrections(tree: xr.DataTree, names: list[str] | None = None) -> pd.DataFra
 def sensitivity(tree: xr.DataTree) -> pd.DataFrame:
     """Return how the sampled coordinates respond to prior and likelihood raised to a power.
 
-    Columns ``prior`` and ``likelihood`` hold the power-scaling sensitivity of each coordinate
-    (Kallioinen et al., Stat. Comput. 34:57, 2024); above 0.05 one is sensitive.
+    Columns ``prior`` and ``likelihood`` hold the power-scaling sensitivity of each coordinate,
+    ``diagnosis`` what it means, empty where the prior hardly matters (Kallioinen et al., Stat.
+    Comput. 34:57, 2024).
     """
-    names = _physical(tree)
+    names = scalars(tree, sampled(tree))
     scaled = {
-        group: az.psense(tree, var_names=names, group=group) for group in ("prior", "likelihood")
+        group: az.psense(tree, var_names=names or None, group=group)
+        for group in ("prior", "likelihood")
     }
-    return pd.DataFrame(
+    table = pd.DataFrame(
         {group: {name: float(found[name]) for name in names} for group, found in scaled.items()}
     )
+    sensitive = table > SENSITIVE
+    diagnosis = np.where(
+        sensitive["likelihood"], "prior-data conflict", "strong prior / weak likelihood"
+    )
+    return table.assign(diagnosis=np.where(sensitive["prior"], diagnosis, ""))
 
 
 def warnings(tree: xr.DataTree) -> list[str]:
     """Return what a reader must know before using the result, one sentence each."""
+    table = summary(tree, reported(tree) + coordinates(tree))
     return [
         "The intervals are uncorrected for correlated noise: they take the entries of c2 as "
         "independent, which they are not, and are too narrow.",
         *_start_warnings(tree),
-        *_sampling_warnings(tree),
+        *_draws_warnings(tree, table),
         *_prior_warnings(tree),
+        *_outside_bounds(table),
         *_data_warnings(tree),
     ]
+
+
+def prior_driven(tree: xr.DataTree) -> list[str]:
+    """Return the sampled coordinates whose interval is mostly the prior's."""
+    names = scalars(tree, sampled(tree))
+    ratio = _share_of_prior(tree, names)
+    return [name for name in names if float(ratio[name]) > PRIOR_DRIVEN]
+
+
+def prior_conflicts(tree: xr.DataTree) -> list[str]:
+    """Return the sampled coordinates whose posterior mean lies far out in the prior."""
+    posterior, prior = tree["posterior"], tree["prior"]
+    distances = {
+        name: abs(float(posterior[name].mean() - prior[name].mean())) / float(prior[name].std())
+        for name in scalars(tree, sampled(tree))
+    }
+    return [name for name, distance in distances.items() if distance > CONFLICT]
 
 
 def _start_warnings(tree: xr.DataTree) -> list[str]:
@@ -141,15 +218,15 @@ def _start_warnings(tree: xr.DataTree) -> list[str]:
     return found
 
 
-def _sampling_warnings(tree: xr.DataTree) -> list[str]:
-    refused = json.loads(tree["certificate"].attrs["refused"])
-    found = [f"Refused: {sentence}." for sentence in refused]
-    rows = summary(tree, reported(tree) + coordinates(tree))
-    bad = rows.index[rows["r_hat"] > MAX_R_HAT]
+def _draws_warnings(tree: xr.DataTree, table: pd.DataFrame) -> list[str]:
+    """Return what is left to say about draws that are certified; `refused` says it of others."""
+    if not tree["certificate"].attrs["certified"]:
+        return []
+    found, needed = [], MIN_ESS_PER_CHAIN * tree["posterior"].sizes["chain"]
+    bad = table.index[table["r_hat"] > MAX_R_HAT]
     if len(bad):
         found.append(f"R-hat exceeds {MAX_R_HAT} for {', '.join(bad)}: draw more.")
-    needed = MIN_ESS_PER_CHAIN * tree["posterior"].sizes["chain"]
-    bad = rows.index[rows["ess_bulk"] < needed]
+    bad = table.index[table["ess_bulk"] < needed]
     if len(bad):
         found.append(f"Bulk ESS is below {needed} for {', '.join(bad)}: draw more.")
     return found
@@ -170,8 +247,7 @@ def _prior_warnings(tree: xr.DataTree) -> list[str]:
 
 
 def _data_warnings(tree: xr.DataTree) -> list[str]:
-    found = _outside_bounds(summary(tree))
-    provenance = json.loads(tree.attrs["provenance"])
+    found, provenance = [], json.loads(tree.attrs["provenance"])
     assumed = provenance.get("assumed", [])
     if assumed:
         found.append(f"Assumed, not read from the file: {', '.join(assumed)}.")
@@ -184,38 +260,19 @@ def _data_warnings(tree: xr.DataTree) -> list[str]:
     return found
 
 
-def prior_driven(tree: xr.DataTree) -> list[str]:
-    """Return the sampled coordinates whose interval is mostly the prior's."""
-    names = _physical(tree)
-    if not names:
-        return []
-    table = summary(tree, names)
-    return list(table.index[table["of_prior"] > PRIOR_DRIVEN])
-
-
-def prior_conflicts(tree: xr.DataTree) -> list[str]:
-    """Return the sampled coordinates whose posterior mean lies far out in the prior."""
-    posterior, prior = tree["posterior"], tree["prior"]
-    distances = {
-        name: abs(float(posterior[name].mean() - prior[name].mean())) / float(prior[name].std())
-        for name in _physical(tree)
-    }
-    return [name for name, distance in distances.items() if distance > CONFLICT]
-
-
-def _physical(tree: xr.DataTree) -> list[str]:
-    return coordinates(tree) + [name for name in ("phi0",) if name in tree["posterior"]]
-
-
 def _place(name: str) -> int:
     """Return the row of a parameter in the table; a user's own parameters come first."""
     return list(PARAMETERS).index(name) if name in PARAMETERS else -1
 
 
-def _width(dataset: xr.Dataset) -> xr.Dataset:
+def _share_of_prior(tree: xr.DataTree, names: list[str]) -> xr.Dataset:
+    """Return widths of the posterior's intervals over those of the prior's."""
     tail = (1 - INTERVAL) / 2
-    ends = dataset.quantile([tail, 1 - tail], dim=("chain", "draw"))
-    return ends.isel(quantile=1, drop=True) - ends.isel(quantile=0, drop=True)
+    posterior, prior = (
+        tree[group].to_dataset()[names].quantile([tail, 1 - tail], ("chain", "draw"))
+        for group in ("posterior", "prior")
+    )
+    return (posterior.diff("quantile") / prior.diff("quantile")).isel(quantile=0, drop=True)
 
 
 def _outside_bounds(table: pd.DataFrame) -> list[str]:

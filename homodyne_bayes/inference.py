@@ -13,12 +13,13 @@ import numpy as np
 from homodyne_bayes.certify import (
     Attempt,
     Certification,
+    Evaluate,
     certify,
     evaluator,
     faults_of_weights,
     resample,
 )
-from homodyne_bayes.config import FitConfig
+from homodyne_bayes.config import FitConfig, MergeRule
 from homodyne_bayes.consensus import Chains, all_data, sample
 from homodyne_bayes.convergence import (
     Agreement,
@@ -142,21 +143,48 @@ def infer(
     progress : callable
         Called as ``progress(stage, done, total)``.
     """
-    keys = jax.random.split(key, 4)
+    approximate_key, settle_key = jax.random.split(key)
+    began = time.perf_counter()
+    first = METHODS[config.method](
+        approximate_key, model, shards, laplace, config, partial(progress, "sampling")
+    )
+    sampling = {"sampling": time.perf_counter() - began}
     evaluate = evaluator(
         model, shards if parts is None else parts, progress=partial(progress, "certifying")
     )
+    found = settle(settle_key, model, shards, laplace, config, first, evaluate, progress)
+    return found._replace(seconds=sampling | found.seconds)
+
+
+def settle(
+    key: jax.Array,
+    model: Model,
+    shards: Shard,
+    laplace: Gaussian,
+    config: FitConfig,
+    first: Approximation,
+    evaluate: Evaluate,
+    progress: Progress = silent,
+) -> Inference:
+    """Certify an approximation, or run NUTS on all the data where it fails.
+
+    Parameters
+    ----------
+    first : Approximation
+        Draws and what is known against them.
+    evaluate : callable
+        Log prior and log likelihood of all the data, as `certify.evaluator` makes it.
+    key, model, shards, laplace, config, progress
+        As in `infer`.
+    """
+    keys = jax.random.split(key, 3)
     seconds: dict[str, float] = {}
 
     def certified(key: jax.Array, found: Approximation) -> Certification:
         with _timed(seconds, "certifying"):
             return certify(key, evaluate, found.draws, laplace, found.name)
 
-    with _timed(seconds, "sampling"):
-        first = METHODS[config.method](
-            keys[0], model, shards, laplace, config, partial(progress, "sampling")
-        )
-    certification = certified(keys[1], first)
+    certification = certified(keys[0], first)
     gradients = first.gradients
     attempts, refused = certification.attempts, _refused(first, certification, config)
     full = first if first.nuts else None
@@ -164,15 +192,15 @@ def infer(
         guess = laplace if first.faults else certification.moments
         with _timed(seconds, "full NUTS"):
             full = sample_all(
-                keys[2], model, shards, guess, config, partial(progress, "full NUTS")
+                keys[1], model, shards, guess, config, partial(progress, "full NUTS")
             )
-        certification = certified(jax.random.fold_in(keys[1], 1), full)
+        certification = certified(jax.random.fold_in(keys[0], 1), full)
         attempts, gradients = attempts + certification.attempts, gradients + full.gradients
         refused = refused + _refused(full, certification, config)
 
     weighted = certification.weighted
     if full is None and not refused:
-        chosen = resample(keys[3], weighted.log_weight, config.num_chains, config.num_samples)
+        chosen = resample(keys[2], weighted.log_weight, config.num_chains, config.num_samples)
         draws, draws_from, sound = weighted.theta[chosen], "reweighted draws", True
         log_prior, log_likelihood = weighted.log_prior[chosen], weighted.log_likelihood[chosen]
     else:
@@ -201,14 +229,22 @@ def sample_shards(
     """Run NUTS on every shard and merge."""
     sample_key, merge_key = jax.random.split(key)
     targets = RULES[config.merge].targets(shards, laplace)
-    sub = sample(sample_key, model, targets, nuts_settings(config), progress=progress)
-    merged, sites = merge(merge_key, sub, config.merge, laplace)
-    diverging = np.asarray(sub.info.diverging)
-    per_shard = [convergence(*each) for each in zip(sub.draws, diverging, strict=True)]
+    chains = sample(sample_key, model, targets, nuts_settings(config), progress=progress)
+    return merged(merge_key, chains, laplace, config.merge)
+
+
+def merged(key: jax.Array, chains: Chains, laplace: Gaussian, rule: MergeRule) -> Approximation:
+    """Merge the chains of all shards, and check them."""
+    draws, sites = merge(key, chains, rule, laplace)
+    diverging = np.asarray(chains.info.diverging)
+    per_shard = [convergence(*each) for each in zip(chains.draws, diverging, strict=True)]
     together = agreement(sites, np.linalg.cholesky(laplace.covariance))
-    name = f"{config.merge} merge of {len(per_shard)} shards"
+    name = f"{rule} merge of {len(per_shard)} shards"
     faults = faults_of_shards(per_shard, together)
-    return Approximation(name, merged, faults, shards=ShardRun(sub, per_shard, together))
+    if not np.isfinite(draws).all():
+        faults.append(f"the {name} is not a distribution")
+        name, draws = "least squares fit", _gaussian_draws(key, laplace, draws.shape)
+    return Approximation(name, draws, faults, shards=ShardRun(chains, per_shard, together))
 
 
 def sample_all(
@@ -237,9 +273,7 @@ def draw_laplace(
 ) -> Approximation:
     """Draw from the Gaussian at the mode."""
     shape = (config.num_chains, config.num_samples, laplace.mean.size)
-    scale = jnp.linalg.cholesky(laplace.covariance)
-    draws = standardise(laplace.mean, scale, jax.random.normal(key, shape))
-    return Approximation("least squares fit", np.asarray(draws), [])
+    return Approximation("least squares fit", _gaussian_draws(key, laplace, shape), [])
 
 
 METHODS = {"consensus": sample_shards, "laplace": draw_laplace, "full": sample_all}
@@ -248,6 +282,11 @@ METHODS = {"consensus": sample_shards, "laplace": draw_laplace, "full": sample_a
 def nuts_settings(config: FitConfig) -> NutsSettings:
     """Return the settings of NUTS."""
     return NutsSettings(**{name: getattr(config, name) for name in NutsSettings._fields})
+
+
+def _gaussian_draws(key: jax.Array, gaussian: Gaussian, shape: tuple[int, ...]) -> np.ndarray:
+    scale = jnp.linalg.cholesky(gaussian.covariance)
+    return np.asarray(standardise(gaussian.mean, scale, jax.random.normal(key, shape)))
 
 
 def _refused(found: Approximation, certification: Certification, config: FitConfig) -> list[str]:

@@ -108,7 +108,7 @@ def rates(tree: xr.DataTree) -> Figure:
 
 def pairs(tree: xr.DataTree, names: Sequence[str] = ()) -> Figure:
     """Draw parameters, by default the physical ones, against each other."""
-    names = names or scalars(tree, diagnostics.reported(tree))
+    names = names or diagnostics.scalars(tree, diagnostics.reported(tree))
     posterior, known = group(tree, "posterior"), diagnostics.truth(tree)
     stats = group(tree, "sample_stats")
     diverging = stats["diverging"].values.ravel() if "diverging" in stats else np.array([], int)
@@ -147,7 +147,7 @@ def pairs(tree: xr.DataTree, names: Sequence[str] = ()) -> Figure:
 
 def prior_posterior(tree: xr.DataTree) -> Figure:
     """Draw prior and posterior densities of the sampled parameters, each scaled to its peak."""
-    names = scalars(tree, sampled(tree))
+    names = diagnostics.scalars(tree, diagnostics.sampled(tree))
     shares = diagnostics.summary(tree, names)["of_prior"]
     fig, axes = _panels(len(names), 4, 2.4, 1.9)
     for ax, name in zip(axes, names, strict=True):
@@ -167,10 +167,10 @@ def prior_posterior(tree: xr.DataTree) -> Figure:
 
 
 def shard_agreement(tree: xr.DataTree) -> Figure:
-    """Draw mean and 90 % interval of every shard beside the merged interval."""
+    """Draw mean and 90 % interval of every shard beside the interval of the result."""
     shown = representative(group(tree, "observed_data")["phi"])
     merged, per_shard = (
-        [entry for name in sampled(tree)
+        [entry for name in diagnostics.sampled(tree)
          for entry in _entries(group(tree, one)[name].isel(phi=shown, missing_dims="ignore"))]
         for one in ("posterior", "sub_posteriors")
     )  # fmt: skip
@@ -187,7 +187,7 @@ def shard_agreement(tree: xr.DataTree) -> Figure:
         ax.hlines(heights, *ends, color=BLUE, linewidth=1.2)
         ax.plot(scores.mean(("chain", "draw")), heights, "o", color=BLUE, markersize=3)
     ax.set_yticks(range(len(merged)), [label for label, _ in merged])
-    ax.set(ylim=(len(merged) - 0.5, -0.5), xlabel="(value − merged mean) / merged sd")
+    ax.set(ylim=(len(merged) - 0.5, -0.5), xlabel="(value − posterior mean) / posterior sd")
     ax.axvline(0, color="0.4", linewidth=0.8)
     test = group(tree, "shard_checks").attrs
     ax.set_title(f"χ² = {test['chi2']:.1f} on {test['dof']} degrees of freedom, "
@@ -267,17 +267,6 @@ def lag_cut(c2: np.ndarray, starts: np.ndarray, lags: np.ndarray) -> np.ndarray:
     counts = known.sum(axis=0)
     sums = np.where(known, entries, 0.0).sum(axis=1)
     return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
-
-
-def scalars(tree: xr.DataTree, names: Sequence[str]) -> list[str]:
-    """Return those variables that have one value a draw, other than sigma."""
-    return [name for name in names if name != "sigma" and group(tree, "posterior")[name].ndim == 2]
-
-
-def sampled(tree: xr.DataTree) -> list[str]:
-    """Return the sampled variables: coordinates first, then others in the table's order."""
-    names = diagnostics.coordinates(tree) + diagnostics.reported(tree)
-    return [name for name in names if name in tree["unconstrained_posterior"]]
 
 
 def _panels(
@@ -374,8 +363,9 @@ FIGURES: dict[str, Plot] = {
         lambda tree: len(group(tree, "rates")) > 0),
     "pairs": Plot(
         pairs, "Draws of the physical parameters, and their correlation coefficients. Crosses mark "
-        "draws that diverged in a shard, dashed lines the truth of simulated data.",
-        lambda tree: len(scalars(tree, diagnostics.reported(tree))) > 0),
+        "draws at which NUTS diverged, where it made them, dashed lines the truth of simulated "
+        "data.",
+        lambda tree: len(diagnostics.scalars(tree, diagnostics.reported(tree))) > 0),
     "coordinate_pairs": Plot(
         lambda tree: pairs(tree, diagnostics.coordinates(tree)),
         "The same draws in the coordinates in which the rates were sampled.",
@@ -384,12 +374,15 @@ FIGURES: dict[str, Plot] = {
         prior_posterior, "Prior and posterior densities, each scaled to its peak, and the width of "
         "the posterior's 90 % interval over that of the prior. Where it is nearly as wide, the "
         "prior, not the data, sets it.",
-        lambda tree: len(scalars(tree, sampled(tree))) > 0),
+        lambda tree: len(diagnostics.scalars(tree, diagnostics.sampled(tree))) > 0),
     "shard_agreement": Plot(
-        shard_agreement, "Mean (dot) and 90 % interval (line) of every shard, the first on top, "
-        "beside the merged 90 % interval (grey).",
+        shard_agreement, "Mean (dot) and 90 % interval (line) of the chains of every shard, the "
+        "first on top, beside the 90 % interval of the result (grey). For the merge cavity a shard "
+        "is sampled with the rest of the data as a Gaussian, so its line is as long as the "
+        "result’s; for other merges it is sampled alone, and its line is longer.",
         lambda tree: "sub_posteriors" in tree.children),
     "traces": Plot(
-        traces, "Traces and rank histograms of the merged draws; of contrast and offset, the angle "
-        "with the largest R-hat. Chains that mix have flat rank histograms about the dotted line."),
+        traces, "Traces and rank histograms of the draws; of contrast and offset, the angle with "
+        "the largest R-hat. Chains that agree have flat rank histograms about the dotted line. "
+        "Reweighted draws come in runs of copies of one draw."),
 }  # fmt: skip

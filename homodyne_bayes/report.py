@@ -1,4 +1,4 @@
-"""One self-contained HTML page that shows a result: warnings, tables, figures, provenance."""
+"""One self-contained HTML page of a result: verdict, warnings, tables, figures, provenance."""
 
 import base64
 import io
@@ -15,6 +15,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 
 from homodyne_bayes import diagnostics
+from homodyne_bayes.certify import MAX_K_HAT
+from homodyne_bayes.convergence import MIN_AGREEMENT_P, MIN_ESS_PER_CHAIN
 from homodyne_bayes.formats import atomic_path
 from homodyne_bayes.parameters import PARAMETERS
 from homodyne_bayes.plots import FIGURES, group
@@ -24,6 +26,8 @@ DPI = 130
 SCREEN_PIXELS = 115  # of a figure, per inch
 TAIL = (1 - diagnostics.INTERVAL) / 2
 PLAIN_DECIMALS = 6
+MAX_SHARDS = 16  # of a table
+UNWEIGHTED = " Draws of NUTS on all the data need none: here they only give the evidence."
 CONVENTIONS = {
     "upstream": "g₁ = exp(−½ q² ∫D dt) · sinc²(x) with x = (qL/2π) cos(φ₀ − φ) ∫γ̇ dt, so c2 "
     "carries sinc⁴(x), as homodyne 2.x computes it",
@@ -62,6 +66,7 @@ def contents(tree: xr.DataTree) -> dict[str, Any]:
     per_angle = [name for name in names if name in PER_ANGLE]
     return {
         "model": tree.attrs["model"],
+        "certificate": certificate(tree),
         "facts": facts(tree),
         "warnings": diagnostics.warnings(tree),
         "interval": interval_label(tree),
@@ -73,6 +78,9 @@ def contents(tree: xr.DataTree) -> dict[str, Any]:
             ),
         },
         "transport": transport(tree),
+        "shards": shards(tree),
+        "corrections": corrections(tree),
+        "sensitivity": sensitivity(tree),
         "convention": convention(tree),
         "figures": [
             {"name": name, "caption": row.caption, **embedded(row.draw(tree))}
@@ -81,14 +89,118 @@ def contents(tree: xr.DataTree) -> dict[str, Any]:
         ],
         "priors": priors(tree),
         "records": {
-            "Cost": cost(tree),
             "Settings": _record(tree, "settings"),
             "Provenance": {
                 "sha256 of the data": tree.attrs["data_sha256"], **_record(tree, "provenance")
             },
             "Versions": _record(tree, "versions"),
+            "Devices": {"devices": ", ".join(json.loads(tree.attrs["devices"]))},
         },
     }
+
+
+def certificate(tree: xr.DataTree) -> dict[str, Any]:
+    """Return the verdict, what it rests on, what was refused, what to do, and what it cost."""
+    found = group(tree, "certificate")
+    verdict, _, basis = diagnostics.certificate(tree).partition(": ")
+    seconds = json.loads(tree.attrs["seconds"])
+    needed = MIN_ESS_PER_CHAIN * group(tree, "posterior").sizes["chain"]
+    return {
+        "kind": "certified" if found.attrs["certified"] else "uncertified",
+        "verdict": verdict,
+        "basis": basis[:1].upper() + basis[1:],
+        "method": diagnostics.method(tree),
+        "attempts": attempts(tree),
+        "limits": f"Weights are trusted where k-hat is below {MAX_K_HAT} and the ESS is at least "
+        f"{needed}." + (UNWEIGHTED if diagnostics.all_by_nuts(tree) else ""),
+        "evidence": f"{number(found.attrs['log_evidence'])} ± "
+        f"{number(found.attrs['log_evidence_error'])}, "
+        f"k-hat {number(found.attrs['evidence_k_hat'])}",
+        "refused": diagnostics.refused(tree),
+        "advice": diagnostics.advice(tree),
+        "cost": f"{found.attrs['gradients']:.0f} gradients and {found.attrs['evaluations']} "
+        "evaluations of all the data; "
+        + ", ".join(f"{stage} {value:.1f}\u00a0s" for stage, value in seconds.items()),
+    }
+
+
+def attempts(tree: xr.DataTree) -> list[dict[str, str]]:
+    """Return proposal, k-hat, ess and num_evaluations of every attempt at certification."""
+    found = group(tree, "certificate")
+    columns = (found[name].values for name in ("proposal", "k_hat", "ess", "num_evaluations"))
+    return [
+        {"proposal": str(name), "k_hat": number(k_hat), "ess": f"{ess:.0f}", "evaluations": f"{n}"}
+        for name, k_hat, ess, n in zip(*columns, strict=True)
+    ]
+
+
+def shards(tree: xr.DataTree) -> dict[str, Any] | None:
+    """Return whether the shards agree and a row for each, those that deviate most first.
+
+    None where the data were not sharded. Of more than 16 shards, 16 are shown.
+    """
+    if "shard_checks" not in tree.children:
+        return None
+    checks = group(tree, "shard_checks")
+    size = np.nan_to_num(np.abs(checks["score"].values), nan=np.inf)
+    worst, shown = size.argmax(axis=1), np.argsort(-size.max(axis=1), kind="stable")[:MAX_SHARDS]
+    test = checks.attrs
+    agree = min(test["p_value"], test["worst_p"]) >= MIN_AGREEMENT_P
+    return {
+        "agree": "agree within their spread" if agree else "disagree",
+        "test": f"χ² = {test['chi2']:.1f} on {test['dof']} degrees of freedom, "
+        f"p = {test['p_value']:.2g}; of the shard that deviates most, corrected for their number, "
+        f"p = {test['worst_p']:.2g}",
+        "total": len(size),
+        "rows": [
+            {
+                "shard": f"{k}",
+                "r_hat": number(checks["r_hat"].values[k], 3),
+                "ess": f"{checks['ess'].values[k]:.0f}",
+                "diverging": f"{checks['diverging'].values[k]}",
+                "score": number(checks["score"].values[k, worst[k]], 1),
+                "coordinate": str(checks["coordinate"].values[worst[k]]),
+            }
+            for k in shown
+        ],
+    }
+
+
+def corrections(tree: xr.DataTree) -> dict[str, Any] | None:
+    """Return how far the approximation was off, a row for every scalar, and a sentence on sigma.
+
+    None where there is nothing to compare: not certified, or all by NUTS on all the data.
+    """
+    method = json.loads(tree.attrs["settings"])["method"]
+    if method == "full" or not group(tree, "certificate").attrs["certified"]:
+        return None
+    table = diagnostics.corrections(tree)
+    names = diagnostics.reported(tree) + diagnostics.coordinates(tree)
+    labels = [_label(tree, name, index) for name in names for index in _indices(tree, name)]
+    noise = table.reindex(["sigma"]).iloc[0]
+    return {
+        "approximation": diagnostics.method(tree).partition(": ")[2],
+        "noise": f"off by {number(noise['shift'])} sd in the mean, and "
+        f"{number(noise['sd_ratio'])} times as wide",
+        "rows": [
+            {"label": label, "shift": number(line["shift"]), "sd_ratio": number(line["sd_ratio"])}
+            for label, (_, line) in zip(labels, table.iterrows(), strict=True)
+        ],
+    }
+
+
+def sensitivity(tree: xr.DataTree) -> list[dict[str, str]]:
+    """Return label, prior, likelihood and diagnosis of power scaling of the sampled scalars."""
+    return [
+        {
+            "label": _label(tree, str(name), ()),
+            "name": str(name),
+            "prior": number(line["prior"], 3),
+            "likelihood": number(line["likelihood"], 3),
+            "diagnosis": line["diagnosis"],
+        }
+        for name, line in diagnostics.sensitivity(tree).iterrows()
+    ]
 
 
 def facts(tree: xr.DataTree) -> dict[str, str]:
@@ -156,6 +268,17 @@ def rounded(value: float, sd: float) -> str:
     return text.replace("-", "−")
 
 
+def number(value: float, decimals: int = 2) -> str:
+    """Return a value with so many decimals.
+
+    >>> number(-0.234), number(float("inf")), number(float("nan"))
+    ('−0.23', '∞', '–')
+    """
+    if math.isnan(value):
+        return "–"
+    return f"{value:.{decimals}f}".replace("-", "−").replace("inf", "∞")
+
+
 def transport(tree: xr.DataTree) -> dict[str, str] | None:
     """Return J and the Brownian D = J/2, median and interval in Å²/s, at the frame next to t_ref.
 
@@ -186,18 +309,6 @@ def priors(tree: xr.DataTree) -> list[dict[str, str]]:
          "prior": prior, "unit": PARAMETERS[name].unit}
         for name, prior in stated.items() if name in used
     ]  # fmt: skip
-
-
-def cost(tree: xr.DataTree) -> dict[str, str]:
-    """Return what the result cost."""
-    seconds = json.loads(tree.attrs["seconds"])
-    return {
-        **{f"{stage.replace('_', ' ')}": f"{value:.1f} s" for stage, value in seconds.items()},
-        "gradients of all the data": f"{group(tree, 'certificate').attrs['gradients']:.0f}",
-        "draws weighed by all the data": f"{group(tree, 'certificate').attrs['evaluations']}",
-        "devices": ", ".join(json.loads(tree.attrs["devices"])),
-        "seed": f"{int(tree.attrs['seed'])}",
-    }
 
 
 def embedded(figure: Figure) -> dict[str, str]:

@@ -19,14 +19,26 @@ from rich.progress import (
 from rich.table import Table
 
 from homodyne_bayes import diagnostics, report
+from homodyne_bayes.comparison import Comparison, sentences
 from homodyne_bayes.data import TwoTimeData
 
 MIN_WIDTH = 132  # of tables: where the terminal is narrower, it wraps and nothing is lost
 
 
 def print_summary(tree: xr.DataTree) -> None:
-    """Print posterior, verdict, cost and warnings of a result."""
+    """Print verdict, cost, posterior and warnings of a result."""
     screen = console()
+    verdict = report.certificate(tree)
+    style = "bold green" if verdict["kind"] == "certified" else "bold red"
+    screen.print(diagnostics.certificate(tree), style=style, highlight=False, soft_wrap=True)
+    attempts = (f"{a['proposal']} {a['k_hat']} ({a['ess']})" for a in verdict["attempts"])
+    for line in (
+        f"method {verdict['method']}; k-hat (ESS): {', '.join(attempts)}",
+        f"cost {verdict['cost']}",
+        *(f"refused: {sentence}" for sentence in verdict["refused"]),
+        *(f"to do: {sentence}" for sentence in verdict["advice"]),
+    ):
+        screen.print(line, markup=False, highlight=False, soft_wrap=True)
     title = f"{tree.attrs['model']}, {tree.attrs['convention']} convention"
     known = diagnostics.truth(tree)
     heads = ["", "mean", "sd", "90 % interval", "unit", *(["truth", "is"] if known else [])]
@@ -39,13 +51,27 @@ def print_summary(tree: xr.DataTree) -> None:
         cost = [row["r_hat"], row["ess"], row["ess_per_1000_evaluations"]]
         table.add_row(name, row["mean"], row["sd"], row["interval"], row["unit"], *true, *cost)
     screen.print(table)
-    screen.print(
-        f"{diagnostics.certificate(tree)} "
-        f"{diagnostics.evaluations(tree):.0f} evaluations of all the data.",
-        highlight=False,
-    )
     for sentence in diagnostics.warnings(tree):
         screen.print(f"warning: {sentence}", style="yellow", highlight=False, soft_wrap=True)
+
+
+def print_comparison(found: Comparison) -> None:
+    """Print models, highest evidence first, and what their comparison says."""
+    screen = console()
+    heads = ("model", "log evidence", "k-hat", "log Bayes factor", "log p(angle | others)")
+    table = Table(*heads, "minus the first's", box=SIMPLE_HEAD)
+    for name, row in found.models.iterrows():
+        table.add_row(
+            str(name),
+            f"{row['log_evidence']:.2f} ± {row['log_evidence_error']:.2f}",
+            f"{row['k_hat']:.2f}",
+            f"{row['log_bayes_factor']:.2f} ± {row['log_bayes_factor_error']:.2f}",
+            f"{row['loao']:.1f}",
+            f"{row['loao_difference']:.1f} ± {row['loao_difference_error']:.1f}",
+        )
+    screen.print(table)
+    for sentence in sentences(found):
+        screen.print(sentence, highlight=False, soft_wrap=True)
 
 
 def described(data: TwoTimeData) -> str:

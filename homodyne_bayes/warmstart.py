@@ -17,6 +17,7 @@ from jax.flatten_util import ravel_pytree
 
 from homodyne_bayes.density import (
     Model,
+    Shard,
     constrained,
     latent_sites,
     log_density,
@@ -96,7 +97,41 @@ def warm_start(key: jax.Array, model: Model, shards: ShardGrid, num_starts: int 
     start, objectives = search(key, shard(shards, 0))
     parts = split(shards)
     theta, norm, iterations = polish(start, curvature(start, parts), parts)
-    covariance = curvature(theta, parts)
+    return _outcome(theta, curvature(theta, parts), objectives, norm, iterations)
+
+
+def laplace(key: jax.Array, model: Model, shards: Shard, num_starts: int = 8) -> WarmStart:
+    """Find the mode of any NumPyro model's posterior and the covariance there.
+
+    Parameters
+    ----------
+    key : jax.Array
+        Random key of the starts, which are draws from the prior: of 32 times as many, those
+        with the highest density.
+    model : callable
+        NumPyro function of one shard.
+    shards : pytree
+        Stacked shards, leading axis K on every leaf.
+    num_starts : int
+        Number of starts.
+
+    Returns
+    -------
+    WarmStart
+        The covariance is the inverse of the negative Hessian.
+    """
+    search, curvature = _laplace_programs(model, num_starts)
+    theta, objectives, norm, iterations = search(key, shards)
+    return _outcome(theta, curvature(theta, shards), objectives, norm, iterations)
+
+
+def _outcome(
+    theta: jax.Array,
+    covariance: jax.Array,
+    objectives: jax.Array,
+    norm: jax.Array,
+    iterations: jax.Array,
+) -> WarmStart:
     best_first = jnp.sort(objectives)[::-1]
     if not bool(jnp.isfinite(covariance).all() & jnp.isfinite(theta).all()):
         outcome = "not finite"
@@ -187,6 +222,33 @@ def _programs(model: Model, num_starts: int) -> tuple[Callable[..., Any], ...]:
         return standardise(start, scale, z), jnp.linalg.norm(jax.grad(loss)(z)), iterations
 
     return jax.jit(search), jax.jit(curvature), jax.jit(polish)
+
+
+@lru_cache(maxsize=16)
+def _laplace_programs(model: Model, num_starts: int) -> tuple[Callable[..., Any], ...]:
+    """Return search and curvature of any model, compiled when first called."""
+
+    def search(key: jax.Array, shards: Shard) -> tuple[jax.Array, ...]:
+        first = jax.tree.map(lambda leaf: leaf[0], shards)
+        candidates = prior_draws(key, model, first, CANDIDATES_PER_START * num_starts)
+        centre, spread = candidates.mean(axis=0), candidates.std(axis=0)
+
+        def objective(u: jax.Array) -> jax.Array:
+            loss = -log_density(model, shards, centre + spread * u)
+            return jnp.where(jnp.isfinite(loss), loss, jnp.inf)
+
+        starts = (candidates - centre) / spread
+        order = jnp.argsort(jax.lax.map(objective, starts))[:num_starts]
+        ends, losses, iterations = jax.lax.map(lambda u: _minimise(objective, u), starts[order])
+        best = jnp.argmin(jnp.where(jnp.isfinite(losses), losses, jnp.inf))
+        norm = jnp.linalg.norm(jax.grad(objective)(ends[best]))
+        return centre + spread * ends[best], -losses, norm, iterations[best]
+
+    def curvature(theta: jax.Array, shards: Shard) -> jax.Array:
+        precision = -jax.hessian(lambda at: log_density(model, shards, at))(theta)
+        return jnp.linalg.inv(0.5 * (precision + precision.T))
+
+    return jax.jit(search), jax.jit(curvature)
 
 
 def covariance_at(model: Model, shards: ShardGrid, theta: jax.Array) -> jax.Array:

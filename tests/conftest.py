@@ -30,6 +30,14 @@ def laminar_result(laminar_data):
 
 
 @pytest.fixture(scope="session")
+def laplace_result(laminar_data):
+    """A fit of `laminar_data` by the least squares fit, reweighted."""
+    from homodyne_bayes import FitConfig, fit
+
+    return fit(laminar_data, FitConfig(method="laplace", num_samples=200))
+
+
+@pytest.fixture(scope="session")
 def result_file(laminar_result, tmp_path_factory):
     """The same result as a file."""
     from homodyne_bayes import results

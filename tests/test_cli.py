@@ -62,7 +62,10 @@ def test_from_simulation_to_report(run, tmp_path, monkeypatch):
     code, summary, _ = run("summary", "data_posterior.nc")
     assert code == 0
     assert "gamma_dot_t0" in summary
-    assert "leapfrog steps a draw" in summary
+    verdict, method, cost, *_ = summary.splitlines()
+    assert verdict.startswith(("Certified: ", "NOT CERTIFIED: "))
+    assert method.startswith("method consensus: cavity merge of 2 shards; k-hat (ESS): cavity")
+    assert "evaluations of all the data; warm start" in cost
     code, _, err = run("report", "data_posterior.nc")
     assert code == 0, err
     assert "<html" in Path("data_posterior.html").read_text(encoding="utf-8")
@@ -123,7 +126,9 @@ def test_bad_files(run, tmp_path, case):
 
 BAD_CALLS = [
     (["fit", "{data}", "--num-shards", "many"], "fit.num_shards: .*integer.*'many'"),
+    (["fit", "{data}", "--num-shards", "1"], "fit.num_shards: .*greater than or equal to 2"),
     (["fit", "{data}", "--num-shards", "1000000"], "num_shards must lie between 1 and"),
+    (["fit", "{data}", "--method", "nuts"], "nuts.*not one of.*laplace"),
     (["fit", "{data}", "--modle", "static"], "No such option.*--modle"),
     (["fit", "{data}", "--model", "flow"], "model must be one of static, laminar_flow"),
     (["fit", "{data}", "--merge", "mean"], "mean.*not one of.*consensus"),

@@ -7,8 +7,7 @@ import numpyro
 import numpyro.distributions as dist
 import pytest
 
-from homodyne_bayes import InputError
-from homodyne_bayes.consensus import SubPosteriors, merge, sample_shards
+from homodyne_bayes.consensus import all_data, each_in_cavity, each_shard, sample
 from homodyne_bayes.nuts import Gaussian, NutsSettings
 
 SETTINGS = NutsSettings(num_warmup=200, num_samples=1000, num_chains=4)
@@ -32,13 +31,14 @@ def exact(x, y, prior_power=1.0):
     return covariance @ (x.T @ y), covariance
 
 
+SHARDS = (DESIGN, TARGET)
 WHOLE = exact(np.asarray(DESIGN.reshape(-1, D)), np.asarray(TARGET.ravel()))
 
 
 @pytest.fixture(scope="module")
 def sub_posteriors():
     guess = Gaussian(jnp.asarray(WHOLE[0]), 4 * jnp.asarray(WHOLE[1]))
-    return sample_shards(jax.random.key(1), regression, (DESIGN, TARGET), guess, 0.25, SETTINGS)
+    return sample(jax.random.key(1), regression, each_shard(SHARDS, guess, 0.25), SETTINGS)
 
 
 def test_shapes_and_diagnostics(sub_posteriors):
@@ -58,29 +58,38 @@ def test_every_shard_samples_its_tempered_posterior(sub_posteriors):
         np.testing.assert_allclose(draws.std(axis=0) / sd, 1, atol=0.1)
 
 
-@pytest.mark.parametrize("rule", ["consensus", "parametric"])
-def test_merges_are_exact_for_gaussians(sub_posteriors, rule):
-    """Mean, sd and every correlation of the product, to Monte Carlo error."""
-    merged = merge(jax.random.key(2), sub_posteriors, rule)
-    assert merged.shape == (4, 1000, D)
-    draws, (mean, covariance) = merged.reshape(-1, D), WHOLE
-    sd = np.sqrt(np.diag(covariance))
-    np.testing.assert_allclose((draws.mean(axis=0) - mean) / sd, 0, atol=0.15)
+def test_all_data_and_a_shard_within_the_rest_as_a_gaussian_sample_the_posterior():
+    """The rest of a Gaussian posterior is that Gaussian to a power, so both are exact."""
+    posterior = Gaussian(jnp.asarray(WHOLE[0]), jnp.asarray(WHOLE[1]))
+    together = sample(jax.random.key(3), regression, all_data(SHARDS, posterior), SETTINGS)
+    cavities = each_in_cavity(SHARDS, posterior)
+    alone = sample(jax.random.key(4), regression, cavities, SETTINGS)
+    sd = np.sqrt(np.diag(WHOLE[1]))
+    draws = together.draws.reshape(-1, D)
+    np.testing.assert_allclose((draws.mean(axis=0) - WHOLE[0]) / sd, 0, atol=0.1)
     np.testing.assert_allclose(draws.std(axis=0) / sd, 1, atol=0.1)
-    np.testing.assert_allclose(
-        np.corrcoef(draws.T), covariance / np.outer(sd, sd), atol=0.1
-    )
+    for k in range(4):
+        own = np.asarray(DESIGN[k]).T @ np.asarray(DESIGN[k]) + 0.25 * np.eye(D)
+        precision = own + 0.75 * np.linalg.inv(WHOLE[1])
+        pull = np.asarray(DESIGN[k]).T @ np.asarray(TARGET[k])
+        covariance = np.linalg.inv(precision)
+        mean = covariance @ (pull + 0.75 * np.linalg.solve(WHOLE[1], WHOLE[0]))
+        draws, sd = alone.draws[k].reshape(-1, D), np.sqrt(np.diag(covariance))
+        np.testing.assert_allclose((draws.mean(axis=0) - mean) / sd, 0, atol=0.1)
+        np.testing.assert_allclose(draws.std(axis=0) / sd, 1, atol=0.1)
 
 
-def test_one_shard_is_left_alone():
-    draws = RNG.normal(size=(1, 2, 10, D))
-    merged = merge(jax.random.key(0), SubPosteriors(draws, None), "consensus")
-    np.testing.assert_array_equal(merged, draws[0])
+def test_score_is_the_gradient_of_the_log_density(sub_posteriors):
+    """Of a Gaussian target: precision times distance from its mean."""
+    for k in range(4):
+        mean, covariance = exact(np.asarray(DESIGN[k]), np.asarray(TARGET[k]), 0.25)
+        expected = np.linalg.solve(covariance, (mean - sub_posteriors.draws[k]).reshape(-1, D).T).T
+        np.testing.assert_allclose(sub_posteriors.score[k].reshape(-1, D), expected, atol=1e-8)
 
 
-def test_unknown_merge_is_refused(sub_posteriors):
-    with pytest.raises(InputError, match="consensus.*parametric.*'average'"):
-        merge(jax.random.key(0), sub_posteriors, "average")
+def test_gradients_are_counted_with_warm_up(sub_posteriors):
+    kept = np.asarray(sub_posteriors.info.n_steps).sum(axis=2)
+    assert (sub_posteriors.num_gradients > kept).all()
 
 
 @pytest.mark.parametrize("chain_method", ["parallel", "vectorized"])
@@ -90,11 +99,9 @@ def test_draws_do_not_depend_on_the_number_of_devices(chain_method):
         num_warmup=60, num_samples=60, num_chains=1, chain_method=chain_method
     )
     guess = Gaussian(jnp.asarray(WHOLE[0]), 4 * jnp.asarray(WHOLE[1]))
-    shards = (DESIGN[:3], TARGET[:3])
+    targets = each_shard((DESIGN[:3], TARGET[:3]), guess, 1 / 3)
     runs = [
-        sample_shards(
-            jax.random.key(5), regression, shards, guess, 1 / 3, settings, jax.devices()[:count]
-        )
+        sample(jax.random.key(5), regression, targets, settings, jax.devices()[:count])
         for count in (1, 2, 4)
     ]
     assert runs[0].draws.shape == (3, 1, 60, D)
@@ -107,7 +114,7 @@ def test_the_seed_decides():
     settings = NutsSettings(num_warmup=60, num_samples=60, num_chains=1)
     guess = Gaussian(jnp.asarray(WHOLE[0]), 4 * jnp.asarray(WHOLE[1]))
     one, same, other = (
-        sample_shards(jax.random.key(s), regression, (DESIGN, TARGET), guess, 0.25, settings).draws
+        sample(jax.random.key(s), regression, each_shard(SHARDS, guess, 0.25), settings).draws
         for s in (1, 1, 2)
     )
     np.testing.assert_array_equal(one, same)
@@ -118,12 +125,10 @@ def test_progress_counts_to_the_end():
     seen = []
     settings = NutsSettings(num_warmup=60, num_samples=60, num_chains=1)
     guess = Gaussian(jnp.asarray(WHOLE[0]), 4 * jnp.asarray(WHOLE[1]))
-    sample_shards(
+    sample(
         jax.random.key(1),
         regression,
-        (DESIGN, TARGET),
-        guess,
-        0.25,
+        each_shard(SHARDS, guess, 0.25),
         settings,
         jax.devices()[:2],
         lambda done, total: seen.append((done, total)),
@@ -138,16 +143,15 @@ def test_flow_draws_on_several_devices_are_bit_identical(laminar_data):
     from homodyne_bayes.models import laminar_flow
     from homodyne_bayes.parameters import PRIORS
     from homodyne_bayes.shards import random_shards
-    from homodyne_bayes.warmstart import shard_guess, warm_start
+    from homodyne_bayes.warmstart import warm_start
 
     model = partial(laminar_flow, priors=PRIORS)
     shards = random_shards(laminar_data, 3, 0)
-    guess = shard_guess(warm_start(jax.random.key(0), model, shards, 2), shards)
+    warm = warm_start(jax.random.key(0), model, shards, 2)
+    targets = each_shard(shards, Gaussian(warm.theta, 3 * warm.covariance), 1 / 3)
     settings = NutsSettings(num_warmup=5, num_samples=5, num_chains=1)
     one, two, four = (
-        sample_shards(
-            jax.random.key(5), model, shards, guess, 1 / 3, settings, jax.devices()[:count]
-        ).draws
+        sample(jax.random.key(5), model, targets, settings, jax.devices()[:count]).draws
         for count in (1, 2, 4)
     )
     np.testing.assert_array_equal(two, four)

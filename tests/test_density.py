@@ -25,8 +25,8 @@ DATA = jnp.asarray(np.random.default_rng(0).normal(1.0, 0.5, (4, 6)))
 
 def test_tempered_shards_add_up_to_the_posterior():
     thetas = jax.random.normal(jax.random.key(0), (20, 4))
-    whole = jax.vmap(lambda theta: density.log_density(bounded, DATA.ravel(), theta))(thetas)
-    summed = jax.vmap(lambda theta: density.full_log_density(bounded, DATA, theta))(thetas)
+    whole = jax.vmap(lambda theta: density.log_density(bounded, DATA.reshape(1, -1), theta))(thetas)
+    summed = jax.vmap(lambda theta: density.log_density(bounded, DATA, theta))(thetas)
     np.testing.assert_allclose(summed, whole, rtol=1e-12)
 
 
@@ -42,7 +42,7 @@ def test_log_density_is_that_of_scipy_with_jacobians():
         + scipy.stats.norm.logpdf(shift, scale=3).sum()
         + scipy.stats.norm.logpdf(DATA, fraction + shift.sum(), scale).sum()
     )
-    assert float(density.log_density(bounded, DATA.ravel(), theta)) == pytest.approx(expected)
+    assert float(density.log_density(bounded, DATA.reshape(1, -1), theta)) == pytest.approx(expected)
     prior = density.log_prior_and_likelihood(bounded, DATA.ravel(), theta)[0]
     assert float(prior) == pytest.approx(
         expected - scipy.stats.norm.logpdf(DATA, fraction + shift.sum(), scale).sum()
@@ -63,7 +63,7 @@ def test_tempered_prior_is_the_power_of_the_prior():
         numpyro.sample("fraction", dist.Beta(2.0, 3.0))
         numpyro.sample("y", dist.Normal(0.0, 1.0), obs=shard)
 
-    empty = jnp.zeros(0)
+    empty = jnp.zeros((1, 0))
     power = 0.25
 
     def tempered(theta):

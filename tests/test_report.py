@@ -1,9 +1,10 @@
-"""The report is one page that needs nothing else, says what to doubt first, and escapes text."""
+"""The report is one page that needs nothing else, opens with its verdict, and escapes text."""
 
 import base64
 import json
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
 import xarray as xr
 
@@ -65,11 +66,103 @@ def page(text):
     return Page(text)
 
 
-def test_warnings_come_before_any_number(page, laminar_result):
-    (box,) = page.find("section", id="warnings")
-    assert box < min(page.find("table"))
+def test_certificate_comes_first_and_warnings_before_any_parameter(page, laminar_result):
+    (verdict,), (box,) = page.find("section", id="certificate"), page.find("section", id="warnings")
+    assert page.find("section")[:2] == [verdict, box]
+    assert verdict < page.find("dl")[0] < box < min(page.find("table", **{"class": "posterior"}))
+    assert page.texts("h2")[0] == "Certified"
+    basis = page.texts("p")[0]
+    assert diagnostics.certificate(laminar_result) == f"Certified: {basis}"
     assert page.texts("li") == [" ".join(w.split()) for w in diagnostics.warnings(laminar_result)]
     assert not page.open
+
+
+def test_certificate_tells_attempts_method_and_cost(page, laminar_result):
+    found, text = laminar_result["certificate"], page.texts("section", id="certificate")[0]
+    columns = (found[name].values for name in ("proposal", "k_hat", "ess", "num_evaluations"))
+    rows = [
+        [str(name), f"{k_hat:.2f}", f"{ess:.0f}", str(number)]
+        for name, k_hat, ess, number in zip(*columns, strict=True)
+    ]
+    assert page.texts("td")[: 4 * len(rows)] == [cell for row in rows for cell in row]
+    assert "Method consensus: cavity merge of 2 shards." in text
+    counts = "{gradients:.0f} gradients and {evaluations} evaluations".format(**found.attrs)
+    assert f"Cost {counts} of all the data; warm start" in text
+    assert f"Log evidence {found.attrs['log_evidence']:.2f} ± " in text
+
+
+def test_an_uncertified_result_says_so_and_what_to_do(laminar_result, monkeypatch):
+    monkeypatch.setattr(report, "FIGURES", {})
+    tree = laminar_result.copy(deep=True)
+    name = "cavity merge of 2 shards"
+    changes = {"certified": 0, "draws_from": name, "refused": [f"{name}: k-hat is 0.93 <b>"]}
+    tree["certificate"].attrs |= results.as_attributes(changes)
+    text = report.render(tree)
+    page = Page(text)
+    assert page.elements[page.find("section")[0]][1]["class"] == "box uncertified"
+    assert page.texts("h2")[0] == "NOT CERTIFIED"
+    assert page.texts("p")[0] == f"The draws are those of the {name}, unweighted."
+    sentences = page.texts("li")
+    assert sentences[0].startswith("Let NUTS on all the data take over: raise rescue_pairs")
+    assert sentences[1] == f"{name}: k-hat is 0.93 <b>."
+    assert text.count("k-hat is 0.93 &lt;b&gt;") == 1
+    assert page.find("section", id="corrections") == []
+
+
+def test_shards_are_told_one_by_one(laminar_result):
+    found, checks = report.shards(laminar_result), laminar_result["shard_checks"]
+    assert found["total"] == len(found["rows"]) == 2
+    assert f"χ² = {checks.attrs['chi2']:.1f} on 14 degrees of freedom" in found["test"]
+    largest = np.abs(checks["score"]).max("coordinate").values
+    assert [row["shard"] for row in found["rows"]] == [str(k) for k in np.argsort(-largest)]
+    for row in found["rows"]:
+        score = checks["score"].isel(shard=int(row["shard"])).sel(coordinate=row["coordinate"])
+        assert abs(float(score)) == largest[int(row["shard"])]
+        assert row["score"] == report.number(float(score), 1)
+        assert row["r_hat"] == f"{float(checks['r_hat'][int(row['shard'])]):.3f}"
+
+
+def test_of_many_shards_the_worst_are_shown(laminar_result, monkeypatch):
+    monkeypatch.setattr(report, "FIGURES", {})
+    tree = laminar_result.copy(deep=True)
+    checks = tree["shard_checks"].to_dataset().isel(shard=np.zeros(40, int)).copy(deep=True)
+    checks["score"][:] = 0.1
+    checks["score"][30, 3], checks["score"][7, 0] = -9.0, 5.0
+    tree["shard_checks"] = xr.DataTree(checks)
+    rows = report.shards(tree)["rows"]
+    assert len(rows) == 16
+    assert [row["shard"] for row in rows[:2]] == ["30", "7"]
+    assert rows[0]["score"] == "−9.0"
+    assert rows[0]["coordinate"] == str(checks["coordinate"].values[3])
+    assert "The 16 of 40 shards that deviate most are shown." in Page(report.render(tree)).texts(
+        "section", id="shards"
+    )[0]
+
+
+def test_bias_of_the_approximation_is_told(page, laminar_result):
+    table = diagnostics.corrections(laminar_result)
+    rows = report.corrections(laminar_result)["rows"]
+    assert [row["shift"] for row in rows] == [report.number(value) for value in table["shift"]]
+    text = page.texts("section", id="corrections")[0]
+    shift, ratio = (report.number(table.loc["sigma", name]) for name in ("shift", "sd_ratio"))
+    assert f"σ was off by {shift} sd in the mean, and {ratio} times as wide" in text
+
+
+def test_prior_sensitivity_is_flagged(page, laminar_result):
+    table = diagnostics.sensitivity(laminar_result)
+    flags = page.texts("td", **{"class": "text flag"})
+    assert flags == list(table["diagnosis"])
+    assert any(flags)
+
+
+def test_a_result_without_shards(laplace_result, monkeypatch):
+    monkeypatch.setattr(report, "FIGURES", {})
+    page = Page(report.render(laplace_result))
+    assert page.find("section", id="shards") == []
+    assert "Method laplace: least squares fit." in page.texts("section", id="certificate")[0]
+    assert "The least squares fit before it was corrected" in page.texts(
+        "section", id="corrections"
+    )[0]
 
 
 def test_every_figure_is_embedded_with_its_caption(page):
@@ -192,12 +285,11 @@ def test_convention_is_explained(laminar_result, monkeypatch, convention, phrase
     assert any(phrase in paragraph and convention in paragraph for paragraph in paragraphs)
 
 
-def test_settings_priors_cost_and_versions_are_told(page, laminar_result):
+def test_settings_priors_and_versions_are_told(page, laminar_result):
     cells = page.texts("td")
     for name, value in json.loads(laminar_result.attrs["versions"]).items():
         assert cells[cells.index(name) + 1] == value
     assert cells[cells.index("num_shards") + 1] == "2"
-    assert f"{diagnostics.gradients(laminar_result):.0f}" in cells
     assert "Normal(0, 5)" in cells
 
 

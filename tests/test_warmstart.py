@@ -64,7 +64,7 @@ def log_density_near_truth(experiment, shards):
     }  # fmt: skip
     sites = density.unconstrained(MODEL, shard(shards, 0), values)
     theta = jax.flatten_util.ravel_pytree(sites)[0]
-    return float(density.full_log_density(MODEL, shards, theta))
+    return float(density.log_density(MODEL, shards, theta))
 
 
 def reached(num_experiments):
@@ -74,7 +74,7 @@ def reached(num_experiments):
         experiment, data = draw_experiment(seed)
         shards = random_shards(data, 1, seed)
         warm = warm_start(jax.random.key(1000 + seed), MODEL, shards)
-        found = float(density.full_log_density(MODEL, shards, warm.theta))
+        found = float(density.log_density(MODEL, shards, warm.theta))
         good += warm.outcome == "converged" and found >= log_density_near_truth(experiment, shards)
     return good
 
@@ -94,7 +94,7 @@ def test_covariance_is_the_inverse_curvature(laminar_data):
     """Gauss-Newton against the exact Hessian, which differs by the residuals' curvature only."""
     shards = random_shards(laminar_data, 2, 0)
     warm = warm_start(jax.random.key(0), MODEL, shards)
-    hessian = -jax.hessian(lambda theta: density.full_log_density(MODEL, shards, theta))(warm.theta)
+    hessian = -jax.hessian(lambda theta: density.log_density(MODEL, shards, theta))(warm.theta)
     scale = jnp.linalg.cholesky(warm.covariance)
     whitened = np.asarray(scale.T @ hessian @ scale)
     np.testing.assert_allclose(np.linalg.eigvalsh(whitened), 1.0, atol=0.25)
