@@ -26,7 +26,7 @@ from homodyne_bayes.inference import Progress, silent
 from homodyne_bayes.parameters import PARAMETERS
 from homodyne_bayes.pipeline import bound_model, sample_posterior
 from homodyne_bayes.plots import BLUE, GREY
-from homodyne_bayes.shards import map_grid
+from homodyne_bayes.shards import ShardGrid, map_grid
 
 NUM_DRAWS = 99  # a truth is ranked among, so that ranks take 100 values
 NUM_BINS = (20, 10, 5, 2)
@@ -85,7 +85,8 @@ def ranks(
     draw = _prior_predictive(design, config)
     keys = jax.random.split(jax.random.key(config.seed), num_simulations)
     seeds = np.random.SeedSequence(config.seed).generate_state(num_simulations)
-    found, certified = [], []
+    found: list[np.ndarray] = []
+    certified: list[bool] = []
     for key, seed in zip(keys, seeds, strict=True):
         progress("simulating", len(found), num_simulations)
         truth, data = draw(key)
@@ -197,7 +198,7 @@ def write(ranks: xr.Dataset, path: Path) -> Path:
     return drawn
 
 
-def _grid(design: Design, config: FitConfig):
+def _grid(design: Design, config: FitConfig) -> ShardGrid:
     return map_grid(
         np.asarray(design.phi), design.num_frames, design.dt, design.q, design.gap,
         config.convention,
@@ -227,3 +228,9 @@ def _prior_predictive(
         return truth, TwoTimeData(c2, phi, design.dt, design.q, design.gap)
 
     return one
+
+
+def _symbol(label: str) -> str:
+    """Return a coordinate's name as a paper would write it, e.g. for ``contrast[0]``."""
+    name, bracket, index = label.partition("[")
+    return f"${PARAMETERS[name].latex}${bracket}{index}" if name in PARAMETERS else label

@@ -25,6 +25,7 @@ from homodyne_bayes.density import Model, Shard, log_prior_and_likelihoods, num_
 from homodyne_bayes.nuts import Gaussian, whiten
 
 MAX_K_HAT = 0.7
+MAX_DRIFT, MAX_GROWTH = 0.25, 1.1  # of moments that have settled
 DEGREES_OF_FREEDOM = 10  # of the proposals' t-distributions
 ESS_PER_DIMENSION = 10  # weights are tempered to this before moments are matched
 BLOCK = 256  # evaluations between two looks at progress and Ctrl-C
@@ -55,12 +56,18 @@ class Attempt(NamedTuple):
         Shape of the weights' tail, and effective sample size.
     num_evaluations : int
         Evaluations of the posterior of all the data that it took.
+    drift, growth : float
+        Mahalanobis distance of the weighted mean from that of the proposal, and largest ratio of a
+        weighted sd to that of the proposal: a posterior that reaches far beyond the proposals
+        shows in moments that still move, before k-hat sees it.
     """
 
     proposal: str
     k_hat: float
     ess: float
     num_evaluations: int
+    drift: float = np.inf
+    growth: float = np.inf
 
 
 class Certification(NamedTuple):
@@ -92,6 +99,11 @@ def faults_of_weights(attempt: Attempt, num_chains: int) -> list[str]:
         faults.append(f"k-hat is {attempt.k_hat:.2f}, not below {MAX_K_HAT}")
     if not attempt.ess >= needed:
         faults.append(f"the weights leave an ESS of {attempt.ess:.0f}, below {needed}")
+    if not (attempt.drift < MAX_DRIFT and attempt.growth < MAX_GROWTH):
+        faults.append(
+            f"the moments have not settled: means move by {attempt.drift:.2f} sd jointly, sds grow "
+            f"by a factor of {attempt.growth:.2f}"
+        )
     return faults
 
 
@@ -144,7 +156,8 @@ def certify(
         log_ratio = log_densities.sum(axis=0) + log_volume - log_proposal
         log_ratio = np.where(np.isfinite(log_ratio), log_ratio, -np.inf)
         log_weight, k_hat = pareto_smoothed(log_ratio)
-        attempts.append(Attempt(label, k_hat, effective_size(log_weight), len(fresh)))
+        moved = _moved(gaussian, _moments(z, np.exp(log_weight)))
+        attempts.append(Attempt(label, k_hat, effective_size(log_weight), len(fresh), *moved))
         if len(proposals) > 1 and not faults_of_weights(attempts[-1], chains):
             break
     theta = np.asarray(reference.mean) + z @ scale.T
@@ -265,6 +278,14 @@ def _moments(draws: np.ndarray, weights: np.ndarray | None = None) -> Gaussian:
     mean = np.average(draws, axis=0, weights=weights)
     covariance = np.cov(draws.T, aweights=weights, ddof=0)
     return Gaussian(mean, np.atleast_2d(covariance))
+
+
+def _moved(proposal: Gaussian, weighted: Gaussian) -> tuple[float, float]:
+    """Return drift and growth from the moments of a proposal to the weighted ones."""
+    off = weighted.mean - proposal.mean
+    squared = off @ np.linalg.solve(proposal.covariance, off)
+    growth = np.diag(weighted.covariance) / np.diag(proposal.covariance)
+    return float(np.sqrt(squared)), float(np.sqrt(growth.max()))
 
 
 def _tempered_moments(z: np.ndarray, log_ratio: np.ndarray) -> Gaussian | None:

@@ -13,7 +13,16 @@ import xarray as xr
 from pydantic.fields import FieldInfo
 from rich.table import Table
 
-from homodyne_bayes import comparison, formats, pipeline, report, results, simulate, terminal
+from homodyne_bayes import (
+    calibration,
+    comparison,
+    formats,
+    pipeline,
+    report,
+    results,
+    simulate,
+    terminal,
+)
 from homodyne_bayes.config import (
     SECTIONS,
     DataConfig,
@@ -153,6 +162,35 @@ def compare(file: str, models: str, settings: str | None, **flags: Any) -> None:
 
 
 @commands.command()
+@click.option("--simulations", type=click.IntRange(min=1), default=200, show_default=True,
+              help="Truths drawn from the prior.")
+@click.option("--phi", default="-60,0,60", show_default=True, help="Azimuths in degree.")
+@click.option("--frames", default=20, show_default=True, help="Number of frames.")
+@click.option("--q", default=0.0054, show_default=True, help="Wavevector in 1/Å.")
+@click.option("--dt", default=0.5, show_default=True, help="Time between frames in s.")
+@click.option("--gap", default=2e6, show_default=True, help="Gap in Å.")
+@click.option("--out", default="calibration.nc", metavar="FILE.nc", show_default=True,
+              help="Ranks; their figure goes beside it as PNG.")
+@partial(settings_options, without=tuple(descriptions(DataConfig)))
+def calibrate(simulations: int, frames: int, phi: str, out: str, settings: str | None,
+              **flags: Any) -> None:
+    """Test whether truths drawn from the prior rank uniformly among draws of their posteriors.
+
+    Simulation-based calibration (Talts et al., arXiv:1804.06788) with independent noise. A small
+    p speaks against the sampler with these settings.
+    """
+    path = _writable(out)
+    config = make(FitConfig, _chosen(settings, flags)["fit"])
+    geometry = {name: flags[name] for name in ("q", "dt", "gap")}
+    design = calibration.Design(_angles(phi), frames, **geometry)
+    with terminal.progress_bar(f"calibrating {config.model}, method {config.method}") as progress:
+        ranks = calibration.ranks(design, config, simulations, progress)
+    figure = calibration.write(ranks, path)
+    terminal.print_calibration(ranks, calibration.uniformity(ranks))
+    terminal.console().print(f"wrote {path} and {figure}", highlight=False)
+
+
+@commands.command()
 @click.argument("result")
 def summary(result: str) -> None:
     """Print the posterior of a RESULT file, its diagnostics and its cost."""
@@ -256,12 +294,15 @@ def _read(file: str, chosen: DataConfig) -> TwoTimeData:
 
 def _experiment(phi: str, parameters: dict[str, float], o: dict[str, Any]) -> simulate.Experiment:
     """Return the experiment of the simulate command's options."""
+    geometry = {name: o[name] for name in ("q", "dt", "gap", "contrast", "convention")}
+    return simulate.Experiment(_angles(phi), o["frames"], parameters, **geometry)
+
+
+def _angles(phi: str) -> tuple[float, ...]:
     try:
-        angles = tuple(float(part) for part in phi.split(","))
+        return tuple(float(part) for part in phi.split(","))
     except ValueError:
         raise InputError(f"--phi must be numbers separated by commas, found {phi!r}") from None
-    geometry = {name: o[name] for name in ("q", "dt", "gap", "contrast", "convention")}
-    return simulate.Experiment(angles, o["frames"], parameters, **geometry)
 
 
 def _parameters(model: str, values: tuple[str, ...]) -> dict[str, float]:

@@ -16,7 +16,7 @@ from homodyne_bayes.config import FitConfig, Method
 from homodyne_bayes.data import TwoTimeData
 from homodyne_bayes.errors import InputError
 from homodyne_bayes.inference import Certificate, silent
-from homodyne_bayes.pipeline import Progress, sample_posterior
+from homodyne_bayes.pipeline import Progress, bound_model, check_flow, sample_posterior
 
 METHOD: Method = "laplace"  # the cheapest; NUTS on all the data follows where its weights fail
 FINITE_VARIANCE = 0.5  # k-hat of weights below which their standard error means something
@@ -91,6 +91,9 @@ def compare(
     if len(configs) < 2:
         found = ", ".join(configs) or "none"
         raise InputError(f"a comparison needs two models or more, found {found}")
+    for config in configs.values():  # all before the first is fitted
+        bound_model(config)
+        check_flow(data, config.model)
     P = data.num_angles
     subsets = [data, *(_without(data, angle) for angle in range(P if P > 1 else 0))]
     total = len(configs) * len(subsets)

@@ -184,38 +184,34 @@ def settle(
         with _timed(seconds, "certifying"):
             return certify(key, evaluate, found.draws, laplace, found.name)
 
-    certification = certified(keys[0], first)
-    gradients = first.gradients
-    attempts, refused = certification.attempts, _refused(first, certification, config)
-    full = first if first.nuts else None
-    if refused and full is None and num_points(model, shards) <= config.rescue_pairs:
+    last, certification = first, certified(keys[0], first)
+    sound, refused = _verdict(last, certification, config)
+    attempts, gradients = certification.attempts, first.gradients
+    if not sound and first.nuts is None and num_points(model, shards) <= config.rescue_pairs:
         guess = laplace if first.faults else certification.moments
         with _timed(seconds, "full NUTS"):
-            full = sample_all(
+            last = sample_all(
                 keys[1], model, shards, guess, config, partial(progress, "full NUTS")
             )
-        certification = certified(jax.random.fold_in(keys[0], 1), full)
-        attempts, gradients = attempts + certification.attempts, gradients + full.gradients
-        refused = refused + _refused(full, certification, config)
+        certification = certified(jax.random.fold_in(keys[0], 1), last)
+        sound, more = _verdict(last, certification, config)
+        attempts, refused = attempts + certification.attempts, refused + more
+        gradients += last.gradients
 
-    weighted = certification.weighted
-    if full is None and not refused:
+    nuts, weighted = last.nuts, certification.weighted
+    if sound and not (nuts and not last.faults):
         chosen = resample(keys[2], weighted.log_weight, config.num_chains, config.num_samples)
-        draws, draws_from, sound = weighted.theta[chosen], "reweighted draws", True
+        draws, draws_from, nuts = weighted.theta[chosen], "reweighted draws", None
         log_prior, log_likelihood = weighted.log_prior[chosen], weighted.log_likelihood[chosen]
     else:
-        kept = first if full is None else full
-        draws, draws_from, sound = kept.draws, kept.name, full is not None and not full.faults
+        draws, draws_from = last.draws, last.name
         flat = draws.reshape(-1, draws.shape[-1])
         log_prior, log_likelihood = (v.reshape(draws.shape[:2]) for v in evaluate(flat))
     certificate = Certificate(
         sound, draws_from, refused, attempts, certification.log_evidence,
         certification.log_evidence_error, certification.attempts[-1].k_hat,
     )  # fmt: skip
-    nuts = full.nuts if full else None
-    return Inference(
-        draws, log_prior, log_likelihood, certificate, first, nuts, gradients, seconds
-    )
+    return Inference(draws, log_prior, log_likelihood, certificate, first, nuts, gradients, seconds)
 
 
 def sample_shards(
@@ -289,12 +285,21 @@ def _gaussian_draws(key: jax.Array, gaussian: Gaussian, shape: tuple[int, ...]) 
     return np.asarray(standardise(gaussian.mean, scale, jax.random.normal(key, shape)))
 
 
-def _refused(found: Approximation, certification: Certification, config: FitConfig) -> list[str]:
-    """Return why draws are not the result, one sentence each; none where they are."""
-    faults = list(found.faults)
+def _verdict(
+    found: Approximation, certification: Certification, config: FitConfig
+) -> tuple[bool, list[str]]:
+    """Return whether draws or their weights are the posterior, and what speaks against them.
+
+    Chains of NUTS on all the data that have converged need no weights; those that have not can
+    still make good proposals. Merged draws of faulty shards cannot.
+    """
+    weights = faults_of_weights(certification.attempts[-1], config.num_chains)
     if found.nuts is None:
-        faults += faults_of_weights(certification.attempts[-1], config.num_chains)
-    return [f"{found.name}: {fault}" for fault in faults]
+        sound, faults = not found.faults and not weights, found.faults + weights
+    else:
+        sound, faults = not found.faults or not weights, found.faults
+        faults = faults + weights if faults else []
+    return sound, [f"{found.name}: {fault}" for fault in faults]
 
 
 @contextmanager

@@ -25,6 +25,7 @@ from homodyne_bayes.warmstart import WarmStart, warm_start
 
 NUM_PRIOR_DRAWS = 2000
 NUM_FITTED_DRAWS = 100
+MIN_SHARE = 0.99  # of the posterior, around the optimum that is sampled
 
 Progress = Callable[[str, int, int], None]
 
@@ -100,7 +101,7 @@ def sample_posterior(
     Parameters, errors as those of `fit`.
     """
     require_x64()
-    _check_flow(data, config.model)
+    check_flow(data, config.model)
     model = bound_model(config)
     dealt = config.num_shards if config.method == "consensus" else 1
     shards = random_shards(data, dealt, config.seed, config.convention)
@@ -117,7 +118,18 @@ def sample_posterior(
         )
     laplace = Gaussian(warm.theta, warm.covariance)
     inference = infer(infer_key, model, shards, laplace, config, split(shards), progress)
-    return Sampled(model, shards, warm, inference._replace(seconds=seconds | inference.seconds))
+    inference = inference._replace(seconds=seconds | inference.seconds)
+    return Sampled(model, shards, warm, _doubted(inference, warm.share))
+
+
+def _doubted(inference: Inference, share: float) -> Inference:
+    """Return the inference, not certified where the warm start found more than one optimum."""
+    if share >= MIN_SHARE:
+        return inference
+    reason = f"warm start: other optima hold about {1 - share:.0%} of the posterior"
+    found = inference.certificate
+    refused = [*found.refused, reason]
+    return inference._replace(certificate=found._replace(certified=False, refused=refused))
 
 
 def bound_model(config: FitConfig) -> density.Model:
@@ -131,7 +143,8 @@ def _bind(name: str, priors: tuple[tuple[str, Prior], ...]) -> density.Model:
     return partial(load_model(name), priors=dict(priors))
 
 
-def _check_flow(data: TwoTimeData, model: str) -> None:
+def check_flow(data: TwoTimeData, model: str) -> None:
+    """Raise `InputError` if a model needs a gap or azimuths that the data do not have."""
     if model != "laminar_flow":
         return
     if data.gap is None:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
+import pandas as pd
 import xarray as xr
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -72,6 +73,16 @@ def print_comparison(found: Comparison) -> None:
     screen.print(table)
     for sentence in sentences(found):
         screen.print(sentence, highlight=False, soft_wrap=True)
+
+
+def print_calibration(ranks: xr.Dataset, found: pd.DataFrame) -> None:
+    """Print a test of uniformity for every parameter, and what was left out."""
+    table = Table("parameter", "chi2", "p, adjusted", box=SIMPLE_HEAD)
+    for name, row in found.iterrows():
+        cells = (f"{row['chi2']:.1f}", f"{row['p_adjusted']:.2g}")
+        table.add_row(str(name).replace("[", "\\["), *cells)
+    left_out = f"{ranks.attrs['num_left_out']} of {ranks.sizes['simulation']} simulations"
+    console().print(table, f"left out, not certified: {left_out}", highlight=False)
 
 
 def described(data: TwoTimeData) -> str:

@@ -2,8 +2,9 @@
 
 The search runs over the physical coordinates only. Contrast and offset of every angle follow
 from 2x2 normal equations and the noise scale from the residuals, so the objective is the profile
-log-likelihood plus the log prior. The best start is then polished in all coordinates on all the
-data. The result is a starting point and a metric for sampling, never a prior.
+log-likelihood plus the log prior. Every optimum found is then polished in all coordinates on all
+the data, and the one with the largest share of the posterior kept. The result is a starting point
+and a metric for sampling, never a prior.
 """
 
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax.flatten_util import ravel_pytree
 
@@ -37,6 +39,12 @@ CANDIDATES_PER_START = 32
 MAX_ITERATIONS = 300
 GRADIENT_TOLERANCE = 1e-3  # of the log density, per unit of a standardised coordinate
 SAME_OPTIMUM = 0.5  # log density
+NO_MASS = -1e300  # log share of what is not finite
+DISTINCT = 0.1  # optima differ by more in some coordinate, in sd of the prior
+
+
+Scaling = tuple[tuple[Any, Any], tuple[Any, Any]]
+FLAT: Scaling = ((0.0, jnp.inf), (0.0, jnp.inf))
 
 
 class WarmStart(NamedTuple):
@@ -56,6 +64,8 @@ class WarmStart(NamedTuple):
         Starts that reached the best optimum to within 0.5.
     gradient_norm : float
         Norm of the gradient at ``theta`` in standardised coordinates.
+    share : float
+        Of the posterior around all optima found, the share around ``theta``, by Laplace's method.
     """
 
     theta: jax.Array
@@ -64,6 +74,7 @@ class WarmStart(NamedTuple):
     objectives: jax.Array
     num_agreeing: int
     gradient_norm: float
+    share: float = 1.0
 
 
 def warm_start(key: jax.Array, model: Model, shards: ShardGrid, num_starts: int = 8) -> WarmStart:
@@ -72,8 +83,8 @@ def warm_start(key: jax.Array, model: Model, shards: ShardGrid, num_starts: int 
     Parameters
     ----------
     key : jax.Array
-        Random key of the starts, which are draws from the prior: of 32 times as many, those
-        with the highest objective.
+        Random key of the starts, which are draws from the prior: of 32 times as many, half are
+        those with the highest objective and half those farthest from any with a higher one.
     model : callable
         NumPyro function of one shard with sites ``contrast``, ``offset``, ``sigma`` and one
         Normal observation that is linear in contrast and offset.
@@ -94,10 +105,37 @@ def warm_start(key: jax.Array, model: Model, shards: ShardGrid, num_starts: int 
             f"missing: {', '.join(missing)}"
         )
     search, curvature, polish = _programs(model, num_starts)
-    start, objectives = search(key, shard(shards, 0))
+    starts, ends, objectives = search(key, shard(shards, 0))
     parts = split(shards)
-    theta, norm, iterations = polish(start, curvature(start, parts), parts)
-    return _outcome(theta, curvature(theta, parts), objectives, norm, iterations)
+    found = []
+    for start in starts[_distinct(ends)]:
+        theta, height, norm, iterations = polish(start, curvature(start, parts), parts)
+        covariance = curvature(theta, parts)
+        mass = height + 0.5 * jnp.linalg.slogdet(covariance)[1]
+        mass = float(jnp.nan_to_num(mass, nan=NO_MASS, neginf=NO_MASS))
+        found.append((mass, theta, covariance, norm, iterations))
+    masses = np.array([mass for mass, *_ in found])
+    best = int(masses.argmax())
+    _, theta, covariance, norm, iterations = found[best]
+    others = [mass for mass, other, *_ in found if not _same(other, theta, covariance)]
+    share = 1 / (1 + np.exp(np.array(others) - masses[best]).sum())
+    made = _outcome(theta, covariance, objectives, norm, iterations)
+    return made._replace(share=float(share))
+
+
+def _distinct(ends: jax.Array) -> np.ndarray:
+    """Return indices of ends (num_starts, d), in sd of the prior, that differ from all before."""
+    distance = np.abs(np.asarray(ends)[:, None] - np.asarray(ends)).max(axis=-1)
+    kept: list[int] = []
+    for i, row in enumerate(distance):
+        if not kept or row[kept].min() > DISTINCT:
+            kept.append(i)
+    return np.array(kept)
+
+
+def _same(other: jax.Array, theta: jax.Array, covariance: jax.Array) -> bool:
+    """Return whether two polished optima are one, to half an sd."""
+    return not bool((jnp.abs(other - theta) > 0.5 * jnp.sqrt(jnp.diag(covariance))).any())
 
 
 def laplace(key: jax.Array, model: Model, shards: Shard, num_starts: int = 8) -> WarmStart:
@@ -143,8 +181,10 @@ def _outcome(
     return WarmStart(theta, covariance, outcome, best_first, agreeing, float(norm))
 
 
-def project(grid: ShardGrid, shape: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Return the least squares contrast (P,), offset (P,) and sum of squares for a given g1².
+def project(
+    grid: ShardGrid, shape: jax.Array, priors: Scaling = FLAT, variance: jax.Array | float = 0.0
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Return the best contrast (P,) and offset (P,) and their sum of squares for a given g1².
 
     Parameters
     ----------
@@ -152,7 +192,12 @@ def project(grid: ShardGrid, shape: jax.Array) -> tuple[jax.Array, jax.Array, ja
         Points and measured values.
     shape : jax.Array
         (N,) g1² of the points.
+    priors : tuple
+        Mean and sd of contrast and of offset, (P,) each; flat by default.
+    variance : float
+        Noise variance, with which the priors are weighed against the data.
     """
+    (contrast_mean, contrast_sd), (offset_mean, offset_sd) = priors
     weight, num_angles = grid.used.astype(float), grid.phi.shape[0]
 
     def per_angle(values: jax.Array) -> jax.Array:
@@ -163,9 +208,15 @@ def project(grid: ShardGrid, shape: jax.Array) -> tuple[jax.Array, jax.Array, ja
     x = shape - mean_shape[grid.phi_index]
     y = grid.c2 - mean_c2[grid.phi_index]
     tiny = jnp.finfo(shape.dtype).eps * count
-    contrast = per_angle(x * y) / (per_angle(x * x) + tiny)
-    offset = mean_c2 - contrast * mean_shape
-    residual = y - contrast[grid.phi_index] * x
+    pull, offset_pull = variance / contrast_sd**2, variance / offset_sd**2
+    joint = count * offset_pull / (count + offset_pull)
+    contrast = (
+        per_angle(x * y) + joint * mean_shape * (mean_c2 - offset_mean) + pull * contrast_mean
+    ) / (per_angle(x * x) + joint * mean_shape**2 + pull + tiny)
+    offset = count * (mean_c2 - contrast * mean_shape) + offset_pull * offset_mean
+    offset = offset / (count + offset_pull)
+    shift = mean_c2 - contrast * mean_shape - offset
+    residual = y - contrast[grid.phi_index] * x + shift[grid.phi_index]
     return contrast, offset, (weight * residual**2).sum()
 
 
@@ -173,8 +224,11 @@ def project(grid: ShardGrid, shape: jax.Array) -> tuple[jax.Array, jax.Array, ja
 def _programs(model: Model, num_starts: int) -> tuple[Callable[..., Any], ...]:
     """Return search, curvature and polish, compiled when first called."""
 
-    def search(key: jax.Array, grid: ShardGrid) -> tuple[jax.Array, jax.Array]:
-        whole = space(model, grid)
+    def search(key: jax.Array, grid: ShardGrid) -> tuple[jax.Array, jax.Array, jax.Array]:
+        whole, sites = space(model, grid), latent_sites(model, grid)
+        scalings = [sites[name]["fn"] for name in ("contrast", "offset")]
+        contrast_prior, offset_prior = [(fn.mean, jnp.sqrt(fn.variance)) for fn in scalings]
+        priors = (contrast_prior, offset_prior)
         candidates = prior_draws(key, model, grid, CANDIDATES_PER_START * num_starts)
         physical_of, unravel = _physical(model, grid)
         candidates = jax.vmap(lambda theta: physical_of(whole.unravel(theta)))(candidates)
@@ -187,8 +241,12 @@ def _programs(model: Model, num_starts: int) -> tuple[Callable[..., Any], ...]:
             scaling = {"contrast": ones, "offset": zeros, "sigma": jnp.ones(())}
             return substituted_observation(model, grid, {**values, **scaling})[0]
 
+        def scaled(z: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+            squares = project(grid, shape(z))[2]
+            return project(grid, shape(z), priors, squares / count)
+
         def filled(z: jax.Array) -> jax.Array:
-            contrast, offset, squares = project(grid, shape(z))
+            contrast, offset, squares = scaled(z)
             scaling = {
                 "contrast": contrast, "offset": offset, "sigma": jnp.sqrt(squares / count)
             }  # fmt: skip
@@ -196,16 +254,18 @@ def _programs(model: Model, num_starts: int) -> tuple[Callable[..., Any], ...]:
 
         def objective(u: jax.Array) -> jax.Array:
             z = centre + spread * u
-            squares = project(grid, shape(z))[2]
-            prior = -0.5 * (u**2).sum()
+            *scaling, squares = scaled(z)
+            pulls = [(v - mean) / sd for v, (mean, sd) in zip(scaling, priors, strict=True)]
+            prior = -0.5 * ((u**2).sum() + sum((pull**2).sum() for pull in pulls))
             loss = 0.5 * count * jnp.log(squares / count) - prior
             return jnp.where(jnp.isfinite(loss), loss, jnp.inf)
 
         starts = (candidates - centre) / spread
-        order = jnp.argsort(jax.lax.map(objective, starts))[:num_starts]
-        ends, losses = jax.lax.map(lambda u: _minimise(objective, u)[:2], starts[order])
+        chosen = _choose(starts, jax.lax.map(objective, starts), num_starts)
+        ends, losses = jax.lax.map(lambda u: _minimise(objective, u)[:2], starts[chosen])
         losses = jnp.where(jnp.isfinite(losses), losses, jnp.inf)
-        return filled(centre + spread * ends[jnp.argmin(losses)]), -losses
+        ends = ends[jnp.argsort(losses)]
+        return jax.vmap(lambda u: filled(centre + spread * u))(ends), ends, -losses
 
     def curvature(theta: jax.Array, shards: ShardGrid) -> jax.Array:
         return covariance_at(model, shards, theta)
@@ -218,8 +278,9 @@ def _programs(model: Model, num_starts: int) -> tuple[Callable[..., Any], ...]:
         def loss(z: jax.Array) -> jax.Array:
             return -log_density(model, shards, standardise(start, scale, z))
 
-        z, _, iterations = _minimise(loss, jnp.zeros_like(start))
-        return standardise(start, scale, z), jnp.linalg.norm(jax.grad(loss)(z)), iterations
+        z, lowest, iterations = _minimise(loss, jnp.zeros_like(start))
+        norm = jnp.linalg.norm(jax.grad(loss)(z))
+        return standardise(start, scale, z), -lowest, norm, iterations
 
     return jax.jit(search), jax.jit(curvature), jax.jit(polish)
 
@@ -284,6 +345,14 @@ def _physical(
     names = [name for name in example if name not in SCALING]
     _, unravel = ravel_pytree({name: example[name] for name in names})
     return lambda sites: ravel_pytree({name: sites[name] for name in names})[0], unravel
+
+
+def _choose(points: jax.Array, losses: jax.Array, number: int) -> jax.Array:
+    """Return indices of points (N, d): half of least loss, half farthest from any of less."""
+    distance = jnp.linalg.norm(points[:, None] - points, axis=-1)
+    alone = jnp.where(losses < losses[:, None], distance, jnp.inf).min(axis=1)
+    half = number // 2
+    return jnp.concatenate([jnp.argsort(losses)[: number - half], jnp.argsort(-alone)[:half]])
 
 
 def _minimise(

@@ -3,6 +3,7 @@
 import re
 import sys
 import time
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
@@ -183,9 +184,15 @@ def test_the_true_model_wins(truth):
     assert (table["log_bayes_factor"] > 0).sum() >= 18
 
 
-def test_one_model_is_not_compared():
+def test_refused_before_anything_is_fitted():
+    data, seen = measured(simulate.STATIC, 0), []
     with pytest.raises(InputError, match="two models or more, found static"):
-        compare(measured(simulate.STATIC, 0), {"static": FitConfig(model="static")})
+        compare(data, {"static": FitConfig(model="static")})
+    for bad, message in (({"gap": None}, "needs the gap"),
+                         ({"provenance": {"assumed": ["phi"]}}, "needs the azimuth")):
+        with pytest.raises(InputError, match=message):
+            compare(replace(data, **bad), progress=lambda *now: seen.append(now))
+    assert seen == []
 
 
 @pytest.fixture
@@ -236,4 +243,5 @@ def test_bad_calls(run, data_file, flags, message):
     code, out, err = run(data_file, *flags)
     assert (code, out) == (2, "")
     assert err.startswith("error: ")
-    assert re.search(message, err.splitlines()[-1]), err
+    assert err.count("\n") == 1
+    assert re.search(message, err), err

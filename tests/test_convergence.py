@@ -48,7 +48,8 @@ def test_a_stuck_chain_a_shifted_one_and_divergences_are_faults():
     diverging[0, :3] = True
     faults = faults_of_chains(convergence(shifted, diverging), 4, 500)
     assert [fault.split()[0] for fault in faults] == ["R-hat", "the", "3"]
-    assert faults_of_shards([convergence(stuck, CALM)], AGREED)[0].startswith("the chains of shard 0")
+    (fault,) = faults_of_shards([convergence(stuck, CALM)], AGREED)
+    assert fault.startswith("the chains of shard 0")
 
 
 AGREED = agreement(sites(*gaussian_shards(np.random.default_rng(1))[:2]), np.eye(4))

@@ -124,6 +124,24 @@ def test_static_model_on_one_map():
     assert float(values["sigma"]) == pytest.approx(0.01, rel=0.1)
 
 
+def test_flat_maps_have_two_optima():
+    """Maps without decay tell slow from fast only by the priors of contrast and offset."""
+    experiment = simulate.Experiment((0.0,), 16, {"D0": 1e8, "alpha": 0.0, "D_offset": 0.0}, dt=0.2)
+    data = simulate.independent(jax.random.key(3), experiment, 0.01)
+    model = partial(static, priors=PRIORS)
+    shards = random_shards(data, 1, 0)
+    warm = warm_start(jax.random.key(0), model, shards)
+    values = density.constrain(model, shard(shards, 0), warm.theta)
+    assert warm.outcome == "converged"
+    assert warm.share < 0.99
+    assert abs(float(values["contrast"][0]) - 0.5) < 0.6
+
+
+def test_informative_maps_have_one_optimum(laminar_data):
+    shards = random_shards(laminar_data, 1, 0)
+    assert warm_start(jax.random.key(0), MODEL, shards).share > 0.999
+
+
 def test_models_without_scaling_sites_are_refused(laminar_data):
     import numpyro
     import numpyro.distributions as dist
