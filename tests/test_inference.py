@@ -44,7 +44,7 @@ def run(laminar_data):
     warm = warm_start(jax.random.key(0), MODEL, shards)
     mode = Gaussian(warm.theta, warm.covariance)
     first = sample_shards(jax.random.key(1), MODEL, shards, mode, SPOILED)
-    config = FitConfig(method="full", num_warmup=300, num_samples=1500)
+    config = FitConfig(method="full", num_warmup=300, num_samples=750)
     full = infer(jax.random.key(2), MODEL, shards, mode, config)
     assert full.certificate.certified
     return Run(shards, mode, first.shards.chains, moments(full.draws))
@@ -163,12 +163,12 @@ def test_a_model_that_is_not_ours(merge):
     warm = laplace(jax.random.key(0), logistic, shards)
     assert warm.outcome == "converged"
     mode = Gaussian(warm.theta, warm.covariance)
-    config = FitConfig(num_shards=16, merge=merge, num_warmup=150, num_samples=500, rescue_pairs=0)
+    config = FitConfig(num_shards=16, merge=merge, num_warmup=100, num_samples=400, rescue_pairs=0)
     found = infer(jax.random.key(1), logistic, shards, mode, config)
     assert found.certificate.certified
     full = infer(
         jax.random.key(2), logistic, shards, mode,
-        FitConfig(method="full", num_warmup=150, num_samples=1000),
+        FitConfig(method="full", num_warmup=150, num_samples=500),
     )  # fmt: skip
     (mean, sd), (exact, spread) = moments(found.draws), moments(full.draws)
     np.testing.assert_allclose((mean - exact) / spread, 0, atol=0.1)

@@ -130,7 +130,7 @@ def test_flat_maps_have_two_optima():
     data = simulate.independent(jax.random.key(3), experiment, 0.01)
     model = partial(static, priors=PRIORS)
     shards = random_shards(data, 1, 0)
-    warm = warm_start(jax.random.key(0), model, shards)
+    warm = warm_start(jax.random.key(1), model, shards)
     values = density.constrain(model, shard(shards, 0), warm.theta)
     assert warm.outcome == "converged"
     assert warm.share < 0.99
