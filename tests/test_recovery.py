@@ -21,6 +21,7 @@ from homodyne_bayes.shards import random_shards, shard
 from homodyne_bayes.warmstart import warm_start
 
 PHYSICAL = (*DIFFUSION, *SHEAR)
+HEAVY_TAILED = ("gamma_dot_t0", "gamma_dot_t_offset")  # kurtosis 200: see docs/consensus.md
 FIVE_ANGLES = simulate.Experiment(
     phi=(-60.0, -30.0, 0.0, 30.0, 60.0), num_frames=60, parameters=simulate.LAMINAR
 )
@@ -73,8 +74,16 @@ def test_intervals_cover_the_truth_under_independent_noise():
     assert 0.80 <= np.mean(list(covered.values())) <= 0.97, covered
 
 
+def width(draws: np.ndarray) -> np.ndarray:
+    lower, upper = np.quantile(draws, [0.05, 0.95], axis=1)
+    return upper - lower
+
+
 def against_full(seed: int, num_samples: int) -> pd.DataFrame:
-    """Return the default path against full NUTS: shifts in its sd, ratios of sds, by scalar."""
+    """Return the default path against full NUTS: shifts in its sd, ratios of spreads, by scalar.
+
+    The spread is the sd, but of `HEAVY_TAILED` the width of the 90 % interval.
+    """
     data = measured(THREE_ANGLES, 100 + seed)
     default = sample_posterior(data, FitConfig(seed=seed))
     long = FitConfig(method="full", num_samples=num_samples, seed=seed + 1000)
@@ -96,6 +105,9 @@ def against_full(seed: int, num_samples: int) -> pd.DataFrame:
         },
         index=[f"{name}{list(i) or ''}" for name, i in names],
     )
+    table["sd ratio"] = table["ratio"]
+    widths = pd.Series(width(found) / width(exact), table.index)
+    table.loc[list(HEAVY_TAILED), "ratio"] = widths[list(HEAVY_TAILED)]
     table.attrs["certificate"] = default.inference.certificate
     return table
 
@@ -113,8 +125,8 @@ def test_the_default_path_is_certified_and_agrees_with_full_nuts_once():
 
 @pytest.mark.slow
 def test_the_default_path_is_certified_and_agrees_with_full_nuts():
-    """Twenty experiments: certified in 18, medians within 0.1 sd and 5 %, worst 0.25 and 15 %."""
-    tables = [against_full(seed, 4000) for seed in range(20)]
+    """Twenty experiments: certified in 18; 0.1 sd and 5 % in the median, 0.25 and 15 % at worst."""
+    tables = [against_full(seed, 2500) for seed in range(20)]
     certificates = [table.attrs["certificate"] for table in tables]
     last = [certificate.attempts[-1] for certificate in certificates]
     print(sum(certificate.certified for certificate in certificates), "certified")  # noqa: T201
@@ -122,7 +134,8 @@ def test_the_default_path_is_certified_and_agrees_with_full_nuts():
     print("ESS", sorted(round(a.ess) for a in last))  # noqa: T201
     shift = pd.concat([table["shift"].abs() for table in tables], axis=1)
     ratio = pd.concat([(table["ratio"] - 1).abs() for table in tables], axis=1)
-    both = {"shift": shift, "sd off by": ratio}
+    sd_ratio = pd.concat([(table["sd ratio"] - 1).abs() for table in tables], axis=1)
+    both = {"shift": shift, "spread off by": ratio, "sd off by": sd_ratio}
     columns = {(k, f): v.agg(f, axis=1) for k, v in both.items() for f in ("median", "max")}
     print(pd.DataFrame(columns).round(3).to_string())  # noqa: T201 - docs/consensus.md
     assert sum(certificate.certified for certificate in certificates) >= 18
