@@ -223,8 +223,8 @@ def test_an_uncertified_merge_says_what_to_do(laminar_result):
     assert diagnostics.advice(tree) == [
         "Merge by the rule cavity, which is exactest.",
         "Deal fewer shards: lower num_shards.",
-        "Let NUTS on all the data take over: raise rescue_pairs, now 100, well above the 570 pairs of "
-        "the data, or choose method full.",
+        "Let NUTS on all the data take over: raise rescue_pairs, now 100, well above the 570 pairs "
+        "of the data, or choose method full.",
     ]
     assert not any("k-hat" in sentence for sentence in diagnostics.warnings(tree))
 
