@@ -94,11 +94,15 @@ def log_prior_and_likelihoods(
 ) -> tuple[jax.Array, jax.Array]:
     """Return log p(theta) and log p(shard | theta) of every shard of a stack, (K,).
 
-    One shard is looked at after the other, so that memory does not grow with their number.
+    One shard is looked at after the other, and its values made again for derivatives, so that
+    memory does not grow with their number.
     """
-    priors, likelihoods = jax.lax.map(
-        lambda shard: log_prior_and_likelihood(model, shard, theta), shards
-    )
+
+    def one(shard: Shard) -> tuple[jax.Array, jax.Array]:
+        return log_prior_and_likelihood(model, shard, theta)
+
+    several = jax.tree.leaves(shards)[0].shape[0] > 1
+    priors, likelihoods = jax.lax.map(jax.checkpoint(one) if several else one, shards)
     return priors[0], likelihoods
 
 

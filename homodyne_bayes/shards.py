@@ -200,6 +200,16 @@ def split(shards: ShardGrid, longest: int = MAX_PART) -> ShardGrid:
     )
 
 
+def some(key: jax.Array, grid: ShardGrid, most: int = MAX_PART) -> ShardGrid:
+    """Return at most ``most`` points of one shard, drawn at random; all if there are no more."""
+    length = grid.lo.shape[0]
+    if length <= most:
+        return grid
+    at = jnp.sort(jax.random.choice(key, length, (most,), replace=False))
+    points = {name: getattr(grid, name)[at] for name in ("c2", "used", "lo", "hi", "phi_index")}
+    return replace(grid, **points)
+
+
 def shard(shards: ShardGrid, index: int) -> ShardGrid:
     """Return one shard of stacked shards."""
     return jax.tree.map(lambda leaf: leaf[index], shards)
@@ -213,6 +223,6 @@ def num_shards(shards: ShardGrid) -> int:
 def _distinct_pairs(usable: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return angle, earlier and later frame of every pair t1 < t2 of usable frames, (N,) each."""
     num_frames = usable.shape[1]
-    lo, hi = np.triu_indices(num_frames, k=1)
+    lo, hi = (index.astype(np.int32) for index in np.triu_indices(num_frames, k=1))
     angle, pair = np.nonzero(usable[:, lo] & usable[:, hi])
-    return angle, lo[pair], hi[pair]
+    return angle.astype(np.int32), lo[pair], hi[pair]

@@ -32,7 +32,7 @@ from homodyne_bayes.density import (
 )
 from homodyne_bayes.errors import InputError
 from homodyne_bayes.nuts import standardise
-from homodyne_bayes.shards import ShardGrid, shard, split
+from homodyne_bayes.shards import ShardGrid, shard, some, split
 
 SCALING = ("contrast", "offset", "sigma")
 CANDIDATES_PER_START = 32
@@ -89,7 +89,7 @@ def warm_start(key: jax.Array, model: Model, shards: ShardGrid, num_starts: int 
         NumPyro function of one shard with sites ``contrast``, ``offset``, ``sigma`` and one
         Normal observation that is linear in contrast and offset.
     shards : ShardGrid
-        Stacked shards; the search looks at the first, the polish at all.
+        Stacked shards; the search looks at some points of the first, the polish at all.
     num_starts : int
         Number of starts.
 
@@ -105,7 +105,8 @@ def warm_start(key: jax.Array, model: Model, shards: ShardGrid, num_starts: int 
             f"missing: {', '.join(missing)}"
         )
     search, curvature, polish = _programs(model, num_starts)
-    starts, ends, objectives = search(key, shard(shards, 0))
+    search_key, subset_key = jax.random.split(key)
+    starts, ends, objectives = search(search_key, some(subset_key, shard(shards, 0)))
     parts = split(shards)
     found = []
     for start in starts[_distinct(ends)]:
