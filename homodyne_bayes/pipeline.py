@@ -98,7 +98,7 @@ def sample_posterior(
 ) -> Sampled:
     """Sample and certify the posterior in the sampler's coordinates, without making a result.
 
-    Parameters, errors as those of `fit`.
+    Parameters and errors are those of `fit`.
     """
     require_x64()
     check_flow(data, config.model)
