@@ -66,7 +66,8 @@ def agreement(sites: Sites, scale: np.ndarray) -> Agreement:
 
     With precisions P_k, means m_k and the product's mean m, r_k = P_k (m_k - m) scatters with
     covariance P_k; Σ r_kᵀ P̄⁻¹ r_k with the mean precision P̄ is χ² with (K-1) d degrees of freedom
-    for Gaussian sites under a weak prior; where the prior is strong it is smaller.
+    for Gaussian sites under a weak prior; where the prior is strong it is smaller. It is infinite
+    where the sites do not multiply to a distribution.
 
     Parameters
     ----------
@@ -76,6 +77,8 @@ def agreement(sites: Sites, scale: np.ndarray) -> Agreement:
         (d, d) with theta = centre + scale z; scores are those of theta.
     """
     K, d = sites.precision_mean.shape
+    if np.linalg.eigvalsh(sites.precision.mean(axis=0)).min() <= 0:
+        return Agreement(np.inf, (K - 1) * d, 0.0, np.full((K, d), np.nan), 0, 0.0)
     residual = sites.precision_mean - sites.precision @ product(sites).mean
     covariance = np.linalg.inv(sites.precision.mean(axis=0))
     per_shard, dof = np.einsum("ki,ij,kj->k", residual, covariance, residual), (K - 1) * d
@@ -111,7 +114,9 @@ def faults_of_shards(shards: list[Convergence], together: Agreement) -> list[str
         for k, found in enumerate(shards)
         if not found.r_hat <= MAX_SHARD_R_HAT
     ]
-    if not min(together.p_value, together.worst_p) >= MIN_AGREEMENT_P:
+    if np.isinf(together.chi2):
+        faults.append("the shards do not multiply to a distribution: they hold too few points")
+    elif not min(together.p_value, together.worst_p) >= MIN_AGREEMENT_P:
         faults.append(
             f"the shards disagree (χ² = {together.chi2:.0f} on {together.dof} degrees of freedom, "
             f"shard {together.worst} most)"

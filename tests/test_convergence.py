@@ -76,6 +76,12 @@ def test_a_shard_that_deviates_is_named():
     assert "shard 4 most" in fault
 
 
+def test_sites_that_are_no_distribution_are_a_fault():
+    found = agreement(sites(np.zeros((3, 2)), np.stack([np.diag([1.0, -1.0])] * 3)), np.eye(2))
+    (fault,) = faults_of_shards([], found)
+    assert "too few points" in fault
+
+
 def test_scores_are_deviations_in_units_of_their_spread():
     """Two scalar shards at -1 and 1 with unit variance: each is 1/sqrt(1/2) from the middle."""
     found = agreement(sites(np.array([[-1.0], [1.0]]), np.ones((2, 1, 1))), np.ones((1, 1)))
