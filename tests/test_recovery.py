@@ -21,7 +21,7 @@ from homodyne_bayes.shards import random_shards, shard
 from homodyne_bayes.warmstart import warm_start
 
 PHYSICAL = (*DIFFUSION, *SHEAR)
-HEAVY_TAILED = ("gamma_dot_t0", "gamma_dot_t_offset")  # kurtosis 200: see docs/consensus.md
+HEAVY_TAILED = ("gamma_dot_t0", "gamma_dot_t_offset")  # see docs/consensus.md
 FIVE_ANGLES = simulate.Experiment(
     phi=(-60.0, -30.0, 0.0, 30.0, 60.0), num_frames=60, parameters=simulate.LAMINAR
 )
