@@ -111,8 +111,9 @@ def certificate(tree: xr.DataTree) -> dict[str, Any]:
         "basis": basis[:1].upper() + basis[1:],
         "method": diagnostics.method(tree),
         "attempts": attempts(tree),
-        "limits": f"Weights are trusted where k-hat is below {MAX_K_HAT} and the ESS is at least "
-        f"{needed}." + (UNWEIGHTED if diagnostics.all_by_nuts(tree) else ""),
+        "limits": f"Weights are trusted where k-hat is below {MAX_K_HAT}, the ESS is at least "
+        f"{needed}, and the moments have settled."
+        + (UNWEIGHTED if diagnostics.all_by_nuts(tree) else ""),
         "evidence": f"{number(found.attrs['log_evidence'])} ± "
         f"{number(found.attrs['log_evidence_error'])}, "
         f"k-hat {number(found.attrs['evidence_k_hat'])}",
