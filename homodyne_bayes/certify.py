@@ -20,6 +20,7 @@ import scipy.special
 import scipy.stats
 from arviz_stats.base import array_stats
 
+from homodyne_bayes.consensus import Progress
 from homodyne_bayes.convergence import MIN_ESS_PER_CHAIN
 from homodyne_bayes.density import Model, Shard, log_prior_and_likelihoods, num_points
 from homodyne_bayes.nuts import Gaussian, whiten
@@ -32,7 +33,6 @@ BLOCK = 256  # evaluations between two looks at progress and Ctrl-C
 POINTS_AT_ONCE = 2**15  # evaluated together, which bounds memory
 
 Evaluate = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
-Progress = Callable[[int, int], None]
 
 
 class Weighted(NamedTuple):
@@ -41,7 +41,6 @@ class Weighted(NamedTuple):
     theta: np.ndarray
     log_prior: np.ndarray
     log_likelihood: np.ndarray
-    log_proposal: np.ndarray
     log_weight: np.ndarray
 
 
@@ -152,8 +151,7 @@ def certify(
         z = np.concatenate([z, fresh])
         added = np.stack(evaluate(np.asarray(reference.mean) + fresh @ scale.T))
         log_densities = np.concatenate([log_densities, added], axis=1)
-        log_proposal = _log_mixture(proposals, z)
-        log_ratio = log_densities.sum(axis=0) + log_volume - log_proposal
+        log_ratio = log_densities.sum(axis=0) + log_volume - _log_mixture(proposals, z)
         log_ratio = np.where(np.isfinite(log_ratio), log_ratio, -np.inf)
         log_weight, k_hat = pareto_smoothed(log_ratio)
         moved = _moved(gaussian, _moments(z, np.exp(log_weight)))
@@ -162,8 +160,7 @@ def certify(
             break
     theta = np.asarray(reference.mean) + z @ scale.T
     log_prior, log_likelihood = log_densities
-    log_proposal = log_proposal - log_volume
-    weighted = Weighted(theta, log_prior, log_likelihood, log_proposal, log_weight)
+    weighted = Weighted(theta, log_prior, log_likelihood, log_weight)
     moments = _moments(theta, np.exp(log_weight))
     return Certification(weighted, attempts, moments, *evidence(log_ratio))
 

@@ -15,8 +15,8 @@ from homodyne_bayes.certify import MAX_K_HAT
 from homodyne_bayes.config import FitConfig, Method
 from homodyne_bayes.data import TwoTimeData
 from homodyne_bayes.errors import InputError
-from homodyne_bayes.inference import Certificate, silent
-from homodyne_bayes.pipeline import Progress, bound_model, check_flow, sample_posterior
+from homodyne_bayes.inference import Certificate, Progress, silent
+from homodyne_bayes.pipeline import bound_model, check_flow, sample_posterior
 
 METHOD: Method = "laplace"  # the cheapest; NUTS on all the data follows where its weights fail
 FINITE_VARIANCE = 0.5  # k-hat of weights below which their standard error means something

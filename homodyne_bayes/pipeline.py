@@ -1,7 +1,7 @@
 """From measured maps to a result: the one composition."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
@@ -15,7 +15,7 @@ from homodyne_bayes import density, results
 from homodyne_bayes.config import FitConfig
 from homodyne_bayes.data import TwoTimeData
 from homodyne_bayes.errors import InputError
-from homodyne_bayes.inference import Inference, infer, silent
+from homodyne_bayes.inference import Inference, Progress, infer, silent
 from homodyne_bayes.models import load_model
 from homodyne_bayes.models.sampling import reference_time
 from homodyne_bayes.nuts import Gaussian
@@ -26,8 +26,6 @@ from homodyne_bayes.warmstart import WarmStart, warm_start
 NUM_PRIOR_DRAWS = 2000
 NUM_FITTED_DRAWS = 100
 MIN_SHARE = 0.99  # of the posterior, around the optimum that is sampled
-
-Progress = Callable[[str, int, int], None]
 
 
 class Sampled(NamedTuple):
