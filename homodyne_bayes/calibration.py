@@ -216,7 +216,8 @@ def _prior_predictive(
     def draw(key: jax.Array) -> tuple[jax.Array, jax.Array]:
         theta_key, noise_key = jax.random.split(key)
         theta = density.prior_draws(theta_key, model, grid, 1)[0]
-        mean, scale = density.observation(model, grid, theta)
+        normal = density.observation(model, grid, theta)
+        mean, scale = normal.loc, normal.scale
         z = jnp.where(pairs, jax.random.normal(noise_key, mean.shape), 0.0)
         log_density = jnp.where(pairs, jax.scipy.stats.norm.logpdf(z) - jnp.log(scale), 0.0)
         c2 = mean + scale * (z + jnp.swapaxes(z, -1, -2))

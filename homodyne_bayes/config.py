@@ -17,6 +17,7 @@ Convention = Literal["upstream", "gap-average"]
 Method = Literal["consensus", "laplace", "full"]
 MergeRule = Literal["consensus", "parametric", "cavity"]
 ChainMethod = Literal["parallel", "vectorized"]
+NoiseModel = Literal["speckle", "corrected", "independent"]
 
 MAX_FRAMES = 100_000
 
@@ -87,8 +88,12 @@ class FitConfig:
     """Replace a prior by location and scale, e.g. phi0=0,10."""
     method: Method = "consensus"
     """NUTS on shards and a merge, the least squares fit alone (both reweighted), or NUTS on all."""
+    noise: NoiseModel = "speckle"
+    """Speckle's own correlations; least squares, its intervals corrected for them; or neither."""
+    bin_frames: Count = 1
+    """Frames averaged together in residuals, for more than 1000; short lags are lost."""
     num_shards: Annotated[int, Field(ge=2)] = 4
-    """Shards of method consensus."""
+    """Shards of method consensus: whole angles, at most one each; pairs if noise is independent."""
     merge: MergeRule = "cavity"
     """How shards are merged; cavity samples each within the rest as a Gaussian, and is exactest."""
     rescue_pairs: Annotated[int, Field(ge=0)] = 100_000

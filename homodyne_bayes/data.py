@@ -10,14 +10,18 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike
 
+from homodyne_bayes.axes import (
+    MIN_FRAMES,
+    check_azimuths,
+    check_time_axes,
+    match_angles,
+    record_selection,
+    usable_frames,
+)
 from homodyne_bayes.errors import InputError
 
-MIN_FRAMES = 4
 MIN_USABLE_FRAMES = 3
 SYMMETRY_TOLERANCE = 1e-5
-TIME_TOLERANCE = 1e-3
-PHI_TOLERANCE = 0.5
-DUPLICATE_PHI = 1e-6
 UNITS = {"q": "1/Å", "dt": "s", "gap": "Å"}
 
 
@@ -42,11 +46,15 @@ class TwoTimeData:
     gap : float or None
         Stator-rotor gap in Å; only flow models need it.
     usable : ndarray of bool, (P, G)
-        False for a dead or excluded frame. Dead frames (nothing but zero or NaN off the diagonal)
-        are found whatever is given; the default is all the others.
+        False for a dead or excluded frame. Dead frames (nothing but zero or NaN off the diagonal
+        of the map or that of a pixel group) are found whatever is given; the default is all the
+        others.
     provenance : mapping
         Flat and JSON-able. "assumed" lists what was assumed (the word "phi" where a file with a
         single map gave no azimuth); readers add "source", "format" and "sha256" of the file.
+    group_c2 : ndarray, (P, H, G, G), or None
+        c2 of each of H >= 2 contiguous groups of equally many pixels of every angle's bin, as
+        that group alone measures it; stored as c2 is.
 
     Raises
     ------
@@ -62,21 +70,24 @@ class TwoTimeData:
     gap: float | None = None
     usable: np.ndarray = field(default_factory=lambda: np.array(True))
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    group_c2: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         """Check every field and store its canonical form."""
         c2 = _as_maps(self.c2)
-        phi = _as_azimuths(self.phi, len(c2))
+        groups = None if self.group_c2 is None else _as_groups(self.group_c2, c2.shape)
+        phi = check_azimuths(self.phi, len(c2))
         scalars = {name: _positive(name, value) for name, value in self.scalars.items()}
         usable = _as_flags(self.usable, c2.shape[:2])
         for i, azimuth in enumerate(phi):
-            c2[i] = _full(_blanked(c2[i], usable[i]), azimuth)
-            usable[i] &= ~_dead(c2[i])
-            _check_finite(c2[i], usable[i], azimuth)
-            c2[i] = _blanked(c2[i], usable[i])
+            maps = {f"phi = {azimuth:.6g}": c2[i]}
+            for group, matrix in enumerate(() if groups is None else groups[i]):
+                maps[f"phi = {azimuth:.6g} in pixel group {group}"] = matrix
+            usable[i] = _settle(maps, usable[i])
         _check_enough(usable, phi)
         provenance = {"assumed": [], **self.provenance}
-        canonical = {"c2": c2, "phi": phi, **scalars, "usable": usable, "provenance": provenance}
+        canonical = {"c2": c2, "phi": phi, **scalars, "usable": usable, "provenance": provenance,
+                     "group_c2": groups}
         for name, value in canonical.items():
             object.__setattr__(self, name, value)
 
@@ -147,25 +158,38 @@ class TwoTimeData:
                              f"least {MIN_FRAMES}, but {first} to {stop} was asked for; change "
                              "--first-frame or --stop-frame")
         usable = self.usable & usable_frames(self.num_frames, exclude_frames)
-        return replace(self, c2=self.c2[angles, first:stop, first:stop], phi=self.phi[angles],
-                       usable=usable[angles, first:stop],
+        frames = slice(first, stop)
+        groups = None if self.group_c2 is None else self.group_c2[angles, :, frames, frames]
+        return replace(self, c2=self.c2[angles, frames, frames], phi=self.phi[angles],
+                       usable=usable[angles, frames], group_c2=groups,
                        provenance=record_selection(self.provenance, first, exclude_frames))
 
     def sha256(self) -> str:
-        """Return the SHA-256 hex digest of the content: c2, phi, dt, q, gap and usable."""
+        """Return the SHA-256 hex digest of c2, phi, dt, q, gap, usable and any group_c2."""
         header = json.dumps([self.dt, self.q, self.gap, self.c2.dtype.str, self.c2.shape])
         digest = hashlib.sha256(header.encode())
         for array in (self.c2, self.phi, self.usable):
             digest.update(np.ascontiguousarray(array))
+        if self.group_c2 is not None:
+            digest.update(json.dumps([self.group_c2.dtype.str, self.group_c2.shape]).encode())
+            digest.update(np.ascontiguousarray(self.group_c2))
         return digest.hexdigest()
 
     def to_dataset(self) -> xr.Dataset:
-        """Return the data as a Dataset: c2 (phi, t1, t2) and usable (phi, frame)."""
+        """Return a Dataset: c2 (phi, t1, t2), usable (phi, frame), group_c2 (phi, group, t1, t2).
+
+        There is a group_c2 only where the data have one.
+        """
         seconds = {"units": "s"}
         units = {f"{name}_units": UNITS[name] for name in self.scalars}
+        variables: dict[str, Any] = {
+            "c2": (("phi", "t1", "t2"), self.c2, {"units": "1"}),
+            "usable": (("phi", "frame"), self.usable),
+        }
+        if self.group_c2 is not None:
+            variables["group_c2"] = (("phi", "group", "t1", "t2"), self.group_c2, {"units": "1"})
         return xr.Dataset(
-            {"c2": (("phi", "t1", "t2"), self.c2, {"units": "1"}),
-             "usable": (("phi", "frame"), self.usable)},
+            variables,
             {"phi": ("phi", self.phi, {"units": "degree"}),
              "t1": ("t1", self.time, seconds), "t2": ("t2", self.time, seconds)},
             {**self.scalars, **units, "provenance": json.dumps(dict(self.provenance))},
@@ -181,7 +205,9 @@ class TwoTimeData:
             If something is missing, if t1 or t2 is off the grid of dt, and as the constructor.
         """
         usable = dataset["usable"].values if "usable" in dataset else np.array(True)
-        return cls(c2=dataset["c2"].values, usable=usable, **dataset_header(dataset))
+        groups = dataset["group_c2"].values if "group_c2" in dataset else None
+        return cls(c2=dataset["c2"].values, usable=usable, group_c2=groups,
+                   **dataset_header(dataset))
 
 
 def dataset_header(dataset: xr.Dataset) -> dict[str, Any]:
@@ -211,89 +237,33 @@ def parse_provenance(text: str) -> dict[str, Any]:
     return provenance
 
 
-def check_times(t: ArrayLike, dt: float | None = None) -> float:
-    """Return the time step in s of frame times that lie on a uniform grid.
+def check_groups(shape: tuple[int, ...], maps: tuple[int, ...]) -> int:
+    """Return the number H of pixel groups.
 
     Parameters
     ----------
-    t : array_like, (G,)
-        Frame times in s.
-    dt : float, optional
-        The step that the times must have; by default the mean step.
+    shape, maps : tuple of int
+        Shapes of group_c2 and of c2, (P, G, G).
 
     Raises
     ------
     InputError
-        If a time is off the grid by more than a thousandth of the step.
+        Unless ``shape`` is (P, H, G, G) with H >= 2.
     """
-    t = np.asarray(t, float)
-    if t.ndim != 1 or len(t) < MIN_FRAMES:
-        raise InputError(f"frame times must be a list of at least {MIN_FRAMES}, but have shape "
-                         f"{t.shape}; give one time per frame")
-    step = float((t[-1] - t[0]) / (len(t) - 1)) if dt is None else dt
-    worst = np.abs(t - t[0] - step * np.arange(len(t))).max()
-    if not (step > 0 and worst <= TIME_TOLERANCE * step):
-        raise InputError(f"frame times must be rising and uniform, but with a step of {step:.6g} "
-                         f"s the worst is {worst:.3g} s off the grid; correct the times or dt")
-    return step
+    if len(shape) != 4 or (shape[0], *shape[2:]) != maps or shape[1] < 2:
+        P, *frames = maps
+        expected = ", ".join(str(length) for length in (P, "groups", *frames))
+        raise InputError(f"group_c2 must have shape ({expected}) with at least 2 pixel groups, to "
+                         f"agree with c2, but has shape {shape}; rearrange the axes or leave it "
+                         "out")
+    return shape[1]
 
 
-def check_time_axes(
-    t1: ArrayLike, t2: ArrayLike, dt: float | None = None
-) -> tuple[float, list[str]]:
-    """Return the common time step of both axes in s and what was assumed about their start."""
-    t1, t2 = np.asarray(t1, float), np.asarray(t2, float)
-    step = check_times(t1, dt)
-    if t1.shape != t2.shape or not np.abs(t1 - t2).max() <= TIME_TOLERANCE * step:
-        raise InputError("t1 and t2 must be the same frame times, but differ; a map over two "
-                         "different time axes cannot be used")
-    if abs(t1[0]) <= TIME_TOLERANCE * step:
-        return step, []
-    return step, [f"times were shifted by {-t1[0]:.6g} s to start at 0"]
-
-
-def circular_distance(a: ArrayLike, b: ArrayLike) -> np.ndarray:
-    """Return the distance between azimuths in degree, 0 to 180, broadcasting."""
-    return np.abs((np.asarray(a, float) - np.asarray(b, float) + 180.0) % 360.0 - 180.0)
-
-
-def match_angles(phi: ArrayLike, available: ArrayLike) -> np.ndarray:
-    """Return the index in ``available`` of each azimuth asked for, all in degree.
-
-    Raises
-    ------
-    InputError
-        Unless each is within 0.5° (mod 360) of exactly one, and no two of the same.
-    """
-    wanted = np.atleast_1d(np.asarray(phi, float))
-    available = np.asarray(available, float)
-    near = circular_distance(wanted[:, None], available[None, :]) <= PHI_TOLERANCE
-    wrong = wanted[near.sum(axis=1) != 1]
-    indices = near.argmax(axis=1)
-    if len(wanted) == 0 or len(wrong) or len(np.unique(indices)) < len(indices):
-        asked = ", ".join(f"{value:.6g}" for value in (wrong if len(wrong) else wanted))
-        known = ", ".join(f"{value:.6g}" for value in available)
-        raise InputError(f"each phi must be within {PHI_TOLERANCE:g}° of one angle, and name it "
-                         f"once, but {asked or 'none'} was asked for; choose from {known}")
-    return indices
-
-
-def usable_frames(num_frames: int, exclude_frames: Sequence[int]) -> np.ndarray:
-    """Return flags, (G,), that are False for the frames to exclude (0-based)."""
-    outside = [frame for frame in exclude_frames if not 0 <= frame < num_frames]
-    if outside:
-        raise InputError(f"frames to exclude must lie in 0 to {num_frames - 1}, but {outside[0]} "
-                         "was given; change --exclude-frames")
-    return ~np.isin(np.arange(num_frames), list(exclude_frames))
-
-
-def record_selection(
-    provenance: Mapping[str, Any], first: int, exclude_frames: Sequence[int]
-) -> dict[str, Any]:
-    """Return the provenance with a selection added, counted in frames of the original file."""
-    offset, earlier = provenance.get("first_frame", 0), provenance.get("exclude_frames", [])
-    excluded = sorted({*earlier, *(offset + int(frame) for frame in exclude_frames)})
-    return {**provenance, "first_frame": offset + first, "exclude_frames": excluded}
+def _as_groups(group_c2: ArrayLike, maps: tuple[int, ...]) -> np.ndarray:
+    """Return a copy of the maps of pixel groups as float32 (if they are) or float64."""
+    group_c2 = np.asarray(group_c2)
+    check_groups(group_c2.shape, maps)
+    return _as_floats(group_c2, "group_c2")
 
 
 def _as_maps(c2: ArrayLike) -> np.ndarray:
@@ -302,23 +272,14 @@ def _as_maps(c2: ArrayLike) -> np.ndarray:
     if c2.ndim != 3 or c2.shape[1] != c2.shape[2] or c2.shape[1] < MIN_FRAMES or len(c2) == 0:
         raise InputError(f"c2 must have shape (angles, frames, frames) with at least {MIN_FRAMES} "
                          f"frames, but has shape {c2.shape}; rearrange the axes")
-    if c2.dtype.kind not in "fiu":
-        raise InputError(f"c2 must be real numbers, but its type is {c2.dtype}; convert it")
-    return c2.astype(np.float32 if c2.dtype == np.float32 else np.float64)
+    return _as_floats(c2, "c2")
 
 
-def _as_azimuths(phi: ArrayLike, count: int) -> np.ndarray:
-    """Return the azimuths wrapped to (-180, 180], refusing repeated ones."""
-    phi = np.atleast_1d(np.asarray(phi, float))
-    if phi.shape != (count,) or not np.isfinite(phi).all():
-        raise InputError(f"phi must be {count} finite angles in degree, one per map, but is "
-                         f"{np.array2string(phi, threshold=8)}; pass one per map")
-    same = np.triu(circular_distance(phi[:, None], phi[None, :]) < DUPLICATE_PHI, 1)
-    if same.any():
-        i, j = np.argwhere(same)[0]
-        raise InputError(f"each phi must occur once, but maps {i} and {j} both have phi = "
-                         f"{phi[i]:.6g} (mod 360); leave one of them out")
-    return np.where((phi > -180) & (phi <= 180), phi, 180 - (180 - phi) % 360)
+def _as_floats(values: np.ndarray, name: str) -> np.ndarray:
+    """Return a copy of real numbers as float32 (if they are) or float64."""
+    if values.dtype.kind not in "fiu":
+        raise InputError(f"{name} must be real numbers, but its type is {values.dtype}; convert it")
+    return values.astype(np.float32 if values.dtype == np.float32 else np.float64)
 
 
 def _as_flags(usable: ArrayLike | None, shape: tuple[int, ...]) -> np.ndarray:
@@ -338,7 +299,21 @@ def _positive(name: str, value: float) -> float:
     return float(value)
 
 
-def _full(matrix: np.ndarray, phi: float) -> np.ndarray:
+def _settle(maps: Mapping[str, np.ndarray], usable: np.ndarray) -> np.ndarray:
+    """Complete, check and blank all maps of one angle in place; return its usable frames, (G,).
+
+    The maps are keyed by where they are, for the complaints.
+    """
+    for where, matrix in maps.items():
+        matrix[:] = _full(_blanked(matrix, usable), where)
+        usable = usable & ~_dead(matrix)
+    for where, matrix in maps.items():
+        _check_finite(matrix, usable, where)
+        matrix[:] = _blanked(matrix, usable)
+    return usable
+
+
+def _full(matrix: np.ndarray, where: str) -> np.ndarray:
     """Return a full symmetric matrix, completing one with a strict triangle all zero or NaN."""
     filled = (matrix != 0) & ~np.isnan(matrix)
     upper, lower = np.triu(filled, 1).any(), np.tril(filled, -1).any()
@@ -349,8 +324,8 @@ def _full(matrix: np.ndarray, phi: float) -> np.ndarray:
     close = unknown | np.isclose(matrix, matrix.T, rtol=SYMMETRY_TOLERANCE, atol=0)
     if not close.all():
         i, j = np.argwhere(~close)[0]
-        raise InputError(f"c2 must be symmetric, or have one triangle all zero, but at phi = "
-                         f"{phi:.6g} entry ({i}, {j}) is {matrix[i, j]:.6g} and ({j}, {i}) is "
+        raise InputError(f"c2 must be symmetric, or have one triangle all zero, but at {where} "
+                         f"entry ({i}, {j}) is {matrix[i, j]:.6g} and ({j}, {i}) is "
                          f"{matrix[j, i]:.6g}; store the two-time map itself")
     return matrix
 
@@ -367,7 +342,7 @@ def _dead(matrix: np.ndarray) -> np.ndarray:
     return ~filled.any(axis=1)
 
 
-def _check_finite(matrix: np.ndarray, usable: np.ndarray, phi: float) -> None:
+def _check_finite(matrix: np.ndarray, usable: np.ndarray, where: str) -> None:
     """Refuse non-finite entries off the diagonal between usable frames."""
     bad = ~(np.isfinite(matrix) & np.isfinite(matrix.T)) & usable[:, None] & usable[None, :]
     np.fill_diagonal(bad, val=False)
@@ -375,7 +350,7 @@ def _check_finite(matrix: np.ndarray, usable: np.ndarray, phi: float) -> None:
         per_frame = bad.sum(axis=1)
         frames = np.argsort(-per_frame, kind="stable")[: min(5, int((per_frame > 0).sum()))]
         listed = ",".join(str(frame) for frame in sorted(frames))
-        raise InputError(f"c2 must be finite, but at phi = {phi:.6g} {bad.sum() // 2} pairs of "
+        raise InputError(f"c2 must be finite, but at {where} {bad.sum() // 2} pairs of "
                          f"frames are not, most of them with frames {listed}; leave such frames "
                          f"out by --exclude-frames {listed}")
 

@@ -128,11 +128,15 @@ def log_density(
 
 
 def num_points(model: Model, shards: Shard) -> int:
-    """Return the number of observed values in stacked shards, padding included."""
+    """Return the number of observed values in stacked shards, padding included.
+
+    A distribution that compares fewer values than it is given says so as its ``num_points``.
+    """
     first = jax.tree.map(lambda leaf: leaf[0], shards)
     trace = handlers.trace(handlers.seed(model, jax.random.key(0))).get_trace(first)
     observed = [s for s in trace.values() if s["type"] == "sample" and s["is_observed"]]
-    return jax.tree.leaves(shards)[0].shape[0] * sum(jnp.size(s["value"]) for s in observed)
+    sizes = (getattr(s["fn"], "num_points", jnp.size(s["value"])) for s in observed)
+    return jax.tree.leaves(shards)[0].shape[0] * sum(sizes)
 
 
 def prior_draws(key: jax.Array, model: Model, shard: Shard, num_draws: int) -> jax.Array:
@@ -166,17 +170,14 @@ def constrain(
     }
 
 
-def observation(model: Model, shard: Shard, theta: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Return mean and scale of the Normal observation of the shard at theta."""
+def observation(model: Model, shard: Shard, theta: jax.Array) -> Any:
+    """Return the distribution of the one observation of the shard at theta, without its mask."""
     values = constrained(model, shard, space(model, shard).unravel(theta))[0]
     return substituted_observation(model, shard, values)
 
 
-def substituted_observation(
-    model: Model, shard: Shard, values: Mapping[str, jax.Array]
-) -> tuple[jax.Array, jax.Array]:
-    """Return mean and scale of the Normal observation where latent sites take ``values``."""
+def substituted_observation(model: Model, shard: Shard, values: Mapping[str, jax.Array]) -> Any:
+    """Return the distribution of the one observation where latent sites take ``values``."""
     trace = handlers.trace(handlers.substitute(model, data=dict(values))).get_trace(shard)
     (observed,) = [s for s in trace.values() if s["type"] == "sample" and s["is_observed"]]
-    normal = getattr(observed["fn"], "base_dist", observed["fn"])
-    return normal.loc, normal.scale
+    return getattr(observed["fn"], "base_dist", observed["fn"])

@@ -19,13 +19,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from homodyne_bayes import layouts
-from homodyne_bayes.data import (
-    UNITS,
-    TwoTimeData,
-    match_angles,
-    record_selection,
-    usable_frames,
-)
+from homodyne_bayes.axes import match_angles, record_selection, usable_frames
+from homodyne_bayes.data import UNITS, TwoTimeData
 from homodyne_bayes.errors import InputError
 from homodyne_bayes.layouts import LAYOUTS, FileContents
 
@@ -113,8 +108,9 @@ def read(
         provenance = _provenance(found, assumed)
         if exclude_frames:
             provenance = record_selection(provenance, 0, exclude_frames)
+        groups = layout.load_groups(path, chosen) if layout.load_groups else None
         data = TwoTimeData(layout.load(path, chosen), np.asarray(azimuths, float), dt, q, gap,
-                           usable, provenance)
+                           usable, provenance, groups)
     warn_untypical(data)
     return data
 
@@ -169,8 +165,9 @@ def write_aps_u(path: str | Path, data: TwoTimeData) -> None:
     """Write the HDF5 layout of APS-U beamline 8-ID (boost_corr since February 2025).
 
     Maps are stored as float32 upper triangles, unusable frames as zeros. The layout has no place
-    for the gap and the provenance, which go to attributes of the group ``homodyne_bayes``. Mean
-    counts are unknown and written as 1, or 0 for frames unusable in all angles.
+    for the gap and the provenance, which go to attributes of the group ``homodyne_bayes``, nor
+    for the maps of pixel groups, which are left out. Mean counts are unknown and written as 1, or
+    0 for frames unusable in all angles.
     """
     count, frames = data.usable.shape
     labels = np.arange(1, count + 1, dtype=np.int32)

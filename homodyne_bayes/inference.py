@@ -181,7 +181,7 @@ def settle(
     seconds: dict[str, float] = {}
 
     def certified(key: jax.Array, found: Approximation) -> Certification:
-        with _timed(seconds, "certifying"):
+        with timed(seconds, "certifying"):
             return certify(key, evaluate, found.draws, laplace, found.name)
 
     last, certification = first, certified(keys[0], first)
@@ -189,7 +189,7 @@ def settle(
     attempts, gradients = certification.attempts, first.gradients
     if not sound and first.nuts is None and num_points(model, shards) <= config.rescue_pairs:
         guess = laplace if first.faults else certification.moments
-        with _timed(seconds, "full NUTS"):
+        with timed(seconds, "full NUTS"):
             last = sample_all(
                 keys[1], model, shards, guess, config, partial(progress, "full NUTS")
             )
@@ -303,7 +303,8 @@ def _verdict(
 
 
 @contextmanager
-def _timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
+def timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
+    """Add the wall time of what is done within to ``seconds[stage]``."""
     began = time.perf_counter()
     yield
     seconds[stage] = seconds.get(stage, 0.0) + time.perf_counter() - began

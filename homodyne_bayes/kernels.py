@@ -46,10 +46,10 @@ def power_law(
 
 
 def integral(grid: ShardGrid, rate: jax.Array) -> jax.Array:
-    """Return the trapezoid integral of ``rate`` (G,) between the two times of every point."""
+    """Return the integral of ``rate`` (G,) between the times of every point, by trapezoids."""
     steps = 0.5 * (rate[1:] + rate[:-1])
     cumulative = jnp.concatenate([jnp.zeros(1), jnp.cumsum(steps)])
-    return grid.dt * (cumulative[grid.hi] - cumulative[grid.lo])
+    return grid.dt * jnp.abs(cumulative[grid.hi] - cumulative[grid.lo])
 
 
 def g1_diffusion(grid: ShardGrid, D: jax.Array) -> jax.Array:

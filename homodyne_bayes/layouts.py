@@ -11,8 +11,9 @@ import h5py
 import numpy as np
 import xarray as xr
 
+from homodyne_bayes.axes import MIN_FRAMES, check_time_axes
 from homodyne_bayes.config import MAX_FRAMES
-from homodyne_bayes.data import MIN_FRAMES, check_time_axes, dataset_header, parse_provenance
+from homodyne_bayes.data import check_groups, dataset_header, parse_provenance
 from homodyne_bayes.errors import InputError
 
 HDF5, ZIP, NPY = b"\x89HDF\r\n\x1a\n", b"PK\x03\x04", b"\x93NUMPY"
@@ -70,12 +71,17 @@ class FileContents:
 
 @dataclass(frozen=True)
 class Layout:
-    """How to recognise a layout (first bytes, members), describe a file of it and load maps."""
+    """How to recognise a layout (first bytes, members), describe a file of it and load maps.
+
+    ``load_groups`` loads the maps of pixel groups, None where the file has none; a layout without
+    it never has them.
+    """
 
     magic: bytes
     members: tuple[str, ...]
     describe: Callable[[Path], FileContents]
     load: Callable[[Path, list[int]], np.ndarray]
+    load_groups: Callable[[Path, list[int]], np.ndarray | None] | None = None
 
 
 def npz_headers(path: Path) -> dict[str, Header]:
@@ -134,14 +140,23 @@ def _describe_netcdf(path: Path) -> FileContents:
     with xr.open_dataset(path, engine="netcdf4") as dataset:
         header = dataset_header(dataset)
         count, frames = _map_size(dataset["c2"].shape, dataset["c2"].dtype)
+        notes = []
+        if "group_c2" in dataset:
+            groups = check_groups(dataset["group_c2"].shape, dataset["c2"].shape)
+            notes = [f"c2 of {groups} pixel groups of every angle is there too"]
     bins: list[Bin] = list(zip([header["q"]] * count, header["phi"].tolist(), strict=True))
-    return FileContents(path, "netcdf", bins, frames, header["dt"], header["gap"],
-                        provenance=header["provenance"])
+    return FileContents(path, "netcdf", bins, frames, header["dt"], header["gap"], notes,
+                        header["provenance"])
 
 
 def _load_netcdf(path: Path, indices: list[int]) -> np.ndarray:
     with xr.open_dataset(path, engine="netcdf4") as dataset:
         return dataset["c2"][indices].values
+
+
+def _load_netcdf_groups(path: Path, indices: list[int]) -> np.ndarray | None:
+    with xr.open_dataset(path, engine="netcdf4") as dataset:
+        return dataset["group_c2"][indices].values if "group_c2" in dataset else None
 
 
 # APS-U 8-ID (boost_corr since February 2025)
@@ -337,7 +352,8 @@ def _arrays(path: Path, headers: Mapping[str, Header], names: tuple[str, ...],
 
 
 LAYOUTS: dict[str, Layout] = {
-    "netcdf": Layout(HDF5, ("c2", "phi", "t1", "t2"), _describe_netcdf, _load_netcdf),
+    "netcdf": Layout(HDF5, ("c2", "phi", "t1", "t2"), _describe_netcdf, _load_netcdf,
+                     _load_netcdf_groups),
     "aps-u": Layout(HDF5, ("xpcs/qmap",), _describe_aps_u, _load_aps_u),
     "cache": Layout(ZIP, ("c2_exp",), _describe_cache, _load_npz),
     "npz": Layout(ZIP, (), _describe_npz, _load_npz),

@@ -1,7 +1,7 @@
 """From measured maps to a result: the one composition."""
 
-import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
@@ -13,14 +13,23 @@ import xarray as xr
 
 from homodyne_bayes import density, results
 from homodyne_bayes.config import FitConfig
-from homodyne_bayes.data import TwoTimeData
+from homodyne_bayes.covariance import Noise
+from homodyne_bayes.data import MIN_FRAMES, TwoTimeData
 from homodyne_bayes.errors import InputError
-from homodyne_bayes.inference import Inference, Progress, infer, silent
+from homodyne_bayes.inference import Inference, Progress, infer, silent, timed
 from homodyne_bayes.models import load_model
 from homodyne_bayes.models.sampling import reference_time
+from homodyne_bayes.noise import Estimate, estimate, laplace_under
 from homodyne_bayes.nuts import Gaussian
 from homodyne_bayes.parameters import RATES, Prior
-from homodyne_bayes.shards import ShardGrid, data_grid, random_shards, require_x64, shard, split
+from homodyne_bayes.shards import (
+    ShardGrid,
+    angle_shards,
+    random_shards,
+    require_x64,
+    shard,
+    split,
+)
 from homodyne_bayes.warmstart import WarmStart, warm_start
 
 NUM_PRIOR_DRAWS = 2000
@@ -29,11 +38,29 @@ MIN_SHARE = 0.99  # of the posterior, around the optimum that is sampled
 
 
 class Sampled(NamedTuple):
-    """What `sample_posterior` made: the bound model, its shards, the fit at the mode, the draws."""
+    """What `sample_posterior` made.
+
+    Attributes
+    ----------
+    model : callable
+        NumPyro function of one shard.
+    whole : ShardGrid
+        All maps in one shard, with the noise under which they were sampled.
+    paired : ShardGrid
+        Paired points of the least squares fit, stacked.
+    warm : WarmStart
+        That fit, under independent noise.
+    estimate : Estimate or None
+        The noise and the fit under it; None where noise is taken as independent.
+    inference : Inference
+        The draws and their verdict.
+    """
 
     model: density.Model
-    shards: ShardGrid
+    whole: ShardGrid
+    paired: ShardGrid
     warm: WarmStart
+    estimate: Estimate | None
     inference: Inference
 
 
@@ -74,7 +101,7 @@ def fit(
             "title": "homodyne_bayes result",
             "model": config.model,
             "convention": config.convention,
-            "noise": "independent, uncorrected for correlated noise",
+            "noise": config.noise,
             "seed": config.seed,
             "settings": asdict(config),
             "priors": {name: str(prior) for name, prior in config.prior_table().items()},
@@ -93,31 +120,50 @@ def sample_posterior(
     data: TwoTimeData,
     config: FitConfig = FitConfig(),  # noqa: B008 - frozen
     progress: Progress = silent,
+    noise: Noise | None = None,
 ) -> Sampled:
     """Sample and certify the posterior in the sampler's coordinates, without making a result.
 
-    Parameters and errors are those of `fit`.
+    Parameters and errors are those of `fit`; ``noise``, where given, is taken as it is, so that
+    models can be compared under the same.
     """
     require_x64()
     check_flow(data, config.model)
+    check_bins(data, config)
     model = bound_model(config)
-    dealt = config.num_shards if config.method == "consensus" else 1
-    shards = random_shards(data, dealt, config.seed, config.convention)
-    warm_key, infer_key = jax.random.split(jax.random.key(config.seed))
-    began = time.perf_counter()
-    progress("warm start", 0, 1)
-    warm = warm_start(warm_key, model, shards, config.num_starts)
-    progress("warm start", 1, 1)
-    seconds = {"warm start": time.perf_counter() - began}
+    sharded = config.method == "consensus"
+    pairs_alone = config.noise == "independent"
+    paired = random_shards(
+        data, config.num_shards if sharded and pairs_alone else 1, config.seed, config.convention
+    )
+    warm_key, infer_key, noise_key = jax.random.split(jax.random.key(config.seed), 3)
+    seconds: dict[str, float] = {}
+    with timed(seconds, "warm start"), during(progress, "warm start"):
+        warm = warm_start(warm_key, model, paired, config.num_starts)
     if warm.outcome == "not finite":
         raise InputError(
             f"the warm start found no finite density for model {config.model!r}: check the "
             "priors and, if the model uses the gap, that the gap is given"
         )
-    laplace = Gaussian(warm.theta, warm.covariance)
-    inference = infer(infer_key, model, shards, laplace, config, split(shards), progress)
+    deal = partial(angle_shards, data, convention=config.convention)
+    estimated = None
+    if pairs_alone:
+        whole = deal(1)
+        laplace, shards, parts = Gaussian(warm.theta, warm.covariance), paired, split(paired)
+    else:
+        with timed(seconds, "noise"), during(progress, "noise"):
+            if noise is None:
+                estimated = estimate(noise_key, model, data, warm.theta, config)
+                laplace, noise = Gaussian(estimated.theta, estimated.covariance), estimated.noise
+            else:
+                laplace = laplace_under(model, data, config, noise, warm.theta)
+        deal = partial(deal, noise=noise)
+        whole, parts = deal(1), deal(data.num_angles)
+        shards = deal(min(config.num_shards, data.num_angles)) if sharded else whole
+    inference = infer(infer_key, model, shards, laplace, config, parts, progress)
     inference = inference._replace(seconds=seconds | inference.seconds)
-    return Sampled(model, shards, warm, _doubted(inference, warm.share))
+    inference = _doubted(inference, warm.share)
+    return Sampled(model, shard(whole, 0), paired, warm, estimated, inference)
 
 
 def _doubted(inference: Inference, share: float) -> Inference:
@@ -141,6 +187,14 @@ def _bind(name: str, priors: tuple[tuple[str, Prior], ...]) -> density.Model:
     return partial(load_model(name), priors=dict(priors))
 
 
+@contextmanager
+def during(progress: Progress, stage: str) -> Iterator[None]:
+    """Show a stage that is done in one go."""
+    progress(stage, 0, 1)
+    yield
+    progress(stage, 1, 1)
+
+
 def check_flow(data: TwoTimeData, model: str) -> None:
     """Raise `InputError` if a model needs a gap or azimuths that the data do not have."""
     if model != "laminar_flow":
@@ -154,22 +208,39 @@ def check_flow(data: TwoTimeData, model: str) -> None:
         )
 
 
+def check_bins(data: TwoTimeData, config: FitConfig) -> None:
+    """Raise `InputError` if frames cannot be averaged as asked for."""
+    if config.bin_frames == 1:
+        return
+    if config.noise == "independent":
+        raise InputError(
+            "bin_frames averages the residuals of correlated noise, found noise 'independent': "
+            "choose noise speckle or corrected, or leave bin_frames at 1"
+        )
+    if data.num_frames < MIN_FRAMES * config.bin_frames:
+        raise InputError(
+            f"bin_frames must leave at least {MIN_FRAMES} bins, found {config.bin_frames} for "
+            f"{data.num_frames} frames"
+        )
+
+
 def _tree(data: TwoTimeData, config: FitConfig, made: Sampled) -> xr.DataTree:
-    model, warm, inference = made.model, made.warm, made.inference
-    first = shard(made.shards, 0)
+    model, warm, inference, whole = made.model, made.warm, made.inference, made.whole
     gauss_key, prior_key = jax.random.split(jax.random.fold_in(jax.random.key(config.seed), 1))
     gaussian = jax.random.multivariate_normal(
         gauss_key, warm.theta, warm.covariance, (1, NUM_PRIOR_DRAWS)
     )
-    prior = density.prior_draws(prior_key, model, first, NUM_PRIOR_DRAWS)[None]
+    prior = density.prior_draws(prior_key, model, whole, NUM_PRIOR_DRAWS)[None]
 
-    def parameters(theta: Any, leading: tuple[str, ...] = ("chain", "draw")) -> xr.Dataset:
-        values = density.constrain(model, first, jnp.asarray(theta), lambda name: name not in RATES)
+    def parameters(
+        theta: Any, leading: tuple[str, ...] = ("chain", "draw"), grid: ShardGrid = whole
+    ) -> xr.Dataset:
+        values = density.constrain(model, grid, jnp.asarray(theta), lambda name: name not in RATES)
         return results.draws_dataset(values, data.phi, leading)
 
     draws = jnp.asarray(inference.draws)
-    rates = density.constrain(model, first, draws, lambda name: name in RATES)
-    unravel = jax.vmap(jax.vmap(density.space(model, first).unravel))
+    rates = density.constrain(model, whole, draws, lambda name: name in RATES)
+    unravel = jax.vmap(jax.vmap(density.space(model, whole).unravel))
     unconstrained: Mapping[str, Any] = unravel(draws)
     groups = {
         "posterior": parameters(draws),
@@ -181,12 +252,14 @@ def _tree(data: TwoTimeData, config: FitConfig, made: Sampled) -> xr.DataTree:
         "approximation": parameters(inference.approximation.draws),
         "prior": parameters(prior),
         "rates": results.rates_dataset(rates, data.time),
-        "warm_start": parameters(gaussian),
+        "warm_start": parameters(gaussian, grid=shard(made.paired, 0)),
         "observed_data": results.map_dataset(data.c2, data),
-        "fitted": results.map_dataset(_fitted(data, config, model, inference.draws), data),
-        "constant_data": results.constant_dataset(data, float(reference_time(first))),
-        **results.inference_groups(inference, density.labels(model, first)),
+        "fitted": results.map_dataset(_fitted(whole, model, inference.draws), data),
+        "constant_data": results.constant_dataset(data, float(reference_time(whole))),
+        **results.inference_groups(inference, density.labels(model, whole)),
     }
+    if made.estimate is not None:
+        groups["noise"] = results.noise_dataset(made.estimate, data)
     if inference.approximation.shards is not None:
         shard_draws = inference.approximation.shards.chains.draws
         groups["sub_posteriors"] = parameters(shard_draws, ("shard", "chain", "draw"))
@@ -199,19 +272,17 @@ def _tree(data: TwoTimeData, config: FitConfig, made: Sampled) -> xr.DataTree:
     return xr.DataTree.from_dict(groups)
 
 
-def _fitted(
-    data: TwoTimeData, config: FitConfig, model: density.Model, draws: np.ndarray
-) -> np.ndarray:
+def _fitted(whole: ShardGrid, model: density.Model, draws: np.ndarray) -> np.ndarray:
     """Return the posterior mean of c2, (P, G, G), over evenly spaced draws."""
-    grid = data_grid(data, config.convention)
     flat = draws.reshape(-1, draws.shape[-1])
     chosen = jnp.asarray(flat[:: max(1, len(flat) // NUM_FITTED_DRAWS)])
 
     @jax.jit
     def mean(draws: jax.Array) -> jax.Array:
         def add(total: jax.Array, theta: jax.Array) -> tuple[jax.Array, None]:
-            return total + density.observation(model, grid, theta)[0], None
+            return total + density.observation(model, whole, theta).loc, None
 
-        return jax.lax.scan(add, jnp.zeros(data.c2.shape), draws)[0] / len(draws)
+        return jax.lax.scan(add, jnp.zeros(whole.c2.shape), draws)[0] / len(draws)
 
-    return np.asarray(mean(chosen))
+    order = np.argsort(np.asarray(whole.phi_index).ravel())
+    return np.asarray(mean(chosen))[order]

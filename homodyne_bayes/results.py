@@ -18,10 +18,12 @@ rates                   draws of D(t) and gamma_dot(t)               chain, draw
 warm_start              draws of the Gaussian at the mode            chain, draw (, phi)
 observed_data           c2 as fitted, NaN where excluded             phi, t1, t2
 fitted                  posterior mean of c2                         phi, t1, t2
+noise                   what the likelihood was given; misfit        phi, bin1, bin2, kind
 constant_data           q, dt, gap, t_ref, usable                    phi, frame
 ======================= ============================================ =====================
 
-Groups of shards are there where the data were sharded. The attributes of the root hold versions,
+Groups of shards are there where the data were sharded, ``noise`` where it is not taken as
+independent. The attributes of the root hold versions,
 settings, priors, seed, convention, data hash, provenance and cost; mappings are JSON.
 """
 
@@ -39,6 +41,7 @@ from homodyne_bayes.data import TwoTimeData
 from homodyne_bayes.errors import InputError
 from homodyne_bayes.formats import atomic_path
 from homodyne_bayes.inference import Inference, ShardRun
+from homodyne_bayes.noise import Estimate
 from homodyne_bayes.parameters import PARAMETERS, RATES
 
 LIBRARIES = ("homodyne-bayes", "jax", "numpyro", "optax", "arviz", "numpy", "xarray")
@@ -156,6 +159,35 @@ def map_dataset(c2: np.ndarray, data: TwoTimeData) -> xr.Dataset:
             "t1": ("t1", data.time, seconds),
             "t2": ("t2", data.time, seconds),
         },
+    )
+
+
+def noise_dataset(estimate: Estimate, data: TwoTimeData) -> xr.Dataset:
+    """Return what was plugged into the likelihood, what is left of the residuals, and misfit."""
+    bins = estimate.noise.bin_frames
+    centres = data.dt * (bins * np.arange(estimate.whitened.shape[-1]) + (bins - 1) / 2)
+    meanings: dict[str, tuple[Any, Any, str]] = {
+        "contrast": ((), estimate.contrast, "contrast β of the working covariance"),
+        "nugget": ((), estimate.nugget, "shot noise e of the working covariance"),
+        "mean_photons": ((), 1 / estimate.nugget, "photons of a pixel in a frame, 1/e"),
+        "eta": ((), estimate.eta, "part η of the working information that is real"),
+        "num_pixels": ("phi", estimate.num_pixels, "independent pixels M of an angle"),
+        "weight": ("phi", np.asarray(estimate.noise.weight), "factor of rᵀK⁻¹r in -2 log L"),
+        "whitened": (("phi", "bin1", "bin2"), estimate.whitened,
+                     "residuals without their correlations, of unit variance"),
+    }  # fmt: skip
+    misfit = {name: ("kind", column.values) for name, column in estimate.lack_of_fit.items()}
+    seconds = {"units": "s"}
+    return xr.Dataset(
+        {name: (dims, value, {"long_name": why}) for name, (dims, value, why) in meanings.items()}
+        | misfit,
+        {
+            "phi": ("phi", data.phi, {"units": "degree"}),
+            "bin1": ("bin1", centres, seconds),
+            "bin2": ("bin2", centres, seconds),
+            "kind": list(estimate.lack_of_fit.index),
+        },
+        {"bin_frames": bins},
     )
 
 

@@ -9,11 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from homodyne_bayes.config import Convention
+from homodyne_bayes.covariance import Noise
 from homodyne_bayes.data import TwoTimeData
 from homodyne_bayes.errors import InputError, MissingPrecisionError
 
 MAX_PART = 2**16  # points looked at together
-_ARRAYS = ["c2", "used", "lo", "hi", "phi_index", "phi", "time", "q", "gap", "dt"]
+_ARRAYS = ["c2", "used", "lo", "hi", "phi_index", "phi", "time", "q", "gap", "dt", "noise"]
+_SHARED = ("phi", "time", "q", "gap", "dt")
 
 
 @partial(jax.tree_util.register_dataclass, data_fields=_ARRAYS, meta_fields=["convention"])
@@ -22,7 +24,7 @@ class ShardGrid:
     """Points of a two-time map with everything about them that does not depend on parameters.
 
     The index arrays broadcast against each other, so one kernel serves paired points, all three
-    of shape (N,), and whole maps, where they are (G, G), (G, G) and (P, 1, 1). Stacked shards
+    of shape (N,), and whole maps, where they are (G, 1), (1, G) and (P, 1, 1). Stacked shards
     carry one more leading axis (K,) on every array.
 
     Attributes
@@ -32,7 +34,7 @@ class ShardGrid:
     used : jax.Array
         (N,) bool; False marks what is not to be compared, such as padding.
     lo, hi : jax.Array
-        Frame index of the earlier and the later time of each point.
+        Frame index of the two times of each point, in either order.
     phi_index : jax.Array
         Index into ``phi`` of each point.
     phi : jax.Array
@@ -41,6 +43,8 @@ class ShardGrid:
         (G,) frame times ``0, dt, 2 dt, ...``, s.
     q, gap, dt : jax.Array
         Wavevector (1/Å), gap (Å, NaN where unknown) and frame spacing (s).
+    noise : Noise, optional
+        Working covariance of whole maps (p, G, G); without it the values scatter independently.
     convention : {"upstream", "gap-average"}
         Meaning of the shear phase, see `homodyne_bayes.kernels`.
     """
@@ -55,6 +59,7 @@ class ShardGrid:
     q: jax.Array
     gap: jax.Array
     dt: jax.Array
+    noise: Noise | None = None
     convention: Convention = "upstream"
 
 
@@ -95,8 +100,8 @@ def map_grid(
     return ShardGrid(
         c2=jnp.asarray(jnp.nan),
         used=jnp.asarray(False),
-        lo=jnp.minimum(frames[:, None], frames[None, :]),
-        hi=jnp.maximum(frames[:, None], frames[None, :]),
+        lo=frames[:, None],
+        hi=frames[None, :],
         phi_index=jnp.arange(len(phi))[:, None, None],
         phi=jnp.asarray(phi, dtype=float),
         time=dt * jnp.arange(num_frames, dtype=float),
@@ -159,10 +164,6 @@ def random_shards(
     used = np.arange(longest) < np.array([[len(hand)] for hand in hands])
     lo, hi, angle = lo[padded], hi[padded], angle[padded]
 
-    def stack(value: jax.Array) -> jax.Array:
-        return jnp.broadcast_to(value, (num_shards, *value.shape))
-
-    shared: Any = {name: stack(getattr(whole, name)) for name in ("phi", "time", "q", "gap", "dt")}
     return replace(
         whole,
         c2=jnp.asarray(data.c2[angle, lo, hi], dtype=float),
@@ -170,7 +171,66 @@ def random_shards(
         lo=jnp.asarray(lo),
         hi=jnp.asarray(hi),
         phi_index=jnp.asarray(angle),
-        **shared,
+        **_shared(whole, num_shards),
+    )
+
+
+def angle_shards(
+    data: TwoTimeData,
+    num_shards: int,
+    convention: Convention = "upstream",
+    noise: Noise | None = None,
+) -> ShardGrid:
+    """Deal whole angles round the circle into shards of whole maps.
+
+    Every shard has its angles spread over the circle, so that a flow direction can be told in each.
+    Shards differ by at most one angle; a map of weight 0 fills the difference.
+
+    Parameters
+    ----------
+    data : TwoTimeData
+        Measured maps.
+    num_shards : int
+        K, number of shards, at most one an angle.
+    convention : {"upstream", "gap-average"}
+        Meaning of the shear phase.
+    noise : Noise, optional
+        Of all angles; without it the values scatter independently.
+
+    Returns
+    -------
+    ShardGrid
+        Stacked shards of p maps: c2 is (K, p, G, G), with 0 where a frame is not usable.
+
+    Raises
+    ------
+    InputError
+        If there are more shards than angles.
+    """
+    if not 1 <= num_shards <= data.num_angles:
+        raise InputError(
+            f"num_shards must lie between 1 and {data.num_angles}, the angles, found {num_shards}"
+        )
+    whole = data_grid(data, convention)
+    round_the_circle = np.argsort(data.phi)
+    most = -(-data.num_angles // num_shards)
+    hands = [round_the_circle[k::num_shards] for k in range(num_shards)]
+    real = np.arange(most) < np.array([[len(hand)] for hand in hands])
+    angle = np.stack([np.pad(hand, (0, most - len(hand)), mode="edge") for hand in hands])
+    both = data.usable[:, :, None] & data.usable[:, None, :]
+    later = np.triu(np.ones((data.num_frames,) * 2, bool), k=1)
+    dealt = None if noise is None else jax.tree.map(lambda leaf: leaf[angle], noise)
+    if dealt is not None:
+        dealt = replace(dealt, weight=dealt.weight * real, log_norm=dealt.log_norm * real)
+    return replace(
+        whole,
+        c2=jnp.asarray(np.where(both, data.c2, 0.0)[angle], dtype=float),
+        used=jnp.asarray((both & later)[angle] & real[..., None, None]),
+        lo=_stacked(whole.lo, num_shards),
+        hi=_stacked(whole.hi, num_shards),
+        phi_index=jnp.asarray(angle[..., None, None]),
+        noise=dealt,
+        **_shared(whole, num_shards),
     )
 
 
@@ -185,10 +245,7 @@ def split(shards: ShardGrid, longest: int = MAX_PART) -> ShardGrid:
     def divide(points: jax.Array) -> jax.Array:
         return points[:, inside].reshape(K * parts, rows)
 
-    shared: Any = {
-        name: jnp.repeat(getattr(shards, name), parts, axis=0)
-        for name in ("phi", "time", "q", "gap", "dt")
-    }
+    shared: Any = {name: jnp.repeat(getattr(shards, name), parts, axis=0) for name in _SHARED}
     return replace(
         shards,
         c2=divide(shards.c2),
@@ -218,6 +275,15 @@ def shard(shards: ShardGrid, index: int) -> ShardGrid:
 def num_shards(shards: ShardGrid) -> int:
     """Return K, the length of the leading axis of stacked shards."""
     return int(shards.lo.shape[0])
+
+
+def _stacked(value: jax.Array, num_shards: int) -> jax.Array:
+    return jnp.broadcast_to(value, (num_shards, *value.shape))
+
+
+def _shared(whole: ShardGrid, num_shards: int) -> dict[str, Any]:
+    """Return what all shards have in common, stacked."""
+    return {name: _stacked(getattr(whole, name), num_shards) for name in _SHARED}
 
 
 def _distinct_pairs(usable: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -20,21 +20,17 @@ from jax.flatten_util import ravel_pytree
 from homodyne_bayes.density import (
     Model,
     Shard,
-    constrained,
     latent_sites,
     log_density,
-    log_prior_and_likelihood,
-    observation,
     prior_draws,
     space,
-    substituted_observation,
     unconstrained,
 )
 from homodyne_bayes.errors import InputError
+from homodyne_bayes.information import SCALING, covariance_at, squared_g1
 from homodyne_bayes.nuts import standardise
 from homodyne_bayes.shards import ShardGrid, shard, some, split
 
-SCALING = ("contrast", "offset", "sigma")
 CANDIDATES_PER_START = 32
 MAX_ITERATIONS = 300
 GRADIENT_TOLERANCE = 1e-3  # of the log density, per unit of a standardised coordinate
@@ -104,14 +100,13 @@ def warm_start(key: jax.Array, model: Model, shards: ShardGrid, num_starts: int 
             f"a model must sample the sites {', '.join(SCALING)} for the warm start; "
             f"missing: {', '.join(missing)}"
         )
-    search, curvature, polish = _programs(model, num_starts)
+    search = _search(model, num_starts)
     search_key, subset_key = jax.random.split(key)
     starts, ends, objectives = search(search_key, some(subset_key, shard(shards, 0)))
     parts = split(shards)
     found = []
     for start in starts[_distinct(ends)]:
-        theta, height, norm, iterations = polish(start, curvature(start, parts), parts)
-        covariance = curvature(theta, parts)
+        theta, covariance, height, norm, iterations = refine(model, parts, start)
         mass = height + 0.5 * jnp.linalg.slogdet(covariance)[1]
         mass = float(jnp.nan_to_num(mass, nan=NO_MASS, neginf=NO_MASS))
         found.append((mass, theta, covariance, norm, iterations))
@@ -122,6 +117,23 @@ def warm_start(key: jax.Array, model: Model, shards: ShardGrid, num_starts: int 
     share = 1 / (1 + np.exp(np.array(others) - masses[best]).sum())
     made = _outcome(theta, covariance, objectives, norm, iterations)
     return made._replace(share=float(share))
+
+
+def refine(
+    model: Model, shards: ShardGrid, start: jax.Array
+) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array, jax.Array]:
+    """Climb from start (d,) to the mode of the posterior of all stacked shards.
+
+    Returns
+    -------
+    theta, covariance : jax.Array
+        (d,) mode, and (d, d) inverse of the Fisher information plus prior curvature there.
+    height, gradient_norm, iterations : jax.Array
+        Log density, norm of its gradient in standardised coordinates, and steps that it took.
+    """
+    curvature, polish = _polish(model)
+    theta, height, norm, iterations = polish(start, curvature(start, shards), shards)
+    return theta, curvature(theta, shards), height, norm, iterations
 
 
 def _distinct(ends: jax.Array) -> np.ndarray:
@@ -222,8 +234,8 @@ def project(
 
 
 @lru_cache(maxsize=16)
-def _programs(model: Model, num_starts: int) -> tuple[Callable[..., Any], ...]:
-    """Return search, curvature and polish, compiled when first called."""
+def _search(model: Model, num_starts: int) -> Callable[..., Any]:
+    """Return the search for optima in the physical coordinates, compiled when first called."""
 
     def search(key: jax.Array, grid: ShardGrid) -> tuple[jax.Array, jax.Array, jax.Array]:
         whole, sites = space(model, grid), latent_sites(model, grid)
@@ -232,15 +244,13 @@ def _programs(model: Model, num_starts: int) -> tuple[Callable[..., Any], ...]:
         priors = (contrast_prior, offset_prior)
         candidates = prior_draws(key, model, grid, CANDIDATES_PER_START * num_starts)
         physical_of, unravel = _physical(model, grid)
+        example = whole.unravel(jnp.zeros(whole.size))
         candidates = jax.vmap(lambda theta: physical_of(whole.unravel(theta)))(candidates)
         centre, spread = candidates.mean(axis=0), candidates.std(axis=0)
         count = grid.used.sum()
 
         def shape(z: jax.Array) -> jax.Array:
-            ones, zeros = jnp.ones_like(grid.phi), jnp.zeros_like(grid.phi)
-            values = constrained(model, grid, unravel(z))[0]
-            scaling = {"contrast": ones, "offset": zeros, "sigma": jnp.ones(())}
-            return substituted_observation(model, grid, {**values, **scaling})[0]
+            return squared_g1(model, grid, ravel_pytree({**example, **unravel(z)})[0])
 
         def scaled(z: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
             squares = project(grid, shape(z))[2]
@@ -268,6 +278,13 @@ def _programs(model: Model, num_starts: int) -> tuple[Callable[..., Any], ...]:
         ends = ends[jnp.argsort(losses)]
         return jax.vmap(lambda u: filled(centre + spread * u))(ends), ends, -losses
 
+    return jax.jit(search)
+
+
+@lru_cache(maxsize=16)
+def _polish(model: Model) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """Return the covariance at a point, and the way to the mode, compiled when first called."""
+
     def curvature(theta: jax.Array, shards: ShardGrid) -> jax.Array:
         return covariance_at(model, shards, theta)
 
@@ -283,7 +300,7 @@ def _programs(model: Model, num_starts: int) -> tuple[Callable[..., Any], ...]:
         norm = jnp.linalg.norm(jax.grad(loss)(z))
         return standardise(start, scale, z), -lowest, norm, iterations
 
-    return jax.jit(search), jax.jit(curvature), jax.jit(polish)
+    return jax.jit(curvature), jax.jit(polish)
 
 
 @lru_cache(maxsize=16)
@@ -311,31 +328,6 @@ def _laplace_programs(model: Model, num_starts: int) -> tuple[Callable[..., Any]
         return jnp.linalg.inv(0.5 * (precision + precision.T))
 
     return jax.jit(search), jax.jit(curvature)
-
-
-def covariance_at(model: Model, shards: ShardGrid, theta: jax.Array) -> jax.Array:
-    """Return the inverse of Fisher information plus prior curvature at theta, (d, d).
-
-    The information of Normal observations with mean m and scale σ is Σ ∂m ∂mᵀ/σ² (Gauss-Newton)
-    plus 2 Σ ∂log σ ∂log σᵀ.
-    """
-
-    def information(grid: ShardGrid) -> jax.Array:
-        def mean_and_log_scale(theta: jax.Array) -> tuple[jax.Array, jax.Array]:
-            mean, scale = observation(model, grid, theta)
-            return mean, jnp.broadcast_to(jnp.log(scale), mean.shape)
-
-        scale = observation(model, grid, theta)[1]
-        slope, log_slope = jax.jacfwd(mean_and_log_scale)(theta)
-        weight = grid.used.astype(float)[:, None]
-        slope = slope / jnp.broadcast_to(scale, grid.lo.shape)[:, None]
-        return slope.T @ (weight * slope) + 2 * log_slope.T @ (weight * log_slope)
-
-    total = jax.lax.map(information, shards).sum(axis=0)
-    first = shard(shards, 0)
-    prior = -jax.hessian(lambda theta: log_prior_and_likelihood(model, first, theta)[0])(theta)
-    precision = total + prior
-    return jnp.linalg.inv(0.5 * (precision + precision.T))
 
 
 def _physical(

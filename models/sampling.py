@@ -9,6 +9,7 @@ import numpyro
 import numpyro.distributions as dist
 
 from homodyne_bayes import kernels
+from homodyne_bayes.covariance import SpeckleNormal
 from homodyne_bayes.parameters import Prior
 from homodyne_bayes.shards import ShardGrid
 
@@ -100,12 +101,15 @@ def _sample_rate(
 
 
 def observe_c2(grid: ShardGrid, priors: Mapping[str, Prior], g1: jax.Array) -> None:
-    """Draw contrast and offset per angle and the noise scale, and compare with the measurement.
+    """Draw contrast and offset per angle, and compare with the measurement as its noise demands.
+
+    Where ``grid.noise`` is the working covariance of speckle, nothing more is drawn; where it is
+    None, values scatter independently with scale ``sigma``, drawn too.
 
     Parameters
     ----------
     grid : ShardGrid
-        Paired points of one shard.
+        Points of one shard.
     priors : Mapping of str to Prior
         Priors of ``contrast``, ``offset`` and ``sigma``.
     g1 : jax.Array
@@ -114,6 +118,9 @@ def observe_c2(grid: ShardGrid, priors: Mapping[str, Prior], g1: jax.Array) -> N
     with numpyro.plate("phi", grid.phi.shape[0]):
         contrast = numpyro.sample("contrast", distribution(priors["contrast"]))
         offset = numpyro.sample("offset", distribution(priors["offset"]))
-    sigma = numpyro.sample("sigma", distribution(priors["sigma"]))
     c2 = kernels.g2(grid, g1, contrast, offset)
+    if grid.noise is not None:
+        numpyro.sample("c2", SpeckleNormal(c2, grid.noise), obs=grid.c2)
+        return
+    sigma = numpyro.sample("sigma", distribution(priors["sigma"]))
     numpyro.sample("c2", dist.Normal(c2, sigma).mask(grid.used), obs=grid.c2)

@@ -26,6 +26,11 @@ def maps(num_angles: int = 3, num_frames: int = 12, seed: int = 1) -> np.ndarray
     return 1.0 + 0.3 * decay + (noise + np.swapaxes(noise, 1, 2))
 
 
+def group_maps(num_groups: int = 2) -> np.ndarray:
+    """Return maps of pixel groups, (P, H, G, G)."""
+    return np.stack([maps(seed=2 + group) for group in range(num_groups)], axis=1)
+
+
 def good_data(**changes: Any) -> TwoTimeData:
     """Return good data of three angles and twelve frames."""
     fields = {"c2": maps(), "phi": np.array(PHI), "dt": DT, "q": Q, "gap": GAP}
@@ -191,6 +196,12 @@ def netcdf(change: Callable[[Any], Any]) -> Callable[[Path], Path]:
     return build
 
 
+def grouped_netcdf(groups: np.ndarray) -> Callable[[Path], Path]:
+    """Return a builder of a netCDF file with these maps of pixel groups."""
+    names = ("phi", "group", "first", "second")[: groups.ndim]
+    return netcdf(lambda dataset: dataset.assign(group_c2=(names, groups)))
+
+
 def plain_netcdf(folder: Path) -> Path:
     write_netcdf(folder / "data.nc", good_data())
     return folder / "data.nc"
@@ -205,6 +216,8 @@ OBJECTS = np.array([maps()[0], None], dtype=object)
 UNEVEN = DT * np.arange(12.0) ** 1.2
 ASYMMETRIC = maps() + np.triu(np.full((12, 12), 0.2), 1)
 ONE_BAD = changed_maps({(1, 3, 7): np.nan})
+NAN_IN_GROUP = group_maps()
+NAN_IN_GROUP[2, 1, [3, 7], [7, 3]] = np.nan
 ALL_BUT_TWO_DEAD = np.pad(maps()[:, :2, :2], ((0, 0), (0, 10), (0, 10)))
 
 BAD_INPUTS = (
@@ -290,6 +303,13 @@ BAD_INPUTS = (
              "but q is missing"),
     BadInput("netcdf-provenance", netcdf(lambda dataset: dataset.assign_attrs(provenance="{")),
              "JSON object"),
+    BadInput("netcdf-one-group", grouped_netcdf(group_maps(1)),
+             r"shape \(3, groups, 12, 12\) .*has shape \(3, 1, 12, 12\)"),
+    BadInput("netcdf-flat-groups", grouped_netcdf(maps()), r"has shape \(3, 12, 12\)"),
+    BadInput("netcdf-other-frames", grouped_netcdf(group_maps()[..., :11, :11]),
+             r"has shape \(3, 2, 11, 11\)"),
+    BadInput("netcdf-nan-in-group", grouped_netcdf(NAN_IN_GROUP),
+             "phi = 75 in pixel group 1 1 pairs.*--exclude-frames 3,7"),
     BadInput("select-phi", good_aps_u, "but 20 was asked for; choose from -30, 10, 75",
              selection={"phi": [10, 20]}),
     BadInput("select-no-phi", good_aps_u, "none was asked for", selection={"phi": []}),

@@ -11,12 +11,13 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "homodyne_bayes"
 ROOMS = (
-    "errors", "parameters", "config", "data", "layouts", "formats", "shards", "kernels",
-    "simulate", "models", "density", "nuts", "warmstart", "consensus", "merges", "convergence",
-    "certify", "inference", "diagnostics", "results", "plots", "report", "pipeline",
-    "comparison", "calibration", "terminal", "cli",
+    "errors", "parameters", "config", "axes", "data", "layouts", "formats", "covariance",
+    "shards", "kernels", "simulate", "models", "density", "nuts", "information", "warmstart",
+    "misfit", "pixels", "noise", "consensus", "merges", "convergence", "certify", "inference",
+    "diagnostics", "results", "plots", "report", "pipeline", "comparison", "calibration",
+    "terminal", "cli",
 )  # fmt: skip
-NO_JAX = ("errors", "parameters", "config", "data", "layouts", "formats")
+NO_JAX = ("errors", "parameters", "config", "axes", "data", "layouts", "formats")
 MAX_FILE, MAX_FUNCTION, MAX_SETTINGS = 400, 60, 25
 
 

@@ -150,7 +150,7 @@ BAD_CALLS = [
     (["summary", "{data}"], "expected a result"),
     (["report", "nowhere.nc"], "no such file"),
     (["simulate", "data.txt"], "ending must be one of .h5, .hdf, .nc"),
-    (["simulate", "x.h5", "--contrast", "0.3"], "1, 1/2, 1/3"),
+    (["simulate", "x.h5", "--contrast", "1.5"], "above 0 and at most 1"),
     (["simulate", "x.h5", "--set", "D=3"], "--set knows D0.*found 'D'"),
     (["simulate", "x.h5", "--set", "D0=big"], "--set D0 needs a number, found 'big'"),
     (["simulate", "x.h5", "--phi", "a,b"], "--phi must be numbers"),

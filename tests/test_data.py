@@ -6,9 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from homodyne_bayes.data import TwoTimeData, check_times, circular_distance
+from homodyne_bayes.axes import check_times, circular_distance
+from homodyne_bayes.data import TwoTimeData
 from homodyne_bayes.errors import InputError
-from tests.bad_inputs import DT, PHI, good_data, maps
+from tests.bad_inputs import DT, PHI, good_data, group_maps, maps
 
 
 def test_full_matrix_is_kept_and_not_doubled():
@@ -108,6 +109,12 @@ def test_circular_distance():
     ({"phi": [180.0, 0.0, -180.0]}, "maps 0 and 2"),
     ({"usable": np.ones(12, bool)}, "one flag per angle"),
     ({"dt": np.nan}, "dt must be positive"),
+    ({"group_c2": group_maps()[0]}, r"shape \(3, groups, 12, 12\).*has shape \(2, 12, 12\)"),
+    ({"group_c2": group_maps()[:2]}, r"has shape \(2, 2, 12, 12\)"),
+    ({"group_c2": group_maps(1)}, "at least 2 pixel groups"),
+    ({"group_c2": group_maps().astype(complex)}, "group_c2 must be real numbers.*complex128"),
+    ({"group_c2": group_maps() + np.triu(np.ones((12, 12)), 1)},
+     r"at phi = -30 in pixel group 0 entry \(0, 1\)"),
 ])
 def test_bad_fields_are_refused(changes, message):
     with pytest.raises(InputError, match=message):
@@ -150,6 +157,59 @@ def test_hash_depends_on_every_value_but_not_on_provenance():
         {"gap": None}, {"usable": usable}, {"c2": maps().astype(np.float32)})]
     assert len({data.sha256(), *(other.sha256() for other in others)}) == 8
     assert replace(data, provenance={"source": "x"}).sha256() == data.sha256()
+
+
+def test_hash_depends_on_groups_and_stays_without():
+    digests = {good_data(group_c2=groups).sha256() for groups in (
+        None, group_maps(), group_maps(3), group_maps().astype(np.float32), group_maps() + 1e-9)}
+    assert len(digests) == 5
+    assert good_data(c2=np.ones((3, 4, 4))).sha256() == (
+        "d5426da02ee2bb74d090b62f78c1c64c79986280b14021ff4ea61ae83581c7fb")
+
+
+@pytest.mark.parametrize("half", [np.triu, np.tril])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_maps_of_groups_are_treated_as_the_map(half, dtype):
+    """Halves are completed, the type is kept, frames dead in one group are blank in all."""
+    given = group_maps(3).astype(dtype)
+    given[1, 2, 4, :] = given[1, 2, :, 4] = 0.0
+    data = good_data(group_c2=half(given))
+    assert data.group_c2.dtype == dtype
+    assert data.c2.dtype == np.float64
+    np.testing.assert_array_equal(np.argwhere(~data.usable), [[1, 4]])
+    blank = np.zeros((3, 12, 12), bool)
+    blank[1, 4, :] = blank[1, :, 4] = True
+    np.testing.assert_array_equal(np.isnan(data.c2), blank)
+    for group in range(3):
+        np.testing.assert_array_equal(np.isnan(data.group_c2[:, group]), blank)
+        np.testing.assert_array_equal(data.group_c2[:, group][~blank], given[:, group][~blank])
+
+
+def test_groups_of_frames_dead_in_the_map_are_blank():
+    c2 = maps()
+    c2[0, 3, :] = c2[0, :, 3] = 0.0
+    data = good_data(c2=c2, group_c2=group_maps())
+    assert np.isnan(data.group_c2[0, :, 3]).all()
+    assert np.isfinite(data.group_c2[1:]).all()
+
+
+def test_select_takes_the_groups_along():
+    data = good_data(group_c2=group_maps()).select([75.0, -30.0], 2, 11, [4])
+    assert data.group_c2.shape == (2, 2, 9, 9)
+    alive = np.delete(np.arange(9), 2)
+    assert np.isnan(data.group_c2[:, :, 2]).all()
+    np.testing.assert_array_equal(data.group_c2[:, :, alive][..., alive],
+                                  group_maps()[[2, 0]][:, :, 2 + alive][..., 2 + alive])
+
+
+def test_dataset_round_trip_of_groups():
+    data = good_data(group_c2=group_maps()).select(exclude_frames=[3])
+    dataset = data.to_dataset()
+    assert dataset["group_c2"].dims == ("phi", "group", "t1", "t2")
+    back = TwoTimeData.from_dataset(dataset)
+    np.testing.assert_array_equal(back.group_c2, data.group_c2)
+    assert back.sha256() == data.sha256()
+    assert "group_c2" not in good_data().to_dataset()
 
 
 def test_dataset_round_trip():

@@ -82,6 +82,7 @@ def test_tempered_prior_is_the_power_of_the_prior():
 def test_observation_is_the_mean_and_scale_of_the_data():
     theta = jnp.array([0.3, -0.2, 0.4, -1.0])
     values = density.constrain(bounded, DATA[0], theta)
-    mean, scale = density.observation(bounded, DATA[0], theta)
+    normal = density.observation(bounded, DATA[0], theta)
+    mean, scale = normal.loc, normal.scale
     assert float(mean) == pytest.approx(float(values["fraction"] + values["shift"].sum()))
     assert float(scale) == pytest.approx(float(values["scale"]))

@@ -33,6 +33,7 @@ from tests.bad_inputs import (
     edited_aps_u,
     good_aps_u,
     good_data,
+    group_maps,
     maps,
     put,
     several_q,
@@ -246,6 +247,29 @@ def test_netcdf_round_trip_is_bit_identical(tmp_path):
         assert back.provenance["run"] == 7
         assert back.provenance["origin"] == "beam"
         assert contents(tmp_path / "a.nc").bins == [(Q, phi) for phi in PHI]
+
+
+def test_netcdf_holds_pixel_groups(tmp_path):
+    """They follow the angles asked for, the excluded frames and a later selection."""
+    path = tmp_path / "a.nc"
+    write_netcdf(path, good_data(group_c2=group_maps().astype(np.float32)))
+    assert contents(path).notes == ["c2 of 2 pixel groups of every angle is there too"]
+    data = read(path, phi=[75.0, -30.0], exclude_frames=[4])
+    assert data.group_c2.dtype == np.float32
+    assert np.isnan(data.group_c2[:, :, 4]).all()
+    later = data.select(phi=[-30.0], first_frame=5)
+    np.testing.assert_array_equal(later.group_c2,
+                                  group_maps().astype(np.float32)[:1, :, 5:, 5:])
+    write_netcdf(path, later)
+    assert read(path).sha256() == later.sha256()
+
+
+def test_layouts_without_a_place_for_pixel_groups(tmp_path):
+    write_aps_u(tmp_path / "a.hdf", good_data(group_c2=group_maps()))
+    write_netcdf(tmp_path / "a.nc", good_data())
+    for name in ("a.hdf", "a.nc"):
+        assert read(tmp_path / name).group_c2 is None
+        assert contents(tmp_path / name).notes == []
 
 
 def test_assumed_phi_survives_writing(tmp_path):

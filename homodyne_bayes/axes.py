@@ -1,0 +1,119 @@
+"""Time axes, azimuths and selections of frames: what is checked before there are any maps."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from homodyne_bayes.errors import InputError
+
+MIN_FRAMES = 4
+TIME_TOLERANCE = 1e-3
+PHI_TOLERANCE = 0.5
+DUPLICATE_PHI = 1e-6
+
+
+def check_times(t: ArrayLike, dt: float | None = None) -> float:
+    """Return the time step in s of frame times that lie on a uniform grid.
+
+    Parameters
+    ----------
+    t : array_like, (G,)
+        Frame times in s.
+    dt : float, optional
+        The step that the times must have; by default the mean step.
+
+    Raises
+    ------
+    InputError
+        If a time is off the grid by more than a thousandth of the step.
+    """
+    t = np.asarray(t, float)
+    if t.ndim != 1 or len(t) < MIN_FRAMES:
+        raise InputError(f"frame times must be a list of at least {MIN_FRAMES}, but have shape "
+                         f"{t.shape}; give one time per frame")
+    step = float((t[-1] - t[0]) / (len(t) - 1)) if dt is None else dt
+    worst = np.abs(t - t[0] - step * np.arange(len(t))).max()
+    if not (step > 0 and worst <= TIME_TOLERANCE * step):
+        raise InputError(f"frame times must be rising and uniform, but with a step of {step:.6g} "
+                         f"s the worst is {worst:.3g} s off the grid; correct the times or dt")
+    return step
+
+
+def check_time_axes(
+    t1: ArrayLike, t2: ArrayLike, dt: float | None = None
+) -> tuple[float, list[str]]:
+    """Return the common time step of both axes in s and what was assumed about their start."""
+    t1, t2 = np.asarray(t1, float), np.asarray(t2, float)
+    step = check_times(t1, dt)
+    if t1.shape != t2.shape or not np.abs(t1 - t2).max() <= TIME_TOLERANCE * step:
+        raise InputError("t1 and t2 must be the same frame times, but differ; a map over two "
+                         "different time axes cannot be used")
+    if abs(t1[0]) <= TIME_TOLERANCE * step:
+        return step, []
+    return step, [f"times were shifted by {-t1[0]:.6g} s to start at 0"]
+
+
+def circular_distance(a: ArrayLike, b: ArrayLike) -> np.ndarray:
+    """Return the distance between azimuths in degree, 0 to 180, broadcasting."""
+    return np.abs((np.asarray(a, float) - np.asarray(b, float) + 180.0) % 360.0 - 180.0)
+
+
+def check_azimuths(phi: ArrayLike, count: int) -> np.ndarray:
+    """Return the azimuths in degree, (count,), wrapped to (-180, 180].
+
+    Raises
+    ------
+    InputError
+        Unless there are ``count`` finite ones of which no two are the same (mod 360).
+    """
+    phi = np.atleast_1d(np.asarray(phi, float))
+    if phi.shape != (count,) or not np.isfinite(phi).all():
+        raise InputError(f"phi must be {count} finite angles in degree, one per map, but is "
+                         f"{np.array2string(phi, threshold=8)}; pass one per map")
+    same = np.triu(circular_distance(phi[:, None], phi[None, :]) < DUPLICATE_PHI, 1)
+    if same.any():
+        i, j = np.argwhere(same)[0]
+        raise InputError(f"each phi must occur once, but maps {i} and {j} both have phi = "
+                         f"{phi[i]:.6g} (mod 360); leave one of them out")
+    return np.where((phi > -180) & (phi <= 180), phi, 180 - (180 - phi) % 360)
+
+
+def match_angles(phi: ArrayLike, available: ArrayLike) -> np.ndarray:
+    """Return the index in ``available`` of each azimuth asked for, all in degree.
+
+    Raises
+    ------
+    InputError
+        Unless each is within 0.5° (mod 360) of exactly one, and no two of the same.
+    """
+    wanted = np.atleast_1d(np.asarray(phi, float))
+    available = np.asarray(available, float)
+    near = circular_distance(wanted[:, None], available[None, :]) <= PHI_TOLERANCE
+    wrong = wanted[near.sum(axis=1) != 1]
+    indices = near.argmax(axis=1)
+    if len(wanted) == 0 or len(wrong) or len(np.unique(indices)) < len(indices):
+        asked = ", ".join(f"{value:.6g}" for value in (wrong if len(wrong) else wanted))
+        known = ", ".join(f"{value:.6g}" for value in available)
+        raise InputError(f"each phi must be within {PHI_TOLERANCE:g}° of one angle, and name it "
+                         f"once, but {asked or 'none'} was asked for; choose from {known}")
+    return indices
+
+
+def usable_frames(num_frames: int, exclude_frames: Sequence[int]) -> np.ndarray:
+    """Return flags, (G,), that are False for the frames to exclude (0-based)."""
+    outside = [frame for frame in exclude_frames if not 0 <= frame < num_frames]
+    if outside:
+        raise InputError(f"frames to exclude must lie in 0 to {num_frames - 1}, but {outside[0]} "
+                         "was given; change --exclude-frames")
+    return ~np.isin(np.arange(num_frames), list(exclude_frames))
+
+
+def record_selection(
+    provenance: Mapping[str, Any], first: int, exclude_frames: Sequence[int]
+) -> dict[str, Any]:
+    """Return the provenance with a selection added, counted in frames of the original file."""
+    offset, earlier = provenance.get("first_frame", 0), provenance.get("exclude_frames", [])
+    excluded = sorted({*earlier, *(offset + int(frame) for frame in exclude_frames)})
+    return {**provenance, "first_frame": offset + first, "exclude_frames": excluded}

@@ -1,0 +1,262 @@
+"""The noise of measured maps: the working covariance, how far it is right, and what remains.
+
+From the least squares fit come the contrast β and g1; shot noise adds a nugget e, found by maximum
+likelihood; the fit is made again with the working covariance, and once more with what that gives.
+Single entries are as scattered as the working covariance says, but sums over many entries, which
+parameters are, have third and fourth cumulants too. Simulated pixels of the same β, g1 and e give
+the true covariance of the score, and one number η widens the likelihood to it. Different angles are
+different pixels, and independent.
+"""
+
+from dataclasses import replace
+from functools import lru_cache, partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+import scipy.optimize
+from jax.flatten_util import ravel_pytree
+
+from homodyne_bayes import covariance
+from homodyne_bayes.config import FitConfig
+from homodyne_bayes.covariance import LOG_2PI, Noise
+from homodyne_bayes.data import TwoTimeData
+from homodyne_bayes.density import Model, constrained, latent_sites, observation, space
+from homodyne_bayes.errors import InputError
+from homodyne_bayes.information import (
+    covariance_at,
+    physical,
+    prior_precision,
+    squared_g1,
+)
+from homodyne_bayes.misfit import Joint, lack_of_fit, whitened
+from homodyne_bayes.nuts import Gaussian
+from homodyne_bayes.pixels import Plugged, assemble, moments
+from homodyne_bayes.shards import ShardGrid, angle_shards, shard
+from homodyne_bayes.warmstart import refine
+
+NUM_REFITS = 2
+NUGGETS = np.geomspace(1e-7, 1e7, 15)  # of the contrast
+
+
+class Estimate(NamedTuple):
+    """The noise of measured maps and the fit under it.
+
+    Attributes
+    ----------
+    noise : Noise
+        Of all angles; ``weight`` includes η.
+    theta, covariance : jax.Array
+        (d,) mode and (d, d) Laplace covariance of the posterior under it.
+    contrast, nugget : float
+        β, and the shot noise e, one over the photons of a pixel in a frame.
+    eta : float
+        η, the part of the working information that is real.
+    num_pixels : numpy.ndarray
+        (P,) independent pixels of every angle.
+    whitened : numpy.ndarray
+        (P, m, m) residuals without their correlations.
+    lack_of_fit : pandas.DataFrame
+        chi2, dof and p of every kind of misfit.
+    """
+
+    noise: Noise
+    theta: jax.Array
+    covariance: jax.Array
+    contrast: float
+    nugget: float
+    eta: float
+    num_pixels: np.ndarray
+    whitened: np.ndarray
+    lack_of_fit: pd.DataFrame
+
+
+def estimate(
+    key: jax.Array, model: Model, data: TwoTimeData, start: jax.Array, config: FitConfig
+) -> Estimate:
+    """Find the noise of the maps, and the mode of the posterior under it.
+
+    Parameters
+    ----------
+    key : jax.Array
+        Random key of the simulated pixels.
+    model : callable
+        NumPyro function of one shard.
+    data : TwoTimeData
+        Measured maps.
+    start : jax.Array
+        (d + 1,) least squares fit, the scale of independent noise included.
+    config : FitConfig
+        ``noise``, ``bin_frames`` and ``convention``.
+
+    Raises
+    ------
+    InputError
+        If the model does not observe through `homodyne_bayes.models.sampling.observe_c2`.
+    """
+    frame_weight, bins = covariance.frame_weights(data.usable, config.bin_frames), config.bin_frames
+    grids, theta = angle_shards(data, data.num_angles, config.convention), start
+    for _ in range(NUM_REFITS):
+        plugged, residual = plug_in(model, grids, theta)
+        plugged = plugged._replace(nugget=fit_nugget(plugged, residual, frame_weight, bins))
+        noise = scaled(working(plugged, frame_weight, bins), residual, start.size - 1)
+        grids, theta = under(model, data, config, noise, grids, theta)
+    measured = moments(key, model, grids, theta, plugged, data.group_c2)
+    num_pixels = np.asarray(measured.trace / measured.squares)
+    if config.noise == "corrected":
+        noise = scaled(unweighted(noise), plug_in(model, grids, theta)[1], theta.size)
+        grids, theta = under(model, data, config, noise, grids, theta)
+        measured = moments(key, model, grids, theta, plugged, data.group_c2)
+    first = shard(grids, 0)
+    joint = assemble(measured, np.asarray(noise.weight), num_pixels, theta.size)
+    prior = np.asarray(prior_precision(model, first, theta))
+    eta = real_part(joint, prior, physical(model, first))
+    noise = with_weight(noise, eta * noise.weight)
+    grids, theta = under(model, data, config, noise, grids, theta)
+    return Estimate(
+        noise=noise,
+        theta=theta,
+        covariance=covariance_at(model, grids, theta),
+        contrast=float(plugged.contrast),
+        nugget=float(plugged.nugget),
+        eta=eta,
+        num_pixels=num_pixels,
+        whitened=whitened(noise, plug_in(model, grids, theta)[1], eta),
+        lack_of_fit=lack_of_fit(joint, prior),
+    )
+
+
+def under(
+    model: Model, data: TwoTimeData, config: FitConfig, noise: Noise, grids: ShardGrid, theta: Any
+) -> tuple[ShardGrid, jax.Array]:
+    """Return single maps with this noise, and the mode of the posterior given them."""
+    start = without_sigma(model, shard(grids, 0), theta)
+    grids = angle_shards(data, data.num_angles, config.convention, noise)
+    if "sigma" in latent_sites(model, shard(grids, 0)):
+        raise InputError(
+            f"noise {config.noise!r} needs a model that observes by models.sampling.observe_c2, "
+            "found one that observes by itself: call that, or choose noise independent"
+        )
+    return grids, refine(model, grids, start)[0]
+
+
+def laplace_under(
+    model: Model, data: TwoTimeData, config: FitConfig, noise: Noise, start: jax.Array
+) -> Gaussian:
+    """Return the mode of the posterior under a given noise and the covariance there."""
+    maps = angle_shards(data, data.num_angles, config.convention)
+    grids, theta = under(model, data, config, noise, maps, start)
+    return Gaussian(theta, covariance_at(model, grids, theta))
+
+
+def without_sigma(model: Model, grid: ShardGrid, theta: jax.Array) -> jax.Array:
+    """Return theta of a shard without the scale of independent noise, if it is there."""
+    sites = space(model, grid).unravel(theta)
+    return ravel_pytree({n: v for n, v in sites.items() if n != "sigma"})[0]
+
+
+def plug_in(model: Model, grids: ShardGrid, theta: jax.Array) -> tuple[Plugged, jax.Array]:
+    """Return β and g1² of a fit, without a nugget, and its residuals, (P, G, G)."""
+    contrast, g1_squared, residual = _fitted(model)(grids, theta)
+    order = jnp.argsort(grids.phi_index.ravel())
+    return Plugged(contrast[0], 0.0, g1_squared[order]), residual[order]
+
+
+def working(plugged: Plugged, frame_weight: jax.Array, bin_frames: int) -> Noise:
+    """Return the working covariance, not yet scaled."""
+    S = covariance.intensity_covariance(
+        plugged.g1_squared, plugged.contrast, plugged.nugget, frame_weight, bin_frames
+    )
+    n = covariance.num_bins(frame_weight, bin_frames)
+    precision, inverse_square, log_det = covariance.factorise(S, n)
+    log_norm = -0.5 * (log_det + n * (n - 1) / 2 * LOG_2PI)
+    return Noise(
+        precision, inverse_square, frame_weight, jnp.ones(len(n)), log_norm, bin_frames
+    )
+
+
+def unweighted(noise: Noise) -> Noise:
+    """Return the working covariance that makes the fit least squares: a unit matrix."""
+    n = covariance.num_bins(noise.frame_weight, noise.bin_frames)
+    unit = jnp.broadcast_to(jnp.eye(noise.precision.shape[-1]), noise.precision.shape)
+    log_norm = -0.5 * n * (n - 1) / 2 * LOG_2PI
+    return replace(
+        noise, precision=unit, inverse_square=unit, weight=jnp.ones(len(n)), log_norm=log_norm
+    )
+
+
+def scaled(noise: Noise, residual: jax.Array, num_parameters: int) -> Noise:
+    """Return the noise with weights N/q, one of every angle, less what was fitted."""
+    n = covariance.num_bins(noise.frame_weight, noise.bin_frames)
+    N = n * (n - 1) / 2
+    q = covariance.quadratic(
+        noise, covariance.average(residual, noise.frame_weight, noise.bin_frames)
+    )
+    return with_weight(noise, N / q * (1 - num_parameters / N.sum()))
+
+
+def with_weight(noise: Noise, weight: jax.Array) -> Noise:
+    """Return the noise with other weights, its densities still integrating to 1."""
+    n = covariance.num_bins(noise.frame_weight, noise.bin_frames)
+    more = n * (n - 1) / 4 * jnp.log(weight / noise.weight)
+    return replace(noise, weight=weight, log_norm=noise.log_norm + more)
+
+
+def fit_nugget(
+    plugged: Plugged, residual: jax.Array, frame_weight: jax.Array, bin_frames: int
+) -> float:
+    """Return the nugget of highest profile likelihood, the scale of every angle maximised out."""
+
+    def loss(log_ratio: float) -> float:
+        trial = plugged._replace(nugget=plugged.contrast * np.exp(log_ratio))
+        return float(_profile(trial, residual, frame_weight, bin_frames))
+
+    grid = np.log(NUGGETS)
+    best = int(np.argmin([loss(at) for at in grid]))
+    ends = grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)]
+    found = scipy.optimize.minimize_scalar(loss, bounds=ends, method="bounded",
+                                           options={"xatol": 0.01})  # fmt: skip
+    return float(plugged.contrast * np.exp(found.x))
+
+
+def real_part(joint: Joint, prior: np.ndarray, physical: np.ndarray) -> float:
+    """Return η, the mean ratio of naive to true variances of the physical coordinates, inverted."""
+    d = len(prior)
+    information, scatter = joint.information[:d, :d], joint.scatter[:d, :d]
+    H = np.linalg.inv(information + prior)
+    ratio = np.diag(H @ scatter @ H) / np.diag(H @ information @ H)
+    return float(1 / ratio[physical].mean())
+
+
+@lru_cache(maxsize=16)
+def _fitted(model: Model) -> Any:
+    """Return contrast, g1² and residual of every single-map shard, compiled when first called."""
+
+    @jax.jit
+    def fitted(grids: ShardGrid, theta: jax.Array) -> Any:
+        def one(grid: ShardGrid) -> Any:
+            values = constrained(model, grid, space(model, grid).unravel(theta))[0]
+            contrast = (values["contrast"] / values["offset"] ** 2).mean()
+            residual = grid.c2 - observation(model, grid, theta).loc
+            return contrast, squared_g1(model, grid, theta)[0], residual[0]
+
+        return jax.lax.map(one, grids)
+
+    return fitted
+
+
+@partial(jax.jit, static_argnames="bin_frames")
+def _profile(
+    plugged: Plugged, residual: jax.Array, frame_weight: jax.Array, bin_frames: int
+) -> jax.Array:
+    def one(angle: tuple[jax.Array, jax.Array, jax.Array]) -> jax.Array:
+        squared, residual, frame_weight = jax.tree.map(lambda leaf: leaf[None], angle)
+        noise = working(plugged._replace(g1_squared=squared), frame_weight, bin_frames)
+        n = covariance.num_bins(frame_weight, bin_frames)
+        q = covariance.quadratic(noise, covariance.average(residual, frame_weight, bin_frames))
+        return (-noise.log_norm + n * (n - 1) / 4 * jnp.log(q)).sum()
+
+    loss = jax.lax.map(one, (plugged.g1_squared, residual, frame_weight)).sum()
+    return jnp.where(jnp.isfinite(loss), loss, jnp.inf)
