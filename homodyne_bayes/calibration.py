@@ -61,17 +61,19 @@ def ranks(
     """Return ranks of truths among 99 evenly thinned draws of their posteriors.
 
     Every truth is drawn from the priors of ``config``, its maps are the model's with independent
-    noise, and both have their own seed. Beside the sampler's coordinates the log likelihood is
-    ranked, which is low for all draws where the sampler missed the mode of the truth (Modrák et
-    al., Bayesian Analysis 20:461, 2025). Truths never tie with draws, which are continuous;
-    copies among reweighted draws are spread by the thinning.
+    noise, and both have their own seed. They are fitted with ``noise="independent"`` whatever
+    ``config`` says, because ranks are uniform only where the likelihood is that of the data;
+    `homodyne_bayes.coverage` tests the others on simulated speckle. Beside the sampler's
+    coordinates the log likelihood is ranked, which is low for all draws where the sampler missed
+    the mode of the truth (Modrák et al., Bayesian Analysis 20:461, 2025). Truths never tie with
+    draws, which are continuous; copies among reweighted draws are spread by the thinning.
 
     Parameters
     ----------
     design : Design
         What is measured.
     config : FitConfig
-        Priors, sampler and seed.
+        Priors, sampler and seed; ``noise`` and ``bin_frames`` are not looked at.
     num_simulations : int
         Number of truths.
     progress : callable
@@ -82,6 +84,7 @@ def ranks(
     xarray.Dataset
         ``rank`` (simulation, parameter), 0 to 99, and ``certified`` (simulation,).
     """
+    config = replace(config, noise="independent", bin_frames=1)
     draw = _prior_predictive(design, config)
     keys = jax.random.split(jax.random.key(config.seed), num_simulations)
     seeds = np.random.SeedSequence(config.seed).generate_state(num_simulations)

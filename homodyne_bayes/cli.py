@@ -1,5 +1,6 @@
 """The command line: the only place that touches flags, progress bars, printing and JAX settings."""
 
+import json
 import os
 import warnings
 from collections.abc import Callable, Mapping
@@ -10,12 +11,14 @@ from typing import Any, Literal, get_args, get_origin
 import click
 import jax
 import xarray as xr
+from click.core import ParameterSource
 from pydantic.fields import FieldInfo
 from rich.table import Table
 
 from homodyne_bayes import (
     calibration,
     comparison,
+    coverage,
     formats,
     pipeline,
     report,
@@ -127,10 +130,10 @@ def inspect_command(file: str) -> None:
 def fit(file: str, out: str | None, settings: str | None, **flags: Any) -> None:
     """Sample the posterior of a data FILE and write it.
 
-    Finds the mode by least squares, samples by the method asked for (consensus Monte Carlo in 4
-    shards unless told otherwise), and certifies the draws against the posterior of all the data.
-    The intervals take the entries of c2 as independent and are uncorrected for correlated noise.
-    A setting given as a flag wins over the same one in the settings file.
+    Finds the mode by least squares and the noise from its residuals, samples by the method asked
+    for (consensus Monte Carlo in 4 shards unless told otherwise), and certifies the draws against
+    the posterior of all the data. A setting given as a flag wins over the same one in the settings
+    file.
     """
     chosen = _chosen(settings, flags)
     path = _writable(out or f"{Path(file).stem}_posterior.nc", file)
@@ -162,32 +165,73 @@ def compare(file: str, models: str, settings: str | None, **flags: Any) -> None:
 
 
 @commands.command()
+@click.option("--coverage", "result", metavar="RESULT.nc", help="Count coverage in experiments "
+              "like the one of this result, instead of ranks.")
 @click.option("--simulations", type=click.IntRange(min=1), default=200, show_default=True,
-              help="Truths drawn from the prior.")
+              help="Number of simulated experiments.")
 @click.option("--phi", default="-60,0,60", show_default=True, help="Azimuths in degree.")
 @click.option("--frames", default=20, show_default=True, help="Number of frames.")
 @click.option("--q", default=0.0054, show_default=True, help="Wavevector in 1/Å.")
 @click.option("--dt", default=0.5, show_default=True, help="Time between frames in s.")
 @click.option("--gap", default=2e6, show_default=True, help="Gap in Å.")
-@click.option("--out", default="calibration.nc", metavar="FILE.nc", show_default=True,
-              help="Ranks; their figure goes beside it as PNG.")
+@click.option("--out", metavar="FILE.nc", help="What was found; its figure goes beside it as PNG, "
+              "and a page on coverage as HTML.  [default: calibration.nc or coverage.nc]")
 @partial(settings_options, without=tuple(descriptions(DataConfig)))
-def calibrate(simulations: int, frames: int, phi: str, out: str, settings: str | None,
+def calibrate(result: str | None, simulations: int, out: str | None, settings: str | None,
               **flags: Any) -> None:
-    """Test whether truths drawn from the prior rank uniformly among draws of their posteriors.
+    """Test by simulation whether posteriors are right: ranks of truths, or coverage.
 
-    Simulation-based calibration (Talts et al., arXiv:1804.06788) with independent noise. A small
-    p speaks against the sampler with these settings.
+    Without --coverage: simulation-based calibration (Talts et al., arXiv:1804.06788). Truths are
+    drawn from the prior, their maps have independent noise and are fitted as such, and the truth
+    must rank uniformly among draws of its posterior. A small p speaks against the sampler with
+    these settings.
+
+    With --coverage RESULT.nc: the speckle of experiments like that of the result is simulated
+    pixel by pixel, and each is fitted with the settings of the result, flags before them and
+    method laplace, which is fast, unless --method is given. Intervals must hold the truth as often
+    as they say.
     """
-    path = _writable(out)
-    config = make(FitConfig, _chosen(settings, flags)["fit"])
-    geometry = {name: flags[name] for name in ("q", "dt", "gap")}
-    design = calibration.Design(_angles(phi), frames, **geometry)
+    chosen = _chosen(settings, flags)["fit"]
+    geometry = ("phi", "frames", "q", "dt", "gap")
+    if result is None:
+        _refuse(("noise", "bin_frames"), "calibration without --coverage is of independent noise")
+        design = {name: flags[name] for name in geometry}
+        _rank(make(FitConfig, chosen), design, simulations, _writable(out or "calibration.nc"))
+        return
+    _refuse(geometry, "with --coverage experiments are those of the result")
+    path, tree = _writable(out or "coverage.nc", result), results.read(result)
+    recorded = json.loads(tree.attrs["settings"])
+    config = make(FitConfig, recorded | {"method": coverage.METHOD} | chosen)
+    _cover(coverage.like(tree), config, simulations, path)
+
+
+def _rank(config: FitConfig, given: dict[str, Any], simulations: int, path: Path) -> None:
+    """Rank truths and write what was found."""
+    phi, frames = _angles(given.pop("phi")), given.pop("frames")
+    design = calibration.Design(phi, frames, **given)
     with terminal.progress_bar(f"calibrating {config.model}, method {config.method}") as progress:
         ranks = calibration.ranks(design, config, simulations, progress)
     figure = calibration.write(ranks, path)
     terminal.print_calibration(ranks, calibration.uniformity(ranks))
     terminal.console().print(f"wrote {path} and {figure}", highlight=False)
+
+
+def _cover(study: coverage.Study, config: FitConfig, simulations: int, path: Path) -> None:
+    """Count coverage and write what was found."""
+    work = f"covering {config.model}, noise {config.noise}, method {config.method}"
+    with terminal.progress_bar(work) as progress:
+        found = coverage.cover(study, config, simulations, progress)
+    figure, page = coverage.write(found, path)
+    terminal.print_coverage(found)
+    terminal.console().print(f"wrote {path}, {figure} and {page}", highlight=False)
+
+
+def _refuse(names: tuple[str, ...], why: str) -> None:
+    """Raise `InputError` if one of these options was given on the command line."""
+    context = click.get_current_context()
+    for name in names:
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            raise InputError(f"{why}: leave out --{name.replace('_', '-')}")
 
 
 @commands.command()
@@ -216,11 +260,14 @@ def report_command(result: str, out: str | None) -> None:
 @click.option("--q", default=0.0054, show_default=True, help="Wavevector in 1/Å.")
 @click.option("--dt", default=0.1, show_default=True, help="Time between frames in s.")
 @click.option("--gap", default=2e6, show_default=True, help="Gap in Å.")
-@click.option("--contrast", default=0.25, show_default=True, help="1, 1/2, 1/3, ...")
+@click.option("--contrast", default=0.25, show_default=True, help="Above 0, at most 1.")
 @click.option("--convention", type=click.Choice(["upstream", "gap-average"]), default="upstream",
               show_default=True)
 @click.option("--pixels", default=5000, show_default=True, help="Pixels of an angle's bin.")
 @click.option("--photons", type=float, help="Photons a pixel and frame; no photon noise without.")
+@click.option("--flicker", default=0.0, show_default=True, help="Relative sd of a frame's flux.")
+@click.option("--speckle-size", default=1, show_default=True, help="Pixels that a speckle covers.")
+@click.option("--groups", default=1, show_default=True, help="Groups of pixels kept apart (.nc).")
 @click.option("--sigma", type=float, help="Instead of speckle, independent noise of this scatter.")
 @click.option("--set", "values", multiple=True, metavar="NAME=VALUE", help="True parameter.")
 @click.option("--seed", default=0, show_default=True)
@@ -234,7 +281,10 @@ def simulate_command(out: str, model: str, phi: str, values: tuple[str, ...], **
     if o["sigma"] is not None:
         data = simulate.independent(key, experiment, o["sigma"])
     else:
-        data = simulate.speckle(key, experiment, o["pixels"], o["photons"])
+        detector = {name: o[name] for name in ("flicker", "speckle_size")}
+        data = simulate.speckle(
+            key, experiment, o["pixels"], o["photons"], **detector, num_groups=o["groups"]
+        )
     WRITERS[path.suffix](path, data)
     terminal.console().print(f"wrote {path}: {terminal.described(data)}", highlight=False)
 
@@ -258,6 +308,7 @@ def demo(out: str, seed: int) -> None:
 
 
 def _fit(data: TwoTimeData, config: FitConfig, path: Path) -> xr.DataTree:
+    config = pipeline.shardable(data, config)
     shards = f" in {config.num_shards} shards" if config.method == "consensus" else ""
     work = (
         f"fitting {config.model} to {terminal.described(data)}, method {config.method}{shards} "

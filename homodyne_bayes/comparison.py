@@ -8,24 +8,30 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
+import jax
 import numpy as np
 import pandas as pd
 
 from homodyne_bayes.certify import MAX_K_HAT
-from homodyne_bayes.config import FitConfig, Method
+from homodyne_bayes.config import FitConfig, Method, NoiseModel
+from homodyne_bayes.covariance import Noise
 from homodyne_bayes.data import TwoTimeData
 from homodyne_bayes.errors import InputError
 from homodyne_bayes.inference import Certificate, Progress, silent
-from homodyne_bayes.pipeline import bound_model, check_flow, sample_posterior
+from homodyne_bayes.pipeline import bound_model, check_flow, estimate_noise, sample_posterior
 
 METHOD: Method = "laplace"  # the cheapest; NUTS on all the data follows where its weights fail
 FINITE_VARIANCE = 0.5  # k-hat of weights below which their standard error means something
 CANDIDATES = {name: FitConfig(model=name, method=METHOD) for name in ("static", "laminar_flow")}
 STRENGTH = {"not worth more than a bare mention": 1.0, "positive": 3.0, "strong": 5.0}
-CAVEAT = (
-    "The likelihood takes the entries of c2 as independent, which they are not: log Bayes factors "
-    "and scores are overstated. Evidence also depends on the priors."
-)
+CAVEATS = {
+    "independent": "The likelihood takes the entries of c2 as independent, which they are not: log "
+    "Bayes factors and scores are overstated. Evidence also depends on the priors.",
+    "corrected": "The likelihood is that of least squares, tempered: evidence is understated. It "
+    "also depends on the priors.",
+    "speckle": "All models are given the same noise, that of the model that explains it best. "
+    "Evidence also depends on the priors.",
+}
 
 
 class Evidence(NamedTuple):
@@ -60,11 +66,14 @@ class Comparison(NamedTuple):
         log p(angle | other angles), one row an azimuth in degree, one column a model.
     k_hat : pandas.DataFrame
         k-hat of the evidence without an angle, likewise.
+    noise : str
+        As in `homodyne_bayes.config.FitConfig`.
     """
 
     models: pd.DataFrame
     angles: pd.DataFrame
     k_hat: pd.DataFrame
+    noise: NoiseModel
 
 
 def compare(
@@ -94,17 +103,41 @@ def compare(
     for config in configs.values():  # all before the first is fitted
         bound_model(config)
         check_flow(data, config.model)
-    P = data.num_angles
-    subsets = [data, *(_without(data, angle) for angle in range(P if P > 1 else 0))]
+    kinds = {config.noise for config in configs.values()}
+    if len(kinds) > 1:
+        raise InputError(f"models are compared under one noise, found {', '.join(sorted(kinds))}")
+    noise, P = best_noise(data, configs, progress), data.num_angles
+    everything = np.arange(P)
+    subsets = [everything, *(np.delete(everything, p) for p in range(P if P > 1 else 0))]
     total = len(configs) * len(subsets)
     fits: list[Evidence] = []
     for config in configs.values():
-        for subset in subsets:
+        for kept in subsets:
             progress("comparing", len(fits), total)
-            fits.append(evidence(sample_posterior(subset, config).inference.certificate))
+            own = None if noise is None else jax.tree.map(lambda leaf, kept=kept: leaf[kept], noise)
+            made = sample_posterior(_some(data, kept), config, noise=own)
+            fits.append(evidence(made.inference.certificate))
     progress("comparing", total, total)
     stacked = Evidence(*(np.reshape(leaf, (len(configs), -1)) for leaf in zip(*fits, strict=True)))
-    return tabulate(list(configs), data.phi[: len(subsets) - 1], stacked)
+    return tabulate(list(configs), data.phi[: len(subsets) - 1], stacked, kinds.pop())
+
+
+def best_noise(
+    data: TwoTimeData, configs: Mapping[str, FitConfig], progress: Progress = silent
+) -> Noise | None:
+    """Return the noise that the best of several models finds in the data; None if independent.
+
+    Evidence can only be compared under one noise. The best model is that of the highest likelihood
+    with its own noise, what it cannot explain included.
+    """
+    found = []
+    for config in configs.values():
+        if config.noise == "independent":
+            return None
+        progress("noise", len(found), len(configs))
+        found.append(estimate_noise(data, config))
+    progress("noise", len(found), len(configs))
+    return max(found, key=lambda estimate: estimate.log_likelihood).noise
 
 
 def evidence(certificate: Certificate) -> Evidence:
@@ -119,7 +152,9 @@ def evidence(certificate: Certificate) -> Evidence:
     )
 
 
-def tabulate(names: list[str], phi: np.ndarray, fits: Evidence) -> Comparison:
+def tabulate(
+    names: list[str], phi: np.ndarray, fits: Evidence, noise: NoiseModel = "independent"
+) -> Comparison:
     """Return the comparison of M models by evidences (M, 1 + P): of all angles, then without each.
 
     The error of a difference of scores is √P times the sd of its terms, which are independent,
@@ -133,6 +168,8 @@ def tabulate(names: list[str], phi: np.ndarray, fits: Evidence) -> Comparison:
         (P,) azimuths left out, degree; none where there was only one.
     fits : Evidence
         Arrays (M, 1 + P).
+    noise : str
+        Under which all were made.
     """
     order = np.argsort(-np.asarray(fits.log_evidence)[:, 0])  # NaN last
     log_evidence, error, k_hat, certified = (np.asarray(leaf)[order] for leaf in fits)
@@ -161,7 +198,7 @@ def tabulate(names: list[str], phi: np.ndarray, fits: Evidence) -> Comparison:
     )
     rows = pd.Index(phi, name="phi")
     tables = (pd.DataFrame(leaf.T, rows, index) for leaf in (scores, k_hat[:, 1:]))
-    return Comparison(models, *tables)
+    return Comparison(models, *tables, noise)
 
 
 def held_out(log_evidence: np.ndarray) -> np.ndarray:
@@ -203,7 +240,7 @@ def sentences(found: Comparison) -> list[str]:
             )
     if found.angles.empty:
         said.append("With a single angle there is none to leave out.")
-    return [*said, CAVEAT]
+    return [*said, CAVEATS[found.noise]]
 
 
 def strength(log_bayes_factor: float) -> str:
@@ -216,6 +253,8 @@ def _why(k_hat: float) -> str:
     return f"k-hat is {k_hat:.2f}, not below {MAX_K_HAT}"
 
 
-def _without(data: TwoTimeData, angle: int) -> TwoTimeData:
-    kept = np.arange(data.num_angles) != angle
-    return replace(data, c2=data.c2[kept], phi=data.phi[kept], usable=data.usable[kept])
+def _some(data: TwoTimeData, kept: np.ndarray) -> TwoTimeData:
+    groups = None if data.group_c2 is None else data.group_c2[kept]
+    return replace(
+        data, c2=data.c2[kept], phi=data.phi[kept], usable=data.usable[kept], group_c2=groups
+    )

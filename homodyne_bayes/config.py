@@ -87,7 +87,7 @@ class FitConfig:
     priors: Priors = Field(default_factory=dict)
     """Replace a prior by location and scale, e.g. phi0=0,10."""
     method: Method = "consensus"
-    """NUTS on shards and a merge, the least squares fit alone (both reweighted), or NUTS on all."""
+    """NUTS on shards and a merge, the fit at the mode alone (both reweighted), or NUTS on all."""
     noise: NoiseModel = "speckle"
     """Speckle's own correlations; least squares, its intervals corrected for them; or neither."""
     bin_frames: Count = 1

@@ -13,6 +13,7 @@ MIN_ESS_PER_CHAIN = 100
 MAX_DIVERGING = 1e-3  # of all transitions
 MAX_SHARD_R_HAT = 1.05  # a shard only shapes a proposal
 MIN_AGREEMENT_P = 1e-3
+LEAST_SPREAD = 0.01  # of the mean variance: shards that say nothing of a coordinate deviate by 0
 
 
 class Convergence(NamedTuple):
@@ -62,12 +63,13 @@ def convergence(draws: np.ndarray, diverging: np.ndarray) -> Convergence:
 
 
 def agreement(sites: Sites, scale: np.ndarray) -> Agreement:
-    """Test whether shards dealt at random differ by more than their spread.
+    """Test whether shards differ by more than their spread.
 
-    With precisions P_k, means m_k and the product's mean m, r_k = P_k (m_k - m) scatters with
-    covariance P_k; Σ r_kᵀ P̄⁻¹ r_k with the mean precision P̄ is χ² with (K-1) d degrees of freedom
-    for Gaussian sites under a weak prior; where the prior is strong it is smaller. It is infinite
-    where the sites do not multiply to a distribution.
+    With precisions P_k, means m_k, and the product's precision P and mean m, r_k = P_k (m_k - m)
+    have covariances δ_kl P_k - P_k P⁻¹ P_l. Σ r_kᵀ P̄⁻¹ r_k with the mean precision P̄ is compared
+    with the χ² of the same mean and variance (Satterthwaite), which is exact, with (K-1) d degrees
+    of freedom, where the shards are equally precise; under a strong prior it is smaller. It is
+    infinite where the sites do not multiply to a distribution.
 
     Parameters
     ----------
@@ -77,20 +79,30 @@ def agreement(sites: Sites, scale: np.ndarray) -> Agreement:
         (d, d) with theta = centre + scale z; scores are those of theta.
     """
     K, d = sites.precision_mean.shape
-    if np.linalg.eigvalsh(sites.precision.mean(axis=0)).min() <= 0:
+    mean_precision = sites.precision.mean(axis=0)
+    if np.linalg.eigvalsh(mean_precision).min() <= 0:
         return Agreement(np.inf, (K - 1) * d, 0.0, np.full((K, d), np.nan), 0, 0.0)
     residual = sites.precision_mean - sites.precision @ product(sites).mean
-    covariance = np.linalg.inv(sites.precision.mean(axis=0))
-    per_shard, dof = np.einsum("ki,ij,kj->k", residual, covariance, residual), (K - 1) * d
-    share = 1 - 1 / K
-    spread = np.sqrt(share * np.diag(scale @ covariance @ scale.T))
+    covariance = np.linalg.inv(mean_precision)
+    per_shard = np.einsum("ki,ij,kj->k", residual, covariance, residual)
+    shares = sites.precision @ covariance  # P_k P̄⁻¹
+    joint = -np.einsum("kij,ljm->klim", shares, shares) / K  # covariances of r_k and r_l, times P̄⁻¹
+    joint[range(K), range(K)] += shares
+    traces = np.einsum("kkii->k", joint)
+    squares = np.einsum("klij,lkji->kl", joint, joint)
+    factor, dof = squares.sum() / traces.sum(), traces.sum() ** 2 / squares.sum()
+    own_factor, own_dof = np.diag(squares) / traces, traces**2 / np.diag(squares)
+    p_values = scipy.stats.chi2.sf(per_shard / own_factor, own_dof)
+    deviation = residual @ covariance @ scale.T
+    spread = np.einsum("ij,kjm,im->ki", scale, covariance @ joint[range(K), range(K)], scale)
+    least = LEAST_SPREAD * np.diag(scale @ covariance @ scale.T)
     return Agreement(
-        chi2=float(per_shard.sum()),
-        dof=dof,
-        p_value=float(scipy.stats.chi2.sf(per_shard.sum(), dof)),
-        scores=residual @ covariance @ scale.T / spread,
-        worst=int(per_shard.argmax()),
-        worst_p=min(1.0, K * float(scipy.stats.chi2.sf(per_shard.max() / share, d))),
+        chi2=float(per_shard.sum() / factor),
+        dof=round(dof),
+        p_value=float(scipy.stats.chi2.sf(per_shard.sum() / factor, dof)),
+        scores=deviation / np.sqrt(np.maximum(spread, least)),
+        worst=int(p_values.argmin()),
+        worst_p=min(1.0, K * float(p_values.min())),
     )
 
 

@@ -8,12 +8,32 @@ import pandas as pd
 import xarray as xr
 
 from homodyne_bayes.convergence import MAX_R_HAT, MIN_ESS_PER_CHAIN
+from homodyne_bayes.misfit import KINDS
 from homodyne_bayes.parameters import COORDINATES, PARAMETERS
 
 INTERVAL = 0.9
 PRIOR_DRIVEN = 0.7  # of the prior's interval width
 CONFLICT = 2.0  # of the prior's sd
+MISFIT = 0.01  # of a p-value, times the number of tests
+TINY_P = 1e-6  # below this a χ² is no longer exact enough to tell how small
 SENSITIVE = 0.05  # of power-scaling, Kallioinen et al., Stat. Comput. 34:57, 2024
+INTERVAL_NOTES = {
+    "speckle": "",
+    "corrected": ", corrected least squares",
+    "independent": ", uncorrected",
+}
+NOISE_WARNINGS = {
+    "corrected": "The intervals are those of least squares, widened for correlated noise: they are "
+    "valid, but wider than need be. Fit with --noise speckle for narrower ones.",
+    "independent": "The intervals are uncorrected for correlated noise: they take the entries of "
+    "c2 as independent, which they are not, and are much too narrow. Fit with --noise speckle for "
+    "intervals that hold what they say.",
+}
+
+
+def group(tree: xr.DataTree, name: str) -> xr.Dataset:
+    """Return one group of a result."""
+    return tree.children[name].to_dataset()
 
 
 def reported(tree: xr.DataTree) -> list[str]:
@@ -52,8 +72,9 @@ def summary(tree: xr.DataTree, names: list[str] | None = None) -> pd.DataFrame:
     -------
     pandas.DataFrame
         One row a scalar: mean, sd, lower and upper end of the equal-tailed 90 % interval,
-        ess_bulk, r_hat, ESS per 1000 evaluations of all the data, and width of the interval over
-        that of the prior.
+        ess_bulk, r_hat, ESS per 1000 evaluations of all the data, of_prior and of_uncorrected:
+        width of the interval over that of the prior, and over that of the least squares fit under
+        independent noise; NaN where noise is taken as independent anyway.
     """
     names = reported(tree) if names is None else names
     table = az.summary(
@@ -62,10 +83,89 @@ def summary(tree: xr.DataTree, names: list[str] | None = None) -> pd.DataFrame:
     lower, upper = (column for column in table.columns if column.startswith("eti"))
     table = table.rename(columns={lower: "lower", upper: "upper"})
     table["ess_per_1000_evaluations"] = 1000 * table["ess_bulk"] / evaluations(tree)
-    ratio = _share_of_prior(tree, names)
-    table["of_prior"] = np.concatenate([np.atleast_1d(ratio[name]).ravel() for name in names])
+    for column, other in (("of_prior", "prior"), ("of_uncorrected", "warm_start")):
+        ratio = _share(tree, names, other)
+        table[column] = np.concatenate([np.atleast_1d(ratio[name]).ravel() for name in names])
+    if tree.attrs["noise"] == "independent":
+        table["of_uncorrected"] = np.nan
     columns = ["mean", "sd", "lower", "upper", "ess_bulk", "r_hat", "ess_per_1000_evaluations"]
-    return table[[*columns, "of_prior"]].astype(float)
+    return table[[*columns, "of_prior", "of_uncorrected"]].astype(float)
+
+
+def interval_label(tree: xr.DataTree) -> str:
+    """Return what to call the interval: its level, and how far it takes noise as correlated."""
+    return f"{100 * INTERVAL:.0f} % interval{INTERVAL_NOTES[tree.attrs['noise']]}"
+
+
+def growth(tree: xr.DataTree) -> str:
+    """Return how much wider the intervals are than under independent noise, in one sentence.
+
+    Empty where noise is taken as independent.
+    """
+    ratio = summary(tree)["of_uncorrected"].dropna()
+    if ratio.empty:
+        return ""
+    return (
+        f"The intervals are {ratio.median():.1f} times as wide as those of the same model under "
+        f"independent noise (median over {len(ratio)} parameters, from {ratio.min():.1f} to "
+        f"{ratio.max():.1f})."
+    )
+
+
+def misfit_tests(tree: xr.DataTree) -> pd.DataFrame:
+    """Return the tests of misfit that could be made, "all" first, none under independent noise.
+
+    Columns are chi2, dof, p, and p_adjusted, p times the number of tests (Bonferroni).
+    """
+    if "noise" not in tree.children:
+        return pd.DataFrame(columns=["chi2", "dof", "p", "p_adjusted"])
+    found = group(tree, "noise")[["chi2", "dof", "p"]].to_dataframe()
+    found = found[found["dof"] > 0]
+    return found.assign(p_adjusted=(len(found) * found["p"]).clip(upper=1.0))
+
+
+def departures(tree: xr.DataTree) -> list[str]:
+    """Return the kinds of misfit that were found, the worst first; "all" if none alone."""
+    found = misfit_tests(tree)
+    found = found[found["p_adjusted"] <= MISFIT]
+    worst_first = found.sort_values(["p", "chi2"], ascending=[True, False])
+    names = [str(kind) for kind in worst_first.index]
+    return [name for name in names if name != "all"] or names
+
+
+def misfit(tree: xr.DataTree) -> list[str]:
+    """Return whether the model fits and what follows, one sentence each.
+
+    None where noise is taken as independent: it does not tell misfit from correlated noise.
+    """
+    found, kinds = misfit_tests(tree), departures(tree)
+    white = "whitened " if tree.attrs["noise"] == "speckle" else ""
+    tested = ", ".join(str(name) for name in found.index if name != "all")
+    if found.empty:
+        return []
+    if not kinds:
+        return [
+            f"No departure from the model was found: of {len(found)} tests ({tested}, and all "
+            f"together) the smallest p is {found['p'].min():.2g}, and "
+            f"{found['p_adjusted'].min():.2g} once corrected for their number. Departures of other "
+            "kinds, and ones too small for these data, are not excluded.",
+        ]
+    return [
+        "The data depart from the model: " + "; ".join(_departure(found, k) for k in kinds) + ".",
+        "The parameters are then effective values of the nearest model: their intervals hold "
+        "these, and not a constant of the physical system.",
+        f"See in the maps of {white}residuals where it happens, and try another model, fewer "
+        "frames or other angles.",
+    ]
+
+
+def p_value(p: float) -> str:
+    """Return a p-value as text.
+
+    >>> p_value(0.0312), p_value(3e-20)
+    ('p = 0.031', 'p < 10⁻⁶')
+    """
+    return f"p = {p:.2g}" if p >= TINY_P else "p < 10⁻⁶"
 
 
 def truth(tree: xr.DataTree) -> dict[str, float]:
@@ -147,8 +247,8 @@ def corrections(tree: xr.DataTree, names: list[str] | None = None) -> pd.DataFra
     """
     names = reported(tree) + coordinates(tree) if names is None else names
     tables = [
-        az.summary(tree[group].to_dataset()[names], kind="stats", round_to="none", fmt="wide")
-        for group in ("posterior", "approximation")
+        az.summary(group(tree, one)[names], kind="stats", round_to="none", fmt="wide")
+        for one in ("posterior", "approximation")
     ]
     final, raw = (table[["mean", "sd"]].astype(float) for table in tables)
     return pd.DataFrame(
@@ -165,11 +265,11 @@ def sensitivity(tree: xr.DataTree) -> pd.DataFrame:
     """
     names = scalars(tree, sampled(tree))
     scaled = {
-        group: az.psense(tree, var_names=names or None, group=group)
-        for group in ("prior", "likelihood")
+        one: az.psense(tree, var_names=names or None, group=one)
+        for one in ("prior", "likelihood")
     }
     table = pd.DataFrame(
-        {group: {name: float(found[name]) for name in names} for group, found in scaled.items()}
+        {one: {name: float(found[name]) for name in names} for one, found in scaled.items()}
     )
     sensitive = table > SENSITIVE
     diagnosis = np.where(
@@ -182,8 +282,8 @@ def warnings(tree: xr.DataTree) -> list[str]:
     """Return what a reader must know before using the result, one sentence each."""
     table = summary(tree, reported(tree) + coordinates(tree))
     return [
-        "The intervals are uncorrected for correlated noise: they take the entries of c2 as "
-        "independent, which they are not, and are too narrow.",
+        *[text for noise, text in NOISE_WARNINGS.items() if noise == tree.attrs["noise"]],
+        *(misfit(tree) if departures(tree) else []),
         *_start_warnings(tree),
         *_draws_warnings(tree, table),
         *_prior_warnings(tree),
@@ -195,7 +295,7 @@ def warnings(tree: xr.DataTree) -> list[str]:
 def prior_driven(tree: xr.DataTree) -> list[str]:
     """Return the sampled coordinates whose interval is mostly the prior's."""
     names = scalars(tree, sampled(tree))
-    ratio = _share_of_prior(tree, names)
+    ratio = _share(tree, names, "prior")
     return [name for name in names if float(ratio[name]) > PRIOR_DRIVEN]
 
 
@@ -265,14 +365,20 @@ def _place(name: str) -> int:
     return list(PARAMETERS).index(name) if name in PARAMETERS else -1
 
 
-def _share_of_prior(tree: xr.DataTree, names: list[str]) -> xr.Dataset:
-    """Return widths of the posterior's intervals over those of the prior's."""
+def _departure(found: pd.DataFrame, kind: str) -> str:
+    chi2, dof, p = (float(found[name][kind]) for name in ("chi2", "dof", "p"))
+    meaning = KINDS[kind].meaning if kind in KINDS else "no kind departs alone, all together do"
+    return f"{meaning} ({kind}: χ² = {chi2:.1f} on {dof:.0f}, {p_value(p)})"
+
+
+def _share(tree: xr.DataTree, names: list[str], other: str) -> xr.Dataset:
+    """Return widths of the posterior's intervals over those of the draws of another group."""
     tail = (1 - INTERVAL) / 2
-    posterior, prior = (
-        tree[group].to_dataset()[names].quantile([tail, 1 - tail], ("chain", "draw"))
-        for group in ("posterior", "prior")
+    posterior, draws = (
+        group(tree, one)[names].quantile([tail, 1 - tail], ("chain", "draw"))
+        for one in ("posterior", other)
     )
-    return (posterior.diff("quantile") / prior.diff("quantile")).isel(quantile=0, drop=True)
+    return (posterior.diff("quantile") / draws.diff("quantile")).isel(quantile=0, drop=True)
 
 
 def _outside_bounds(table: pd.DataFrame) -> list[str]:

@@ -100,7 +100,8 @@ def lack_of_fit(joint: Joint, prior: np.ndarray) -> pd.DataFrame:
     follow = -joint.information[d:, :d] @ own
     C = np.hstack([follow, np.eye(len(follow))])
     variance = C @ joint.scatter @ C.T + follow @ prior @ follow.T
-    free = np.diag(C @ joint.information @ C.T) / np.diag(joint.information)[d:]
+    whole = np.diag(joint.information)[d:]
+    free = np.diag(C @ joint.information @ C.T) > SAME * whole
     ends = np.cumsum([kind.size for kind in KINDS.values()])
     places = {"all": np.arange(len(follow))}
     places |= {
@@ -109,7 +110,7 @@ def lack_of_fit(joint: Joint, prior: np.ndarray) -> pd.DataFrame:
     }
     found = {}
     for name, at in places.items():
-        kept = at[free[at] > SAME]
+        kept = at[free[at]]
         chi2, dof = _quadratic(joint.score[d:][kept], variance[np.ix_(kept, kept)])
         found[name] = {"chi2": chi2, "dof": dof, "p": float(scipy.stats.chi2.sf(chi2, dof))}
     return pd.DataFrame.from_dict(found, orient="index").rename_axis("kind")
@@ -121,6 +122,11 @@ def whitened(noise: Noise, residual: jax.Array, eta: float) -> np.ndarray:
     Where the model and the working covariance are right, entries have mean 0, variance 1 and no
     correlation; what they had on the diagonal is not there.
     """
+    return np.asarray(_whitened(noise, residual, eta))
+
+
+@jax.jit
+def _whitened(noise: Noise, residual: jax.Array, eta: float) -> jax.Array:
     binned = covariance.average(residual, noise.frame_weight, noise.bin_frames)
 
     def one(angle: tuple[jax.Array, ...]) -> jax.Array:
@@ -131,9 +137,7 @@ def whitened(noise: Noise, residual: jax.Array, eta: float) -> np.ndarray:
         filled = R - jnp.diag(U @ jnp.diag(P @ R @ P))
         return jnp.sqrt(weight / eta) * root @ filled @ root
 
-    return np.asarray(
-        jax.lax.map(one, (noise.precision, noise.inverse_square, binned, noise.weight))
-    )
+    return jax.lax.map(one, (noise.precision, noise.inverse_square, binned, noise.weight))
 
 
 def _quadratic(score: np.ndarray, variance: np.ndarray) -> tuple[float, int]:

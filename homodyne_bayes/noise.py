@@ -26,7 +26,6 @@ from homodyne_bayes.data import TwoTimeData
 from homodyne_bayes.density import Model, constrained, latent_sites, observation, space
 from homodyne_bayes.errors import InputError
 from homodyne_bayes.information import (
-    covariance_at,
     physical,
     prior_precision,
     squared_g1,
@@ -56,6 +55,8 @@ class Estimate(NamedTuple):
         η, the part of the working information that is real.
     num_pixels : numpy.ndarray
         (P,) independent pixels of every angle.
+    log_likelihood : float
+        Of the maps at the mode under the working covariance, without η.
     whitened : numpy.ndarray
         (P, m, m) residuals without their correlations.
     lack_of_fit : pandas.DataFrame
@@ -69,6 +70,7 @@ class Estimate(NamedTuple):
     nugget: float
     eta: float
     num_pixels: np.ndarray
+    log_likelihood: float
     whitened: np.ndarray
     lack_of_fit: pd.DataFrame
 
@@ -102,27 +104,29 @@ def estimate(
         plugged, residual = plug_in(model, grids, theta)
         plugged = plugged._replace(nugget=fit_nugget(plugged, residual, frame_weight, bins))
         noise = scaled(working(plugged, frame_weight, bins), residual, start.size - 1)
-        grids, theta = under(model, data, config, noise, grids, theta)
+        grids, theta, _ = under(model, data, config, noise, grids, theta)
     measured = moments(key, model, grids, theta, plugged, data.group_c2)
     num_pixels = np.asarray(measured.trace / measured.squares)
     if config.noise == "corrected":
         noise = scaled(unweighted(noise), plug_in(model, grids, theta)[1], theta.size)
-        grids, theta = under(model, data, config, noise, grids, theta)
+        grids, theta, _ = under(model, data, config, noise, grids, theta)
         measured = moments(key, model, grids, theta, plugged, data.group_c2)
     first = shard(grids, 0)
     joint = assemble(measured, np.asarray(noise.weight), num_pixels, theta.size)
-    prior = np.asarray(prior_precision(model, first, theta))
+    prior = np.asarray(_prior(model)(first, theta))
     eta = real_part(joint, prior, physical(model, first))
+    height = (noise.log_norm - 0.5 * noise.weight * measured.squares).sum()
     noise = with_weight(noise, eta * noise.weight)
-    grids, theta = under(model, data, config, noise, grids, theta)
+    grids, theta, posterior = under(model, data, config, noise, grids, theta)
     return Estimate(
         noise=noise,
         theta=theta,
-        covariance=covariance_at(model, grids, theta),
+        covariance=posterior,
         contrast=float(plugged.contrast),
         nugget=float(plugged.nugget),
         eta=eta,
         num_pixels=num_pixels,
+        log_likelihood=float(height),
         whitened=whitened(noise, plug_in(model, grids, theta)[1], eta),
         lack_of_fit=lack_of_fit(joint, prior),
     )
@@ -130,8 +134,8 @@ def estimate(
 
 def under(
     model: Model, data: TwoTimeData, config: FitConfig, noise: Noise, grids: ShardGrid, theta: Any
-) -> tuple[ShardGrid, jax.Array]:
-    """Return single maps with this noise, and the mode of the posterior given them."""
+) -> tuple[ShardGrid, jax.Array, jax.Array]:
+    """Return single maps with this noise, the mode of the posterior, and the covariance there."""
     start = without_sigma(model, shard(grids, 0), theta)
     grids = angle_shards(data, data.num_angles, config.convention, noise)
     if "sigma" in latent_sites(model, shard(grids, 0)):
@@ -139,7 +143,8 @@ def under(
             f"noise {config.noise!r} needs a model that observes by models.sampling.observe_c2, "
             "found one that observes by itself: call that, or choose noise independent"
         )
-    return grids, refine(model, grids, start)[0]
+    theta, posterior, *_ = refine(model, grids, start)
+    return grids, theta, posterior
 
 
 def laplace_under(
@@ -147,8 +152,8 @@ def laplace_under(
 ) -> Gaussian:
     """Return the mode of the posterior under a given noise and the covariance there."""
     maps = angle_shards(data, data.num_angles, config.convention)
-    grids, theta = under(model, data, config, noise, maps, start)
-    return Gaussian(theta, covariance_at(model, grids, theta))
+    _, theta, posterior = under(model, data, config, noise, maps, start)
+    return Gaussian(theta, posterior)
 
 
 def without_sigma(model: Model, grid: ShardGrid, theta: jax.Array) -> jax.Array:
@@ -228,6 +233,12 @@ def real_part(joint: Joint, prior: np.ndarray, physical: np.ndarray) -> float:
     H = np.linalg.inv(information + prior)
     ratio = np.diag(H @ scatter @ H) / np.diag(H @ information @ H)
     return float(1 / ratio[physical].mean())
+
+
+@lru_cache(maxsize=16)
+def _prior(model: Model) -> Any:
+    """Return the precision of the prior at theta, compiled when first called."""
+    return jax.jit(lambda grid, theta: prior_precision(model, grid, theta))
 
 
 @lru_cache(maxsize=16)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
@@ -94,6 +94,7 @@ def fit(
     MissingPrecisionError
         If JAX is set to float32.
     """
+    config = shardable(data, config)
     made = sample_posterior(data, config, progress)
     tree = _tree(data, config, made)
     tree.attrs = results.as_attributes(
@@ -127,43 +128,59 @@ def sample_posterior(
     Parameters and errors are those of `fit`; ``noise``, where given, is taken as it is, so that
     models can be compared under the same.
     """
-    require_x64()
-    check_flow(data, config.model)
-    check_bins(data, config)
-    model = bound_model(config)
-    sharded = config.method == "consensus"
-    pairs_alone = config.noise == "independent"
-    paired = random_shards(
-        data, config.num_shards if sharded and pairs_alone else 1, config.seed, config.convention
-    )
-    warm_key, infer_key, noise_key = jax.random.split(jax.random.key(config.seed), 3)
+    config, model = shardable(data, config), bound_model(config)
+    sharded, infer_key = config.method == "consensus", _keys(config)[1]
     seconds: dict[str, float] = {}
     with timed(seconds, "warm start"), during(progress, "warm start"):
-        warm = warm_start(warm_key, model, paired, config.num_starts)
-    if warm.outcome == "not finite":
-        raise InputError(
-            f"the warm start found no finite density for model {config.model!r}: check the "
-            "priors and, if the model uses the gap, that the gap is given"
-        )
+        paired, warm = least_squares(data, config)
     deal = partial(angle_shards, data, convention=config.convention)
     estimated = None
-    if pairs_alone:
+    if config.noise == "independent":
         whole = deal(1)
         laplace, shards, parts = Gaussian(warm.theta, warm.covariance), paired, split(paired)
     else:
         with timed(seconds, "noise"), during(progress, "noise"):
             if noise is None:
-                estimated = estimate(noise_key, model, data, warm.theta, config)
+                estimated = estimate(_keys(config)[2], model, data, warm.theta, config)
                 laplace, noise = Gaussian(estimated.theta, estimated.covariance), estimated.noise
             else:
                 laplace = laplace_under(model, data, config, noise, warm.theta)
         deal = partial(deal, noise=noise)
         whole, parts = deal(1), deal(data.num_angles)
-        shards = deal(min(config.num_shards, data.num_angles)) if sharded else whole
+        shards = deal(config.num_shards) if sharded else whole
     inference = infer(infer_key, model, shards, laplace, config, parts, progress)
     inference = inference._replace(seconds=seconds | inference.seconds)
     inference = _doubted(inference, warm.share)
     return Sampled(model, shard(whole, 0), paired, warm, estimated, inference)
+
+
+def estimate_noise(data: TwoTimeData, config: FitConfig) -> Estimate:
+    """Return the noise of measured maps, and the fit under it, without sampling."""
+    start = least_squares(data, config)[1].theta
+    return estimate(_keys(config)[2], bound_model(config), data, start, config)
+
+
+def least_squares(data: TwoTimeData, config: FitConfig) -> tuple[ShardGrid, WarmStart]:
+    """Return paired points in shards, and the mode given them under independent noise."""
+    require_x64()
+    check_flow(data, config.model)
+    check_bins(data, config)
+    random = config.method == "consensus" and config.noise == "independent"
+    paired = random_shards(
+        data, config.num_shards if random else 1, config.seed, config.convention
+    )
+    warm = warm_start(_keys(config)[0], bound_model(config), paired, config.num_starts)
+    if warm.outcome == "not finite":
+        raise InputError(
+            f"the warm start found no finite density for model {config.model!r}: check the "
+            "priors and, if the model uses the gap, that the gap is given"
+        )
+    return paired, warm
+
+
+def _keys(config: FitConfig) -> jax.Array:
+    """Return the keys of the warm start, of sampling, and of simulated pixels."""
+    return jax.random.split(jax.random.key(config.seed), 3)
 
 
 def _doubted(inference: Inference, share: float) -> Inference:
@@ -206,6 +223,17 @@ def check_flow(data: TwoTimeData, model: str) -> None:
             "model laminar_flow needs the azimuth of every map, found none in the file: "
             "pass --phi, or fit --model static"
         )
+
+
+def shardable(data: TwoTimeData, config: FitConfig) -> FitConfig:
+    """Return the settings as they can be met: under correlated noise, a shard has an angle or more.
+
+    Where there is a single angle, NUTS samples all the data.
+    """
+    if config.noise == "independent" or config.method != "consensus":
+        return config
+    most = min(config.num_shards, data.num_angles)
+    return replace(config, num_shards=most) if most > 1 else replace(config, method="full")
 
 
 def check_bins(data: TwoTimeData, config: FitConfig) -> None:

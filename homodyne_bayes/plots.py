@@ -5,7 +5,6 @@ from typing import Any, NamedTuple
 
 import arviz as az
 import jax.numpy as jnp
-import matplotlib as mpl
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
@@ -13,73 +12,28 @@ from matplotlib.figure import Figure
 from scipy.stats import gaussian_kde, rankdata
 
 from homodyne_bayes import diagnostics, kernels
+from homodyne_bayes.diagnostics import group
+from homodyne_bayes.map_plots import (
+    BLUE,
+    CYCLE,
+    GREY,
+    VERMILION,
+    degrees,
+    lag_cuts,
+    maps,
+    panels,
+    representative,
+    whitened,
+)
 from homodyne_bayes.parameters import DIFFUSION, PARAMETERS, SHEAR
 from homodyne_bayes.shards import map_grid
+from homodyne_bayes.tables import percent
 
-MAX_ANGLES = 6
-AGES = (0.0, 0.3, 0.6)  # where lag cuts begin, of the record
-AGE_WIDTH = 0.05  # of the record
 RANK_BINS = 10
 TAIL = (1 - diagnostics.INTERVAL) / 2
-CYCLE = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000")  # Okabe-Ito
-BLUE, VERMILION, GREY = CYCLE[0], CYCLE[3], "0.8"
 TRUTH: dict[str, Any] = {"color": "black", "linestyle": "--", "linewidth": 1.0}
 RATE_SYMBOLS = {"D": "$D(t)$", "gamma_dot": r"$\dot\gamma(t)$"}
 LAWS = {"D": DIFFUSION, "gamma_dot": SHEAR[:3]}
-
-
-def maps(tree: xr.DataTree) -> Figure:
-    """Draw measured c2, fitted c2 and residual of every angle, of at most 6 if there are more."""
-    shown = representative(group(tree, "observed_data")["phi"])
-    measured, fitted, residual = (
-        off_diagonal(c2).isel(phi=shown)
-        for c2 in (group(tree, "observed_data")["c2"], group(tree, "fitted")["c2"], residuals(tree))
-    )
-    sigma = float(group(tree, "posterior")["sigma"].mean())
-    span = (float(fitted.min()) - sigma, float(fitted.max()) + sigma)
-    extreme = float(np.nanpercentile(np.abs(residual), 99))
-    wide = len(shown) > 3
-    side, panel = ("right", 1.75) if wide else ("bottom", 3.0)
-    nrows, ncols = (3, len(shown)) if wide else (len(shown), 3)
-    fig = Figure((0.9 + panel * ncols, 0.7 + panel * nrows), layout="compressed")
-    axes = fig.subplots(nrows, ncols, sharex=True, sharey=True, squeeze=False)
-    kinds = (("measured", measured, span, "viridis"), ("fitted", fitted, span, "viridis"),
-             ("residual", residual, (-extreme, extreme), "RdBu_r"))  # fmt: skip
-    axes = axes if wide else axes.T
-    for row, (kind, c2, limits, cmap) in zip(axes, kinds, strict=True):
-        for ax, one in zip(row, c2, strict=True):
-            _image(ax, one, limits, cmap, f"{kind}, {_degrees(one['phi'])}")
-    fig.colorbar(axes[0, 0].images[0], ax=axes[:2], location=side, extend="both", aspect=30,
-                 label=r"$c_2$")  # fmt: skip
-    fig.colorbar(axes[2, 0].images[0], ax=axes[2], location=side, extend="both", aspect=15,
-                 label=r"(measured − fitted) / $\sigma$")  # fmt: skip
-    _title_subset(fig, tree, shown)
-    return fig
-
-
-def lag_cuts(tree: xr.DataTree) -> Figure:
-    """Draw c2 against the lag t2 - t1 at three ages t1: points measured, curves fitted."""
-    shown = representative(group(tree, "observed_data")["phi"])
-    fig, axes = _panels(len(shown), 3, 3.3 if len(shown) > 1 else 5.5, 2.6, sharey=True)
-    time, phi = (group(tree, "observed_data")[name].values for name in ("t1", "phi"))
-    for ax, angle in zip(axes, shown, strict=True):
-        c2 = np.stack([group(tree, one)["c2"].values[angle] for one in ("observed_data", "fitted")])
-        frames = np.flatnonzero(group(tree, "constant_data")["usable"].values[angle])
-        for age, color in zip(AGES, CYCLE, strict=False):
-            first = int(age * len(frames))
-            starts = frames[first : first + max(1, int(AGE_WIDTH * len(frames)))]
-            lags = np.arange(1, len(time) - starts[-1])
-            measured, fitted = lag_cut(c2, starts, lags)
-            ages = f"$t_1$ = {time[starts[0]]:.3g} to {time[starts[-1]]:.3g} s"
-            ax.plot(time[lags], measured, ".", color=color, markersize=4, alpha=0.6)
-            ax.plot(time[lags], fitted, color=color, label=ages)
-        ax.set_title(f"φ = {_degrees(phi[angle])}", loc="left", fontsize="medium")
-        ax.set_xscale("log")
-        ax.legend(frameon=False, fontsize="small")
-    fig.supxlabel(r"lag $t_2 - t_1$ (s)", fontsize="medium")
-    fig.supylabel(r"$c_2$", fontsize="medium")
-    _title_subset(fig, tree, shown)
-    return fig
 
 
 def rates(tree: xr.DataTree) -> Figure:
@@ -87,7 +41,7 @@ def rates(tree: xr.DataTree) -> Figure:
     dataset = group(tree, "rates").isel(time=slice(1, None))
     true = true_rates(tree)
     names = [str(name) for name in dataset.data_vars]
-    fig, axes = _panels(len(names), 2, 4.75 if len(names) > 1 else 5.5, 3.6)
+    fig, axes = panels(len(names), 2, 4.75 if len(names) > 1 else 5.5, 3.6)
     for ax, name in zip(axes, names, strict=True):
         bands = dataset[name].quantile([TAIL, 0.25, 0.5, 0.75, 1 - TAIL], ("chain", "draw"))
         factor, label = _scaled(RATE_SYMBOLS[name], dataset[name].attrs["units"], bands)
@@ -149,14 +103,14 @@ def prior_posterior(tree: xr.DataTree) -> Figure:
     """Draw prior and posterior densities of the sampled parameters, each scaled to its peak."""
     names = diagnostics.scalars(tree, diagnostics.sampled(tree))
     shares = diagnostics.summary(tree, names)["of_prior"]
-    fig, axes = _panels(len(names), 4, 2.4, 1.9)
+    fig, axes = panels(len(names), 4, 2.4, 1.9)
     for ax, name in zip(axes, names, strict=True):
         prior, posterior = (group(tree, one)[name].values.ravel() for one in ("prior", "posterior"))
         _density(ax, prior, "0.55", "prior")
         _density(ax, posterior, BLUE, "posterior")
         driven = shares[name] > diagnostics.PRIOR_DRIVEN
         note, color = (", prior-driven", VERMILION) if driven else ("", "0.3")
-        ax.set_title(f"{100 * shares[name]:.2g} % of the prior's width{note}", fontsize="small",
+        ax.set_title(f"{percent(shares[name])} of the prior's width{note}", fontsize="small",
                      color=color)  # fmt: skip
         unit = group(tree, "posterior")[name].attrs["units"]
         ax.locator_params("x", nbins=4)
@@ -224,11 +178,6 @@ def traces(tree: xr.DataTree) -> Figure:
     return fig
 
 
-def group(tree: xr.DataTree, name: str) -> xr.Dataset:
-    """Return one group of a result."""
-    return tree.children[name].to_dataset()
-
-
 def true_rates(tree: xr.DataTree) -> dict[str, np.ndarray]:
     """Return the true D(t) and shear rate on the frame grid, (G,), of simulated data."""
     fixed, known = group(tree, "constant_data"), diagnostics.truth(tree)
@@ -243,61 +192,6 @@ def true_rates(tree: xr.DataTree) -> dict[str, np.ndarray]:
     }
 
 
-def representative(phi: xr.DataArray) -> np.ndarray:
-    """Return indices of at most 6 angles spread evenly over the sorted azimuths (P,)."""
-    chosen = np.linspace(0, len(phi) - 1, min(len(phi), MAX_ANGLES)).round().astype(int)
-    return np.argsort(phi.values)[chosen]
-
-
-def off_diagonal(c2: xr.DataArray) -> xr.DataArray:
-    """Return maps (phi, t1, t2) with NaN on the diagonal, which is never fitted."""
-    return c2.where(c2["t1"] != c2["t2"])
-
-
-def residuals(tree: xr.DataTree) -> xr.DataArray:
-    """Return (measured - fitted) / posterior mean of sigma, (phi, t1, t2), diagonal NaN."""
-    difference = group(tree, "observed_data")["c2"] - group(tree, "fitted")["c2"]
-    return off_diagonal(difference / group(tree, "posterior")["sigma"].mean())
-
-
-def lag_cut(c2: np.ndarray, starts: np.ndarray, lags: np.ndarray) -> np.ndarray:
-    """Return c2 (2, G, G), measured and fitted, averaged over starts where measured, (2, lags)."""
-    entries = c2[:, starts[:, None], starts[:, None] + lags]
-    known = np.isfinite(entries[0])
-    counts = known.sum(axis=0)
-    sums = np.where(known, entries, 0.0).sum(axis=1)
-    return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
-
-
-def _panels(
-    count: int, ncols: int, width: float, height: float, sharey: bool = False
-) -> tuple[Figure, list[Axes]]:
-    """Return a figure with panels of a size in inches, in rows of ``ncols`` at most."""
-    ncols = min(ncols, count)
-    nrows = -(-count // ncols)
-    fig = Figure((width * ncols, 0.5 + height * nrows), layout="constrained")
-    axes = list(fig.subplots(nrows, ncols, sharey=sharey, squeeze=False).flat)
-    for ax in axes[count:]:
-        ax.remove()
-    return fig, axes[:count]
-
-
-def _image(
-    ax: Axes, c2: xr.DataArray, limits: tuple[float, float], cmap: str, title: str
-) -> None:
-    time = c2["t1"].values
-    half = 0.5 * (time[1] - time[0])
-    ends = (time[0] - half, time[-1] + half)
-    ax.imshow(
-        c2.values.T, origin="lower", extent=(*ends, *ends), vmin=limits[0], vmax=limits[1],
-        cmap=mpl.colormaps[cmap].with_extremes(bad=GREY), interpolation="nearest",
-    )  # fmt: skip
-    ax.locator_params(nbins=4)
-    ax.set(xlabel=r"$t_1$ (s)", ylabel=r"$t_2$ (s)")
-    ax.set_title(title, fontsize="medium")
-    ax.label_outer()
-
-
 def _density(ax: Axes, draws: np.ndarray, color: str, label: str) -> None:
     low, high = np.quantile(draws, [0.002, 0.998])
     values = np.linspace(low, high, 200)
@@ -310,13 +204,9 @@ def _entries(draws: xr.DataArray) -> list[tuple[str, xr.DataArray]]:
     own, found = [dim for dim in draws.dims if dim not in ("shard", "chain", "draw")], []
     for position in np.ndindex(*(draws.sizes[dim] for dim in own)):
         one = draws.isel(dict(zip(own, position, strict=True)))
-        where = _degrees(one["phi"]) if "phi" in own else ", ".join(map(str, position))
+        where = degrees(one["phi"]) if "phi" in own else ", ".join(map(str, position))
         found.append((_symbol(str(draws.name)) + (f"[{where}]" if where else ""), one))
     return found
-
-
-def _degrees(phi: Any) -> str:
-    return f"{float(phi):.4g}°".replace("-", "−")
 
 
 def _symbol(name: str) -> str:
@@ -335,12 +225,6 @@ def _scaled(symbol: str, unit: str, values: xr.DataArray) -> tuple[float, str]:
     return 10.0**-exponent, _with_unit(symbol, f"$10^{{{exponent}}}$ {unit}".rstrip())
 
 
-def _title_subset(fig: Figure, tree: xr.DataTree, shown: np.ndarray) -> None:
-    total = group(tree, "observed_data").sizes["phi"]
-    if len(shown) < total:
-        fig.suptitle(f"{len(shown)} of {total} angles", fontsize="medium")
-
-
 class Plot(NamedTuple):
     """One figure: how it is drawn, its caption, and whether a result has what it needs."""
 
@@ -351,9 +235,21 @@ class Plot(NamedTuple):
 
 FIGURES: dict[str, Plot] = {
     "maps": Plot(
-        maps, "c2 measured, fitted (posterior mean), and their difference in units of the "
-        "posterior mean of σ, by azimuth φ. Grey: diagonal and excluded frames, not fitted. "
-        "Colours span the fitted values ± σ, and 99 % of the residuals."),
+        maps, "c2 measured, fitted (posterior mean), and their difference, the residual, by "
+        "azimuth φ: in units of the posterior mean of σ where noise is taken as independent, of "
+        "its own standard deviation over the map otherwise. Grey: diagonal and excluded frames, "
+        "not fitted. Colours span the fitted values ± that unit, and 99 % of the residuals. "
+        "Entries that share or neighbour a frame move together, so that crosses and blotches in "
+        "the residual are no misfit."),
+    "whitened": Plot(
+        whitened, "Whitened residuals: what is left of the residuals once the correlations of "
+        "speckle are taken out, summed over square blocks and divided by the root of their number "
+        "of entries, by azimuth φ. Where the model is right, the maps are structureless noise of "
+        "unit variance, and entries and blocks are distributed as the normal curve (last panel). "
+        "A pattern shows where the model fails: bands along the diagonal a wrong shape or rate of "
+        "the decay, bands that change along it a rate that changes otherwise with time, crosses a "
+        "bad frame, a tint far from the diagonal a wrong baseline.",
+        lambda tree: tree.attrs["noise"] == "speckle"),
     "lag_cuts": Plot(
         lag_cuts, "c2 against the lag at three ages t1, measured (points) and fitted (curves), "
         "averaged over the start times given."),

@@ -4,28 +4,26 @@ import base64
 import io
 import json
 import math
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 
-from homodyne_bayes import diagnostics
+from homodyne_bayes import diagnostics, tables
 from homodyne_bayes.certify import MAX_K_HAT
 from homodyne_bayes.convergence import MIN_AGREEMENT_P, MIN_ESS_PER_CHAIN
+from homodyne_bayes.diagnostics import group
 from homodyne_bayes.formats import atomic_path
-from homodyne_bayes.parameters import PARAMETERS
-from homodyne_bayes.plots import FIGURES, group
+from homodyne_bayes.plots import FIGURES
 from homodyne_bayes.results import PER_ANGLE
+from homodyne_bayes.tables import labels, number, rounded, rows
 
 DPI = 130
 SCREEN_PIXELS = 115  # of a figure, per inch
 TAIL = (1 - diagnostics.INTERVAL) / 2
-PLAIN_DECIMALS = 6
 MAX_SHARDS = 16  # of a table
 UNWEIGHTED = " Draws of NUTS on all the data need none: here they only give the evidence."
 CONVENTIONS = {
@@ -35,6 +33,28 @@ CONVENTIONS = {
     "carries sinc²(x), the phase of a linear velocity profile averaged over the gap",
 }
 NO_FLOW = "g₁ = exp(−½ q² ∫D dt); the model has no shear, so the convention makes no difference"
+COMPARED = {
+    "speckle": "independent likelihood, uncorrected",
+    "corrected": "independent likelihood, uncorrected",
+    "independent": "least squares at the mode, 90 % interval",
+}
+PIXELS = (
+    " η is found from the scatter of the score over simulated pixels with the same β, g₁ and e, "
+    "or over measured groups of pixels where the data hold them."
+)
+NOISE = {
+    "speckle": "All entries of a map average the same pixels, so that entries which share or "
+    "neighbour a frame move together. The speckle likelihood knows this: it gives entries (a, b) "
+    "and (c, d) the covariance S(a,c) S(b,d) + S(a,d) S(b,c), where S = β g₁² + e is the "
+    "covariance of the intensity of a pixel in two frames, and the nugget e, there for equal "
+    "frames only, comes from the random numbers of photons. Parameters rest on sums over many "
+    "entries, which have third and fourth cumulants too; η corrects for these." + PIXELS,
+    "corrected": "All entries of a map average the same pixels, so that entries which share or "
+    "neighbour a frame move together. The fit is that of least squares, as if entries were "
+    "independent, but η widens its intervals to the scatter that it truly has under speckle with "
+    "contrast β and shot noise e (a sandwich covariance)." + PIXELS + " The intervals are valid, "
+    "but wider than those of the speckle likelihood, which weighs entries by their correlations.",
+}
 OWN_FORMULA = "g₁ is what the model makes it"
 
 
@@ -69,7 +89,8 @@ def contents(tree: xr.DataTree) -> dict[str, Any]:
         "certificate": certificate(tree),
         "facts": facts(tree),
         "warnings": diagnostics.warnings(tree),
-        "interval": interval_label(tree),
+        "interval": diagnostics.interval_label(tree),
+        "compared": COMPARED[tree.attrs["noise"]],
         "tables": {
             "Parameters": rows(tree, [name for name in names if name not in PER_ANGLE]),
             "Contrast and offset of every angle": rows(tree, per_angle),
@@ -77,6 +98,8 @@ def contents(tree: xr.DataTree) -> dict[str, Any]:
                 tree, diagnostics.coordinates(tree)
             ),
         },
+        "misfit": misfit(tree),
+        "noise": noise(tree),
         "transport": transport(tree),
         "shards": shards(tree),
         "corrections": corrections(tree),
@@ -87,7 +110,7 @@ def contents(tree: xr.DataTree) -> dict[str, Any]:
             for name, row in FIGURES.items()
             if row.applies(tree)
         ],
-        "priors": priors(tree),
+        "priors": tables.priors(tree),
         "records": {
             "Settings": _record(tree, "settings"),
             "Provenance": {
@@ -167,25 +190,48 @@ def shards(tree: xr.DataTree) -> dict[str, Any] | None:
     }
 
 
+def misfit(tree: xr.DataTree) -> dict[str, Any] | None:
+    """Return whether the model fits, in sentences, and a row for every test; None if not tested."""
+    if not diagnostics.misfit(tree):
+        return None
+    return {
+        "sentences": diagnostics.misfit(tree),
+        "rows": tables.misfit(tree),
+        "limit": f"{diagnostics.MISFIT:g}",
+    }
+
+
+def noise(tree: xr.DataTree) -> dict[str, Any] | None:
+    """Return what the likelihood knows of the noise; None where it takes it as independent."""
+    if "noise" not in tree.children:
+        return None
+    return {
+        "text": NOISE[tree.attrs["noise"]],
+        "growth": diagnostics.growth(tree),
+        "rows": tables.noise(tree),
+    }
+
+
 def corrections(tree: xr.DataTree) -> dict[str, Any] | None:
     """Return how far the approximation was off, a row for every scalar, and a sentence on sigma.
 
-    None where there is nothing to compare: not certified, or all by NUTS on all the data.
+    The sentence is empty where sigma was not sampled. None where there is nothing to compare: not
+    certified, or all by NUTS on all the data.
     """
     method = json.loads(tree.attrs["settings"])["method"]
     if method == "full" or not group(tree, "certificate").attrs["certified"]:
         return None
     table = diagnostics.corrections(tree)
     names = diagnostics.reported(tree) + diagnostics.coordinates(tree)
-    labels = [_label(tree, name, index) for name in names for index in _indices(tree, name)]
-    noise = table.reindex(["sigma"]).iloc[0]
+    sampled = "sigma" in table.index
+    shift, ratio = (table[name].get("sigma", np.nan) for name in table)
     return {
         "approximation": diagnostics.method(tree).partition(": ")[2],
-        "noise": f"off by {number(noise['shift'])} sd in the mean, and "
-        f"{number(noise['sd_ratio'])} times as wide",
+        "sigma": f"The noise scale σ was off by {number(shift)} sd in the mean, and "
+        f"{number(ratio)} times as wide." if sampled else "",
         "rows": [
             {"label": label, "shift": number(line["shift"]), "sd_ratio": number(line["sd_ratio"])}
-            for label, (_, line) in zip(labels, table.iterrows(), strict=True)
+            for label, (_, line) in zip(labels(tree, names), table.iterrows(), strict=True)
         ],
     }
 
@@ -194,7 +240,7 @@ def sensitivity(tree: xr.DataTree) -> list[dict[str, str]]:
     """Return label, prior, likelihood and diagnosis of power scaling of the sampled scalars."""
     return [
         {
-            "label": _label(tree, str(name), ()),
+            "label": labels(tree, [str(name)])[0],
             "name": str(name),
             "prior": number(line["prior"], 3),
             "likelihood": number(line["likelihood"], 3),
@@ -226,60 +272,6 @@ def convention(tree: xr.DataTree) -> str:
     return f"{name}: {CONVENTIONS[name] if 'gamma_dot' in rates else without_shear}."
 
 
-def interval_label(tree: xr.DataTree) -> str:
-    """Return the heading of the interval column, with what it assumes about the noise."""
-    assumption = tree.attrs["noise"].removeprefix("independent, ")
-    return f"{diagnostics.INTERVAL:.0%} interval, {assumption}".replace("%", " %")
-
-
-def rows(tree: xr.DataTree, names: list[str]) -> list[dict[str, str]]:
-    """Return one row of text for every scalar of some variables.
-
-    Keys are label, mean, sd, interval, unit, r_hat, ess, ess_per_1000_evaluations, of_prior, driven
-    (not empty where the prior sets the interval), warm_start, and truth and inside, empty for
-    measured data.
-    """
-    if not names:
-        return []
-    table = diagnostics.summary(tree, names)
-    scalars = [(name, index) for name in names for index in _indices(tree, name)]
-    return [
-        _row(tree, name, index, line)
-        for (name, index), (_, line) in zip(scalars, table.iterrows(), strict=True)
-    ]
-
-
-def rounded(value: float, sd: float) -> str:
-    """Return a value to the second significant digit of its uncertainty ``sd``.
-
-    >>> rounded(9835.6, 2169.3), rounded(-0.2294, 0.04995), rounded(3.1e-8, 2.4e-9)
-    ('9800', '−0.229', '3.10e−08')
-    """
-    if not (math.isfinite(value) and math.isfinite(sd)):
-        return "–"
-    if sd <= 0:
-        return f"{value:.4g}".replace("-", "−")
-    decimals = 1 - int(f"{sd:.1e}".partition("e")[2])
-    value = round(value, decimals) + 0.0  # no negative zero
-    if decimals <= PLAIN_DECIMALS:
-        text = f"{value:.{max(decimals, 0)}f}"
-    else:
-        digits = decimals + math.floor(math.log10(abs(value))) if value else 0
-        text = f"{value:.{max(digits, 0)}e}"
-    return text.replace("-", "−")
-
-
-def number(value: float, decimals: int = 2) -> str:
-    """Return a value with so many decimals.
-
-    >>> number(-0.234), number(float("inf")), number(float("nan"))
-    ('−0.23', '∞', '–')
-    """
-    if math.isnan(value):
-        return "–"
-    return f"{value:.{decimals}f}".replace("-", "−").replace("inf", "∞")
-
-
 def transport(tree: xr.DataTree) -> dict[str, str] | None:
     """Return J and the Brownian D = J/2, median and interval in Å²/s, at the frame next to t_ref.
 
@@ -301,17 +293,6 @@ def transport(tree: xr.DataTree) -> dict[str, str] | None:
     }
 
 
-def priors(tree: xr.DataTree) -> list[dict[str, str]]:
-    """Return name, meaning, prior and unit of every quantity that was sampled."""
-    stated: Mapping[str, str] = json.loads(tree.attrs["priors"])
-    used = group(tree, "unconstrained_posterior")
-    return [
-        {"label": PARAMETERS[name].symbol, "name": name, "meaning": PARAMETERS[name].meaning,
-         "prior": prior, "unit": PARAMETERS[name].unit}
-        for name, prior in stated.items() if name in used
-    ]  # fmt: skip
-
-
 def embedded(figure: Figure) -> dict[str, str]:
     """Return a figure as a data URI, and its width on the screen in pixels."""
     buffer = io.BytesIO()
@@ -320,53 +301,6 @@ def embedded(figure: Figure) -> dict[str, str]:
         "source": "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii"),
         "width": f"{SCREEN_PIXELS * figure.get_figwidth():.0f}",
     }
-
-
-def _indices(tree: xr.DataTree, name: str) -> list[tuple[int, ...]]:
-    return list(np.ndindex(*group(tree, "posterior")[name].shape[2:]))
-
-
-def _row(
-    tree: xr.DataTree, name: str, index: tuple[int, ...], line: pd.Series
-) -> dict[str, str]:
-    sd, shape = line["sd"], group(tree, "posterior")[name].shape[2:]
-    warm = group(tree, "warm_start")[name].values.reshape(-1, *shape)
-    warm_low, warm_high = np.quantile(warm, [TAIL, 1 - TAIL], axis=0)
-    row = {
-        "label": _label(tree, name, index),
-        "name": name,
-        "mean": rounded(line["mean"], sd),
-        "sd": rounded(sd, sd),
-        "interval": _interval(line["lower"], line["upper"], sd),
-        "unit": group(tree, "posterior")[name].attrs["units"],
-        "r_hat": f"{line['r_hat']:.3f}",
-        "ess": f"{line['ess_bulk']:.0f}",
-        "ess_per_1000_evaluations": f"{line['ess_per_1000_evaluations']:.0f}",
-        "of_prior": f"{100 * line['of_prior']:.2g} %",
-        "driven": "prior-driven" if line["of_prior"] > diagnostics.PRIOR_DRIVEN else "",
-        "warm_start": _interval(warm_low[index], warm_high[index], sd),
-        "truth": "",
-        "inside": "",
-    }
-    if name in diagnostics.truth(tree):
-        value = float(np.broadcast_to(diagnostics.truth(tree)[name], shape)[index])
-        inside = line["lower"] <= value <= line["upper"]
-        row |= {"truth": f"{value:.6g}".replace("-", "−")}
-        row |= {"inside": "inside" if inside else "outside"}
-    return row
-
-
-def _label(tree: xr.DataTree, name: str, index: tuple[int, ...]) -> str:
-    symbol = PARAMETERS[name].symbol if name in PARAMETERS else name
-    if not index:
-        return symbol
-    phi = float(group(tree, "posterior")["phi"][index[0]]) if name in PER_ANGLE else None
-    where = ", ".join(map(str, index)) if phi is None else f"{phi:.6g}°".replace("-", "−")
-    return f"{symbol} [{where}]"
-
-
-def _interval(lower: float, upper: float, sd: float) -> str:
-    return f"{rounded(lower, sd)} to {rounded(upper, sd)}"
 
 
 def _record(tree: xr.DataTree, name: str) -> dict[str, str]:

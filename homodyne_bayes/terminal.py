@@ -19,11 +19,11 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from homodyne_bayes import diagnostics, report
+from homodyne_bayes import coverage, diagnostics, report, tables
 from homodyne_bayes.comparison import Comparison, sentences
 from homodyne_bayes.data import TwoTimeData
 
-MIN_WIDTH = 132  # of tables: where the terminal is narrower, it wraps and nothing is lost
+MIN_WIDTH = 144  # of tables: where the terminal is narrower, it wraps and nothing is lost
 
 
 def print_summary(tree: xr.DataTree) -> None:
@@ -41,14 +41,17 @@ def print_summary(tree: xr.DataTree) -> None:
     ):
         screen.print(line, markup=False, highlight=False, soft_wrap=True)
     title = f"{tree.attrs['model']}, {tree.attrs['convention']} convention"
-    known = diagnostics.truth(tree)
-    heads = ["", "mean", "sd", "90 % interval", "unit", *(["truth", "is"] if known else [])]
+    known, grown = diagnostics.truth(tree), bool(diagnostics.growth(tree))
+    interval = diagnostics.interval_label(tree).replace(", ", ",\n").replace("d l", "d\nl")
+    heads = ["", "mean", "sd", interval, "unit", *(["truth", "is"] if known else [])]
+    heads += ["times\nuncorrected"] if grown else []
     table = Table(title=title, box=SIMPLE_HEAD, padding=(0, 1), title_justify="left")
     for head in (*heads, "R-hat", "ESS", "ESS/1000\nevaluations"):
         table.add_column(head, no_wrap=True)
-    for row in report.rows(tree, diagnostics.reported(tree)):
+    for row in tables.rows(tree, diagnostics.reported(tree)):
         name = row["name"] + row["label"].partition(" ")[2].replace("[", "\\[")
         true = [row["truth"], row["inside"]] if known else []
+        true += [row["of_uncorrected"]] if grown else []
         cost = [row["r_hat"], row["ess"], row["ess_per_1000_evaluations"]]
         table.add_row(name, row["mean"], row["sd"], row["interval"], row["unit"], *true, *cost)
     screen.print(table)
@@ -83,6 +86,25 @@ def print_calibration(ranks: xr.Dataset, found: pd.DataFrame) -> None:
         table.add_row(str(name).replace("[", "\\["), *cells)
     left_out = f"{ranks.attrs['num_left_out']} of {ranks.sizes['simulation']} simulations"
     console().print(table, f"left out, not certified: {left_out}", highlight=False)
+
+
+def print_coverage(dataset: xr.Dataset) -> None:
+    """Print how often the intervals of every parameter hold the truth, and what that says."""
+    found = coverage.table(dataset)
+    heads = [f"{kind}:\n{what}" for kind in coverage.KINDS for what in ("90 % hold", "50 % hold",
+             "width of 90 %")]  # fmt: skip
+    table = Table("parameter", *heads, box=SIMPLE_HEAD)
+    for name, row in found.iterrows():
+        cells = []
+        for kind in coverage.KINDS:
+            one = row[kind]
+            cells += [f"{100 * one[f'coverage_{level}']:.1f} ± {100 * one[f'error_{level}']:.1f} %"
+                      for level in ("90", "50")]  # fmt: skip
+            cells.append("" if pd.isna(one["width"]) else f"{one['width']:.3g}")
+        table.add_row(str(name), *cells)
+    left = f"{dataset.attrs['num_uncertified']} of {dataset.sizes['simulation']} experiments"
+    console().print(table, f"not certified, and counted like all others: {left}", highlight=False)
+    console().print(coverage.verdict(found), highlight=False, soft_wrap=True)
 
 
 def described(data: TwoTimeData) -> str:

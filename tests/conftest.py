@@ -23,18 +23,34 @@ def laminar_data():
 
 @pytest.fixture(scope="session")
 def laminar_result(laminar_data):
-    """A small consensus fit of `laminar_data`."""
+    """A small consensus fit of `laminar_data` under independent noise."""
     from homodyne_bayes import FitConfig, fit
 
-    return fit(laminar_data, FitConfig(num_shards=2, num_warmup=200, num_samples=200))
+    config = FitConfig(noise="independent", num_shards=2, num_warmup=200, num_samples=200)
+    return fit(laminar_data, config)
 
 
 @pytest.fixture(scope="session")
 def laplace_result(laminar_data):
-    """A fit of `laminar_data` by the least squares fit, reweighted."""
+    """A fit of `laminar_data` by the least squares fit, reweighted, under independent noise."""
     from homodyne_bayes import FitConfig, fit
 
-    return fit(laminar_data, FitConfig(method="laplace", num_samples=200))
+    return fit(laminar_data, FitConfig(method="laplace", noise="independent", num_samples=200))
+
+
+@pytest.fixture(scope="session")
+def speckle_result():
+    """A fit of static speckle under its likelihood: 3 angles of 24 frames, one unusable."""
+    from dataclasses import replace
+
+    import numpy as np
+
+    from homodyne_bayes import FitConfig, fit, simulate
+
+    experiment = simulate.Experiment((-60.0, 0.0, 60.0), 24, simulate.STATIC)
+    data = simulate.speckle(jax.random.key(0), experiment, 4000, mean_photons=2.0)
+    data = replace(data, usable=np.broadcast_to(np.arange(24) != 7, (3, 24)))
+    return fit(data, FitConfig(model="static", method="laplace", num_samples=200, num_starts=2))
 
 
 @pytest.fixture(scope="session")

@@ -14,8 +14,8 @@ ROOMS = (
     "errors", "parameters", "config", "axes", "data", "layouts", "formats", "covariance",
     "shards", "kernels", "simulate", "models", "density", "nuts", "information", "warmstart",
     "misfit", "pixels", "noise", "consensus", "merges", "convergence", "certify", "inference",
-    "diagnostics", "results", "plots", "report", "pipeline", "comparison", "calibration",
-    "terminal", "cli",
+    "diagnostics", "results", "tables", "map_plots", "plots", "report", "pipeline",
+    "comparison", "calibration", "coverage", "terminal", "cli",
 )  # fmt: skip
 NO_JAX = ("errors", "parameters", "config", "axes", "data", "layouts", "formats")
 MAX_FILE, MAX_FUNCTION, MAX_SETTINGS = 400, 60, 25

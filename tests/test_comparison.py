@@ -16,7 +16,7 @@ import scipy.stats
 
 from homodyne_bayes import FitConfig, InputError, cli, formats, simulate
 from homodyne_bayes.comparison import (
-    CAVEAT,
+    CAVEATS,
     Evidence,
     compare,
     evidence,
@@ -112,7 +112,7 @@ def test_the_table():
     assert bayes == ("The data prefer b over a by a log Bayes factor of 10.00 ± 0.14: very strong "
                      "evidence (Kass & Raftery 1995).")
     assert "better by b than by a: log score +9.0 ± 4.6, by the spread over 3 angles" in predicted
-    assert caveat == CAVEAT
+    assert caveat == CAVEATS["independent"]
 
 
 def test_what_is_not_known_is_said():
@@ -143,9 +143,9 @@ def test_words_of_kass_and_raftery():
 
 
 def measured(parameters, seed):
-    """Three angles of 20 frames with independent noise, the shapes of `laminar_data`."""
+    """Three angles of 20 frames of speckle."""
     experiment = simulate.Experiment(PHI, 20, parameters, dt=0.4)
-    return simulate.independent(jax.random.key(seed), experiment, 0.01)
+    return simulate.speckle(jax.random.key(seed), experiment, 3000, mean_photons=5.0)
 
 
 TRUTHS = {"static": simulate.STATIC, "laminar_flow": simulate.LAMINAR}
@@ -159,7 +159,8 @@ def test_the_true_model_wins_twice(truth):
         assert found.models.index[0] == truth, found.models
         assert found.models["log_evidence"].notna().all()
         np.testing.assert_allclose(found.angles.sum(), found.models["loao"][found.angles.columns])
-    assert seen == 2 * [("comparing", done, 8) for done in range(9)]
+    noise = [("noise", done, 2) for done in range(3)]
+    assert seen == 2 * (noise + [("comparing", done, 8) for done in range(9)])
 
 
 @pytest.mark.slow
@@ -188,6 +189,9 @@ def test_refused_before_anything_is_fitted():
     data, seen = measured(simulate.STATIC, 0), []
     with pytest.raises(InputError, match="two models or more, found static"):
         compare(data, {"static": FitConfig(model="static")})
+    mixed = {"a": FitConfig(model="static"), "b": FitConfig(model="static", noise="independent")}
+    with pytest.raises(InputError, match="one noise, found independent, speckle"):
+        compare(data, mixed)
     for bad, message in (({"gap": None}, "needs the gap"),
                          ({"provenance": {"assumed": ["phi"]}}, "needs the azimuth")):
         with pytest.raises(InputError, match=message):
@@ -226,8 +230,8 @@ def test_from_the_command_line(run, data_file):
     assert "comparing" in err
     for name in MODELS:
         assert name in out.split("The data prefer")[0]
-    assert "The data prefer laminar_flow over static by a log Bayes factor of 2" in out
-    assert CAVEAT in out
+    assert "The data prefer laminar_flow over static by a log Bayes factor of" in out
+    assert CAVEATS["speckle"] in out
 
 
 @pytest.mark.parametrize(("flags", "message"), [

@@ -68,6 +68,24 @@ def test_agreement_is_chi_square_for_gaussian_shards():
     assert scores.std() == pytest.approx(1, abs=0.03)
 
 
+def test_agreement_of_unequal_shards():
+    """Every shard knows a coordinate of its own, and a common one to a different precision."""
+    rng, K = np.random.default_rng(0), 5
+    precision = np.zeros((K, K + 2, K + 2))
+    for k in range(K):
+        mixing = rng.normal(size=(3, 3))
+        own = np.array([0, 1, 2 + k])
+        precision[k][np.ix_(own, own)] = 4.0**k * mixing @ mixing.T
+    found = []
+    for _ in range(400):
+        pulls = np.stack([rng.multivariate_normal(np.zeros(K + 2), P) for P in precision])
+        found.append(agreement(Sites(pulls, precision), np.eye(K + 2)))
+    for level in (0.01, 0.1, 0.5):
+        small = np.mean([each.p_value < level for each in found])
+        assert small == pytest.approx(level, abs=3.5 * np.sqrt(level * (1 - level) / 400) + 0.01)
+    assert np.mean([each.worst_p < 0.1 for each in found]) < 0.14
+
+
 def test_a_shard_that_deviates_is_named():
     means, precision, scale = gaussian_shards(np.random.default_rng(3))
     means[4] += 5 * np.sqrt(np.diag(np.linalg.inv(precision[4])))

@@ -22,7 +22,7 @@ def grid(convention="upstream", dt=DT):
 
 def paired(whole):
     """The same points as (P, G, G) maps, listed one by one."""
-    shape = np.broadcast_shapes(whole.lo.shape, whole.phi_index.shape)
+    shape = np.broadcast_shapes(whole.lo.shape, whole.hi.shape, whole.phi_index.shape)
     flat = {
         name: jnp.broadcast_to(getattr(whole, name), shape).ravel()
         for name in ("lo", "hi", "phi_index")

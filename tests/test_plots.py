@@ -8,7 +8,7 @@ import xarray as xr
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
-from homodyne_bayes import diagnostics, plots
+from homodyne_bayes import diagnostics, map_plots, plots
 from homodyne_bayes.parameters import DIFFUSION
 from homodyne_bayes.simulate import LAMINAR
 
@@ -25,10 +25,11 @@ def edited(tree, provenance=None, **groups):
 
 
 @pytest.mark.parametrize("name", plots.FIGURES)
-def test_every_figure_draws_without_pyplot(name, laminar_result):
+def test_every_figure_draws_without_pyplot(name, laminar_result, speckle_result):
     row = plots.FIGURES[name]
-    assert row.applies(laminar_result)
-    figure = row.draw(laminar_result)
+    tree = speckle_result if name == "whitened" else laminar_result
+    assert row.applies(tree)
+    figure = row.draw(tree)
     figure.draw_without_rendering()
     assert isinstance(figure, Figure)
     assert figure.axes
@@ -42,7 +43,7 @@ def test_maps_show_measured_fitted_and_residual_of_every_angle(laminar_result):
     residuals = [image for image in images if "residual" in image.axes.get_title()]
     assert len(images) == 9
     assert len(figure.axes) == 9 + 2  # colour bars
-    for image, expected in zip(residuals, plots.residuals(laminar_result).values, strict=True):
+    for image, expected in zip(residuals, map_plots.residuals(laminar_result).values, strict=True):
         shown = np.ma.filled(image.get_array(), np.nan)
         np.testing.assert_array_equal(shown, expected.T)
         assert image.origin == "lower"
@@ -53,10 +54,88 @@ def test_residuals_are_in_units_of_sigma_without_the_diagonal(laminar_result):
     groups = {name: plots.group(laminar_result, name) for name in ("observed_data", "fitted")}
     sigma = laminar_result["posterior"]["sigma"].values.mean()
     expected = (groups["observed_data"]["c2"].values - groups["fitted"]["c2"].values) / sigma
-    residuals = plots.residuals(laminar_result).values
+    residuals = map_plots.residuals(laminar_result).values
     away = ~np.eye(residuals.shape[-1], dtype=bool)
     np.testing.assert_allclose(residuals[:, away], expected[:, away])
     assert np.isnan(residuals[:, ~away]).all()
+
+
+def test_residuals_without_sigma_are_in_units_of_their_own_scatter(speckle_result):
+    assert "sigma" not in speckle_result["posterior"]
+    residuals = map_plots.residuals(speckle_result)
+    np.testing.assert_allclose(residuals.std(("t1", "t2")), 1)
+    labels = [ax.get_ylabel() for ax in plots.maps(speckle_result).axes]
+    labels += [ax.get_xlabel() for ax in plots.maps(speckle_result).axes]
+    assert "residual / its sd" in labels
+
+
+def test_white_entries_leave_out_the_diagonal_and_unusable_frames(speckle_result):
+    entries = map_plots.white_entries(speckle_result).values
+    known = np.isfinite(entries)
+    expected = ~np.eye(24, dtype=bool)
+    expected[7] = expected[:, 7] = False
+    assert (known == expected).all()
+    white = speckle_result["noise"]["whitened"].values
+    np.testing.assert_array_equal(entries[known], white[known])
+    assert entries[known].std() == pytest.approx(1, abs=0.05)
+
+
+def test_entries_of_bins_are_white_where_any_frame_is_usable(speckle_result):
+    noise = plots.group(speckle_result, "noise").isel(bin1=slice(0, 8), bin2=slice(0, 8))
+    noise.attrs["bin_frames"] = 3
+    usable = plots.group(speckle_result, "constant_data").copy(deep=True)
+    usable["usable"][:, 6:9] = False
+    tree = edited(speckle_result, noise=noise, constant_data=usable)
+    known = np.isfinite(map_plots.white_entries(tree).values)
+    assert not known[:, 2].any()
+    assert known[:, 0, 1:2].all()
+    assert known[0].sum() == 7 * 6
+
+
+@pytest.mark.parametrize("bins", [5, 24, 60, 100])
+def test_sums_over_blocks_have_unit_variance_again(bins):
+    rng = np.random.default_rng(0)
+    white = np.triu(rng.normal(size=(40, bins, bins)), k=1)
+    white += white.swapaxes(1, 2) + np.where(np.eye(bins), np.nan, 0)
+    centres = 0.1 * np.arange(bins)
+    coords = {"phi": np.arange(40.0), "bin1": centres, "bin2": centres}
+    blocks = map_plots.white_blocks(xr.DataArray(white, coords, ("phi", "bin1", "bin2")))
+    values, size = blocks.values, -(-bins // blocks.sizes["bin1"])
+    assert blocks.sizes["bin1"] <= 24
+    np.testing.assert_array_equal(values, values.swapaxes(1, 2))
+    pairs = np.triu_indices(blocks.sizes["bin1"], k=1)
+    assert np.nanvar(values[:, *pairs]) == pytest.approx(1, rel=0.1)
+    if size > 1:
+        diagonal = np.diagonal(values, axis1=1, axis2=2)[:, :-1]
+        assert np.nanvar(diagonal) == pytest.approx(1, rel=0.2)
+        entries = white[:, :size, size : 2 * size]
+        np.testing.assert_allclose(values[:, 0, 1], entries.sum((1, 2)) / size)
+    assert float(blocks["bin1"][0]) == pytest.approx(centres[:size].mean())
+
+
+def test_whitened_residuals_show_every_angle_and_their_distribution(speckle_result):
+    figure = plots.whitened(speckle_result)
+    *maps, last = [ax for ax in figure.axes if ax.get_title()]
+    assert [ax.get_title() for ax in maps] == ["φ = −60°", "φ = 0°", "φ = 60°"]
+    assert {ax.images[0].get_clim() for ax in maps} == {(-3.0, 3.0)}
+    once = map_plots.white_entries(speckle_result).values[:, *np.triu_indices(24)]
+    texts = [text.get_text() for text in last.get_legend().get_texts()]
+    assert texts[0] == f"entries, sd {np.nanstd(once):.2f}"
+    counts, edges = last.patches[0].get_data()[:2]
+    assert (counts * np.diff(edges)).sum() == pytest.approx(1)
+
+
+def test_whitened_residuals_are_of_the_speckle_likelihood_alone(speckle_result, laminar_result):
+    corrected = speckle_result.copy(deep=True)
+    corrected.attrs["noise"] = "corrected"
+    applies = plots.FIGURES["whitened"].applies
+    assert [applies(t) for t in (speckle_result, corrected, laminar_result)] == [True, False, False]
+
+
+def test_every_figure_of_a_result_without_sigma(speckle_result):
+    for row in plots.FIGURES.values():
+        if row.applies(speckle_result):
+            row.draw(speckle_result).draw_without_rendering()
 
 
 def test_the_diagonal_does_not_set_the_colours(laminar_result):
@@ -125,7 +204,7 @@ def test_shards_are_shown_beside_the_interval_of_the_result(laminar_result):
 
 def test_figures_of_a_result_without_shards_and_nuts(laplace_result):
     drawn = [name for name, row in plots.FIGURES.items() if row.applies(laplace_result)]
-    assert drawn == [name for name in plots.FIGURES if name != "shard_agreement"]
+    assert drawn == [name for name in plots.FIGURES if name not in ("shard_agreement", "whitened")]
     for name in drawn:
         plots.FIGURES[name].draw(laplace_result).draw_without_rendering()
 
@@ -151,7 +230,7 @@ def test_lag_cuts_average_measured_entries_over_starts():
     c2 = rng.normal(size=(2, 6, 6))
     c2[0, 1, 3] = np.nan
     lags = np.array([1, 2])
-    cut = plots.lag_cut(c2, np.array([0, 1]), lags)
+    cut = map_plots.lag_cut(c2, np.array([0, 1]), lags)
     np.testing.assert_allclose(cut[:, 0], (c2[:, 0, 1] + c2[:, 1, 2]) / 2)
     np.testing.assert_allclose(cut[:, 1], c2[:, 0, 2])
 

@@ -85,11 +85,13 @@ def against_full(seed: int, num_samples: int) -> pd.DataFrame:
     The spread is the sd, but of `HEAVY_TAILED` the width of the 90 % interval.
     """
     data = measured(THREE_ANGLES, 100 + seed)
-    default = sample_posterior(data, FitConfig(seed=seed))
-    long = FitConfig(method="full", num_samples=num_samples, seed=seed + 1000)
+    default = sample_posterior(data, FitConfig(noise="independent", seed=seed))
+    long = FitConfig(
+        method="full", noise="independent", num_samples=num_samples, seed=seed + 1000
+    )
     full = sample_posterior(data, long)
     assert full.inference.certificate.certified, full.inference.certificate.refused
-    first = shard(full.shards, 0)
+    first = shard(full.paired, 0)
     values = [
         density.constrain(one.model, first, jnp.asarray(one.inference.draws), not_a_rate)
         for one in (default, full)
@@ -148,7 +150,8 @@ def test_the_default_path_is_certified_and_agrees_with_full_nuts():
 @pytest.mark.parametrize("seed", range(2))
 def test_realistic_case_is_cheap_and_clean(seed):
     """At most 12 leapfrog steps a draw, no divergence in 2,000 draws, bulk ESS of 1,000."""
-    found = sample_posterior(measured(THREE_ANGLES, seed), FitConfig(method="full", seed=seed))
+    config = FitConfig(method="full", noise="independent", seed=seed)
+    found = sample_posterior(measured(THREE_ANGLES, seed), config)
     info = found.inference.nuts.info
     assert info.n_steps.size == 2000
     assert info.n_steps.mean() <= 12

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from homodyne_bayes import InputError, diagnostics, plots, report, results
+from homodyne_bayes import InputError, diagnostics, plots, report, results, tables, terminal
 
 VOID = {"meta", "img"}
 
@@ -118,7 +118,7 @@ def test_shards_are_told_one_by_one(laminar_result):
     for row in found["rows"]:
         score = checks["score"].isel(shard=int(row["shard"])).sel(coordinate=row["coordinate"])
         assert abs(float(score)) == largest[int(row["shard"])]
-        assert row["score"] == report.number(float(score), 1)
+        assert row["score"] == tables.number(float(score), 1)
         assert row["r_hat"] == f"{float(checks['r_hat'][int(row['shard'])]):.3f}"
 
 
@@ -142,9 +142,9 @@ def test_of_many_shards_the_worst_are_shown(laminar_result, monkeypatch):
 def test_bias_of_the_approximation_is_told(page, laminar_result):
     table = diagnostics.corrections(laminar_result)
     rows = report.corrections(laminar_result)["rows"]
-    assert [row["shift"] for row in rows] == [report.number(value) for value in table["shift"]]
+    assert [row["shift"] for row in rows] == [tables.number(value) for value in table["shift"]]
     text = page.texts("section", id="corrections")[0]
-    shift, ratio = (report.number(table.loc["sigma", name]) for name in ("shift", "sd_ratio"))
+    shift, ratio = (tables.number(table.loc["sigma", name]) for name in ("shift", "sd_ratio"))
     assert f"σ was off by {shift} sd in the mean, and {ratio} times as wide" in text
 
 
@@ -168,8 +168,9 @@ def test_a_result_without_shards(laplace_result, monkeypatch):
 def test_every_figure_is_embedded_with_its_caption(page):
     assert page.find("figure") != []
     ids = [page.elements[i][1]["id"] for i in page.find("figure")]
-    assert ids == list(plots.FIGURES)
-    for index, row in zip(page.find("img"), plots.FIGURES.values(), strict=True):
+    assert ids == [name for name in plots.FIGURES if name != "whitened"]
+    for index, name in zip(page.find("img"), ids, strict=True):
+        row = plots.FIGURES[name]
         attributes = page.elements[index][1]
         kind, data = attributes["src"].split(",")
         assert kind == "data:image/png;base64"
@@ -200,14 +201,14 @@ def test_head_says_what_was_fitted(page, laminar_result):
 def test_rows_hold_the_rounded_summary(laminar_result):
     names = ["D0", "contrast"]
     summary = diagnostics.summary(laminar_result, names)
-    rows = report.rows(laminar_result, names)
+    rows = tables.rows(laminar_result, names)
     assert [row["label"] for row in rows] == [
         "D₀", "contrast [−60°]", "contrast [0°]", "contrast [60°]",
     ]  # fmt: skip
     for row, (_, line) in zip(rows, summary.iterrows(), strict=True):
-        assert row["mean"] == report.rounded(line["mean"], line["sd"])
+        assert row["mean"] == tables.rounded(line["mean"], line["sd"])
         assert row["r_hat"] == f"{line['r_hat']:.3f}"
-        ends = [report.rounded(line[end], line["sd"]) for end in ("lower", "upper")]
+        ends = [tables.rounded(line[end], line["sd"]) for end in ("lower", "upper")]
         assert row["interval"] == " to ".join(ends)
     warm = laminar_result["warm_start"]["contrast"].values[0, :, 1]
     low = sorted(warm)[int(0.05 * len(warm))]
@@ -216,17 +217,107 @@ def test_rows_hold_the_rounded_summary(laminar_result):
 
 def test_interval_says_that_noise_is_uncorrected(page):
     heads = page.texts("th")
-    assert "90 % interval, uncorrected for correlated noise" in heads
+    assert "90 % interval, uncorrected" in heads
+    assert "least squares at the mode, 90 % interval" in heads
+    assert not any("times" in head for head in heads)
+    assert page.find("section", id="noise") == page.find("section", id="misfit") == []
+
+
+@pytest.fixture(scope="module")
+def speckle_page(speckle_result):
+    return Page(report.render(speckle_result))
+
+
+def test_intervals_under_speckle_are_compared_with_uncorrected_ones(speckle_page, speckle_result):
+    heads = [head.replace("\xad", "") for head in speckle_page.texts("th")]
+    for head in ("90 % interval", "times uncorrected", "independent likelihood, uncorrected"):
+        assert heads.count(head) == 3
+    (row,) = tables.rows(speckle_result, ["alpha"])
+    line = diagnostics.summary(speckle_result, ["alpha"]).iloc[0]
+    assert row["of_uncorrected"] == f"{line['of_uncorrected']:.1f}"
+    cells = speckle_page.texts("td")
+    assert cells[cells.index(row["warm_start"]) - 1] == row["of_uncorrected"]
+
+
+def test_noise_is_told_with_everything_plugged_in(speckle_page, speckle_result):
+    (text,) = speckle_page.texts("section", id="noise")
+    assert "S(a,c) S(b,d) + S(a,d) S(b,c)" in text
+    assert diagnostics.growth(speckle_result) in text
+    found = speckle_result["noise"]
+    told = {row["symbol"]: row["value"] for row in tables.noise(speckle_result)}
+    assert told["β"] == f"{float(found['contrast']):.3g}"
+    assert float(told["e"]) * float(told["1/e"]) == pytest.approx(1, rel=0.01)
+    assert told["η"] == f"{float(found['eta']):.3g}"
+    first = f"{float(found['num_pixels'][0]):.0f} (−60°), "
+    assert told["M"].startswith(first)
+    assert "bin_frames" not in told
+    assert all(value in text for value in told.values())
+
+
+def test_noise_of_many_angles_in_bins_is_told_as_a_range(speckle_result):
+    tree = speckle_result.copy(deep=True)
+    noise = tree["noise"].to_dataset().isel(phi=np.arange(9) % 3)
+    noise["num_pixels"][:] = np.linspace(4000.2, 5000.2, 9)
+    noise.attrs["bin_frames"] = 4
+    tree["noise"] = xr.DataTree(noise)
+    told = {row["symbol"]: row["value"] for row in tables.noise(tree)}
+    assert told["M"] == "4000 to 5000, 9 angles"
+    assert told["bin_frames"] == "4"
+
+
+def test_misfit_is_judged_in_words_and_numbers(speckle_page, speckle_result, monkeypatch):
+    (text,) = speckle_page.texts("section", id="misfit")
+    assert diagnostics.misfit(speckle_result)[0] in text
+    kinds = [row["kind"] for row in tables.misfit(speckle_result)]
+    assert kinds == list(diagnostics.misfit_tests(speckle_result).index)
+    assert not any(row["departs"] for row in tables.misfit(speckle_result))
+    monkeypatch.setattr(report, "FIGURES", {})
+    tree = speckle_result.copy(deep=True)
+    tree["noise"]["p"].loc[{"kind": "shape"}] = 1e-9
+    page = Page(report.render(tree))
+    assert page.texts("span", **{"class": "flag"})[-1] == "< 10⁻⁶"
+    sentences = diagnostics.misfit(tree)
+    assert page.texts("li")[:3] == [" ".join(one.split()) for one in sentences]
+    assert all(one in page.texts("section", id="misfit")[0] for one in sentences)
+
+
+def test_sigma_is_spoken_of_where_it_was_sampled(speckle_page, speckle_result):
+    assert report.corrections(speckle_result)["sigma"] == ""
+    assert "σ" not in speckle_page.texts("section", id="corrections")[0]
+
+
+def test_corrected_least_squares_say_so(speckle_result, monkeypatch):
+    monkeypatch.setattr(report, "FIGURES", {})
+    tree = speckle_result.copy(deep=True)
+    tree.attrs["noise"] = "corrected"
+    page = Page(report.render(tree))
+    assert page.texts("th").count("90 % interval, corrected least squares") == 3
+    assert "sandwich covariance" in page.texts("section", id="noise")[0]
+    assert "wider than need be" in page.texts("li")[0]
+
+
+def test_the_terminal_tells_the_same(speckle_result, laminar_result, capsys):
+    terminal.print_summary(speckle_result)
+    speckle = capsys.readouterr().out
+    terminal.print_summary(laminar_result)
+    independent = capsys.readouterr().out
+    (row,) = tables.rows(speckle_result, ["alpha"])
+    line = next(line for line in speckle.splitlines() if line.split()[:1] == ["alpha"])
+    assert line.split()[-4] == row["of_uncorrected"]
+    assert "times" in speckle
+    assert "uncorrected" in independent
+    assert "times" not in independent
+    assert "…" not in speckle + independent
 
 
 def test_truth_is_shown_and_judged_for_simulated_data(page, laminar_result):
     assert page.texts("th").count("true value") == 2
-    (row,) = report.rows(laminar_result, ["D0"])
+    (row,) = tables.rows(laminar_result, ["D0"])
     line = diagnostics.summary(laminar_result, ["D0"]).iloc[0]
     assert row["truth"] == "10000"
     assert (row["inside"] == "inside") is bool(line["lower"] <= 1e4 <= line["upper"])
     moved = with_attrs(laminar_result, provenance={"truth": {"D0": 2 * line["upper"]}})
-    assert report.rows(moved, ["D0"])[0]["inside"] == "outside"
+    assert tables.rows(moved, ["D0"])[0]["inside"] == "outside"
 
 
 def test_measured_data_have_no_truth(laminar_result, monkeypatch):
@@ -234,7 +325,7 @@ def test_measured_data_have_no_truth(laminar_result, monkeypatch):
     measured = with_attrs(laminar_result, provenance={"source": "beamline"})
     page = Page(report.render(measured))
     assert "true value" not in page.texts("th")
-    assert report.rows(measured, ["D0"])[0]["truth"] == ""
+    assert tables.rows(measured, ["D0"])[0]["truth"] == ""
 
 
 def test_text_of_files_is_escaped(laminar_result, monkeypatch):
@@ -265,7 +356,7 @@ def test_text_of_files_is_escaped(laminar_result, monkeypatch):
     ],
 )
 def test_numbers_are_rounded_to_two_digits_of_their_uncertainty(value, sd, expected):
-    assert report.rounded(value, sd) == expected
+    assert tables.rounded(value, sd) == expected
 
 
 def test_brownian_diffusion_is_half_of_the_transport_coefficient(laminar_result):

@@ -10,6 +10,7 @@ import xarray as xr
 from jax.flatten_util import ravel_pytree
 
 from homodyne_bayes import FitConfig, InputError, TwoTimeData, density, diagnostics, fit, results
+from homodyne_bayes.misfit import KINDS
 from homodyne_bayes.parameters import COORDINATES, PARAMETERS
 from homodyne_bayes.pipeline import bound_model
 from homodyne_bayes.shards import random_shards
@@ -42,10 +43,11 @@ def test_attributes_say_how_to_make_it_again(laminar_result, laminar_data):
     attrs = laminar_result.attrs
     assert attrs["data_sha256"] == laminar_data.sha256()
     assert attrs["convention"] == "upstream"
-    assert "uncorrected" in attrs["noise"]
+    assert attrs["noise"] == "independent"
     settings = json.loads(attrs["settings"])
     assert settings["num_shards"] == 2
-    assert FitConfig(**settings) == FitConfig(num_shards=2, num_warmup=200, num_samples=200)
+    made = FitConfig(noise="independent", num_shards=2, num_warmup=200, num_samples=200)
+    assert FitConfig(**settings) == made
     assert json.loads(attrs["priors"])["phi0"] == "Normal(0, 5)"
     assert set(results.LIBRARIES) == set(json.loads(attrs["versions"]))
     assert json.loads(attrs["provenance"])["truth"]["phi0"] == 3.0
@@ -169,6 +171,83 @@ def test_summary_and_its_cost(laminar_result):
     widths = [np.ptp(np.quantile(laminar_result[group]["alpha"], [0.05, 0.95]))
               for group in ("posterior", "prior")]
     assert table.loc["alpha", "of_prior"] == pytest.approx(widths[0] / widths[1])
+    assert table["of_uncorrected"].isna().all()
+    assert diagnostics.growth(laminar_result) == ""
+
+
+def test_intervals_are_compared_with_those_of_independent_noise(speckle_result):
+    names = ["alpha", "contrast"]
+    table = diagnostics.summary(speckle_result, names)
+    ends = [np.quantile(speckle_result[group][name], [0.05, 0.95], axis=(0, 1))
+            for name in names for group in ("posterior", "warm_start")]  # fmt: skip
+    widths = [high - low for low, high in ends]
+    assert table.loc["alpha", "of_uncorrected"] == pytest.approx(float(widths[0] / widths[1]))
+    np.testing.assert_allclose(table["of_uncorrected"].iloc[1:], widths[2] / widths[3])
+    ratio = diagnostics.summary(speckle_result)["of_uncorrected"]
+    assert ratio.median() > 1.2
+    assert f"are {ratio.median():.1f} times as wide" in diagnostics.growth(speckle_result)
+    assert f"over {3 + 6} parameters" in diagnostics.growth(speckle_result)
+
+
+def test_the_interval_says_what_it_is(laminar_result, speckle_result):
+    corrected = with_noise(speckle_result, "corrected")
+    labels = [diagnostics.interval_label(t) for t in (speckle_result, corrected, laminar_result)]
+    assert labels == [
+        "90 % interval", "90 % interval, corrected least squares", "90 % interval, uncorrected",
+    ]  # fmt: skip
+    speckle, corrected, independent = (
+        " ".join(diagnostics.warnings(tree)) for tree in (speckle_result, corrected, laminar_result)
+    )
+    assert "much too narrow. Fit with --noise speckle" in independent
+    assert "valid, but wider than need be" in corrected
+    assert "--noise" not in speckle
+    assert "uncorrected" not in speckle + corrected
+
+
+def with_noise(tree, noise, **tests):
+    """Return a copy of a result whose noise has this name, and these (chi2, dof, p) of misfit."""
+    tree = tree.copy(deep=True)
+    tree.attrs["noise"] = noise
+    for kind, values in tests.items():
+        for name, value in zip(("chi2", "dof", "p"), values, strict=True):
+            tree["noise"][name].loc[{"kind": kind}] = value
+    return tree
+
+
+def test_a_model_that_fits_is_said_to_fit(speckle_result, laminar_result):
+    (sentence,) = diagnostics.misfit(speckle_result)
+    table = diagnostics.misfit_tests(speckle_result)
+    assert table.index[0] == "all"
+    np.testing.assert_allclose(table["p_adjusted"], np.minimum(len(table) * table["p"], 1))
+    assert sentence.startswith("No departure from the model was found")
+    assert f"the smallest p is {table['p'].min():.2g}" in sentence
+    assert diagnostics.departures(speckle_result) == []
+    assert not any("No departure" in one for one in diagnostics.warnings(speckle_result))
+    assert diagnostics.misfit(laminar_result) == []
+    assert diagnostics.misfit_tests(laminar_result).empty
+
+
+def test_departures_are_named_the_worst_first(speckle_result):
+    tree = with_noise(speckle_result, "speckle", all=(90.0, 12, 1e-13), contrast=(30.0, 1, 4e-8),
+                      shape=(40.0, 1, 2.5e-10), rate=(14.0, 5, 0.015))  # fmt: skip
+    assert diagnostics.departures(tree) == ["shape", "contrast"]
+    first, second, third = diagnostics.misfit(tree)
+    assert first == (
+        f"The data depart from the model: {KINDS['shape'].meaning} (shape: χ² = 40.0 on 1, "
+        f"p < 10⁻⁶); {KINDS['contrast'].meaning} (contrast: χ² = 30.0 on 1, p < 10⁻⁶)."
+    )
+    assert "effective values of the nearest model" in second
+    assert "maps of whitened residuals" in third
+    assert set(diagnostics.misfit(tree)) < set(diagnostics.warnings(tree))
+
+
+def test_kinds_that_cannot_be_tested_do_not_count(speckle_result):
+    tree = with_noise(speckle_result, "speckle", all=(25.0, 10, 0.0019), angle=(0.0, 0, np.nan))
+    table = diagnostics.misfit_tests(tree)
+    assert "angle" not in table.index
+    assert table.loc["all", "p_adjusted"] == pytest.approx(5 * 0.0019)
+    assert diagnostics.departures(tree) == ["all"]
+    assert "no kind departs alone" in diagnostics.misfit(tree)[0]
 
 
 def test_warnings_name_what_the_prior_sets(laminar_result):
@@ -251,7 +330,8 @@ def test_uncertified_nuts_says_what_to_do(laplace_result):
 
 
 def test_same_seed_same_draws(laminar_data, laminar_result):
-    again = fit(laminar_data, FitConfig(num_shards=2, num_warmup=200, num_samples=200))
+    config = FitConfig(noise="independent", num_shards=2, num_warmup=200, num_samples=200)
+    again = fit(laminar_data, config)
     xr.testing.assert_identical(
         again["posterior"].to_dataset(), laminar_result["posterior"].to_dataset()
     )

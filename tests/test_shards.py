@@ -1,11 +1,18 @@
 """Every distinct pair in exactly one shard."""
 
+from dataclasses import replace
+from functools import partial
+
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from homodyne_bayes import InputError, MissingPrecisionError, TwoTimeData
-from homodyne_bayes.shards import map_grid, num_shards, random_shards, shard
+from homodyne_bayes import InputError, MissingPrecisionError, TwoTimeData, density, simulate
+from homodyne_bayes.covariance import Noise, frame_weights
+from homodyne_bayes.models import static
+from homodyne_bayes.parameters import PRIORS
+from homodyne_bayes.shards import angle_shards, map_grid, num_shards, random_shards, shard
 
 
 @pytest.fixture
@@ -83,3 +90,52 @@ def test_unknown_convention_is_refused():
 def test_float32_is_refused():
     with jax.enable_x64(False), pytest.raises(MissingPrecisionError, match="jax_enable_x64"):
         map_grid(np.zeros(1), 4, 0.1, 0.0054, 2e6)
+
+
+@pytest.fixture(scope="module")
+def five_maps():
+    experiment = simulate.Experiment((60.0, -60.0, 0.0, 30.0, -30.0), 8, simulate.STATIC)
+    data = simulate.independent(jax.random.key(0), experiment, 0.01)
+    usable = data.usable.copy()
+    usable[2, 5] = False
+    return replace(data, usable=usable)
+
+
+def unit_noise(data):
+    """Noise of every angle with a weight and a normalisation of its own."""
+    P, G = data.usable.shape
+    unit = jnp.broadcast_to(jnp.eye(G), (P, G, G))
+    weight = 1e4 * (1 + jnp.arange(P))
+    return Noise(unit, unit, frame_weights(data.usable, 1), weight, jnp.arange(P) * 1.0)
+
+
+def test_angles_are_dealt_once_each_round_the_circle(five_maps):
+    shards = angle_shards(five_maps, 2, noise=unit_noise(five_maps))
+    dealt = np.asarray(shards.phi_index)[..., 0, 0]
+    real = np.asarray(shards.noise.weight) > 0
+    assert sorted(dealt[real]) == [0, 1, 2, 3, 4]
+    assert [sorted(five_maps.phi[hand[own]]) for hand, own in zip(dealt, real, strict=True)] == [
+        [-60.0, 0.0, 60.0], [-30.0, 30.0],
+    ]  # fmt: skip
+    assert bool(jnp.isfinite(shards.c2).all())
+    with pytest.raises(InputError, match="between 1 and 5"):
+        angle_shards(five_maps, 6)
+
+
+def test_log_likelihoods_of_angle_shards_add_up(five_maps):
+    """However the angles are dealt; padding weighs nothing; least squares is the unit noise."""
+    noise, model = unit_noise(five_maps), partial(static, priors=PRIORS)
+    totals = []
+    for K in (1, 2, 3, 5):
+        shards = angle_shards(five_maps, K, noise=noise)
+        theta = jnp.full(density.space(model, shard(shards, 0)).size, 0.9)
+        totals.append(float(density.log_prior_and_likelihoods(model, shards, theta)[1].sum()))
+    np.testing.assert_allclose(totals, totals[0], rtol=1e-12)
+    grid = map_grid(five_maps.phi, 8, five_maps.dt, five_maps.q)
+    full_theta = jnp.full(density.space(model, grid).size, 0.9)
+    mean = np.asarray(density.observation(model, grid, full_theta).loc)
+    both = five_maps.usable[:, :, None] & five_maps.usable[:, None]
+    pairs = both & np.triu(np.ones((8, 8), bool), 1)
+    squares = (np.where(pairs, five_maps.c2 - mean, 0.0) ** 2).sum(axis=(1, 2))
+    expected = (noise.log_norm - 0.5 * noise.weight * squares).sum()
+    assert totals[0] == pytest.approx(float(expected), rel=1e-12)
