@@ -29,6 +29,7 @@ MAX_K_HAT = 0.7
 MAX_DRIFT, MAX_GROWTH = 0.25, 1.1  # of moments that have settled
 DEGREES_OF_FREEDOM = 10  # of the proposals' t-distributions
 ESS_PER_DIMENSION = 10  # weights are tempered to this before moments are matched
+LEAST_POWER = 1e-9  # of weights; proposals that need less are of no use
 BLOCK = 256  # evaluations between two looks at progress and Ctrl-C
 POINTS_AT_ONCE = 2**15  # evaluated together, which bounds memory
 
@@ -295,8 +296,10 @@ def _tempered_moments(z: np.ndarray, log_ratio: np.ndarray) -> Gaussian | None:
         scaled = power * (log_ratio - log_ratio.max())
         return effective_size(scaled - _log_sum(scaled)) - needed
 
+    if excess(LEAST_POWER) < 0:
+        return None
     enough = excess(1.0) >= 0
-    power = 1.0 if enough else scipy.optimize.brentq(excess, 1e-9, 1.0)
+    power = 1.0 if enough else scipy.optimize.brentq(excess, LEAST_POWER, 1.0)
     log_weight = pareto_smoothed(power * log_ratio)[0]
     return _moments(z, np.exp(log_weight))
 

@@ -18,6 +18,7 @@ from homodyne_bayes.covariance import Noise
 from homodyne_bayes.data import TwoTimeData
 from homodyne_bayes.errors import InputError
 from homodyne_bayes.inference import Certificate, Progress, silent
+from homodyne_bayes.noise import Estimate
 from homodyne_bayes.pipeline import bound_model, check_flow, estimate_noise, sample_posterior
 
 METHOD: Method = "laplace"  # the cheapest; NUTS on all the data follows where its weights fail
@@ -130,7 +131,7 @@ def best_noise(
     Evidence can only be compared under one noise. The best model is that of the highest likelihood
     with its own noise, what it cannot explain included.
     """
-    found = []
+    found: list[Estimate] = []
     for config in configs.values():
         if config.noise == "independent":
             return None
@@ -197,8 +198,8 @@ def tabulate(
         index,
     )
     rows = pd.Index(phi, name="phi")
-    tables = (pd.DataFrame(leaf.T, rows, index) for leaf in (scores, k_hat[:, 1:]))
-    return Comparison(models, *tables, noise)
+    angles, without = (pd.DataFrame(leaf.T, rows, index) for leaf in (scores, k_hat[:, 1:]))
+    return Comparison(models, angles, without, noise)
 
 
 def held_out(log_evidence: np.ndarray) -> np.ndarray:

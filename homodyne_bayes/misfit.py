@@ -116,17 +116,17 @@ def lack_of_fit(joint: Joint, prior: np.ndarray) -> pd.DataFrame:
     return pd.DataFrame.from_dict(found, orient="index").rename_axis("kind")
 
 
-def whitened(noise: Noise, residual: jax.Array, eta: float) -> np.ndarray:
+def whitened(noise: Noise, residual: jax.Array) -> np.ndarray:
     """Return residuals of maps (P, G, G) with the working covariance taken out, (P, m, m).
 
     Where the model and the working covariance are right, entries have mean 0, variance 1 and no
     correlation; what they had on the diagonal is not there.
     """
-    return np.asarray(_whitened(noise, residual, eta))
+    return np.asarray(_whitened(noise, residual))
 
 
 @jax.jit
-def _whitened(noise: Noise, residual: jax.Array, eta: float) -> jax.Array:
+def _whitened(noise: Noise, residual: jax.Array) -> jax.Array:
     binned = covariance.average(residual, noise.frame_weight, noise.bin_frames)
 
     def one(angle: tuple[jax.Array, ...]) -> jax.Array:
@@ -135,7 +135,7 @@ def _whitened(noise: Noise, residual: jax.Array, eta: float) -> jax.Array:
         root = (vectors * jnp.sqrt(jnp.maximum(values, 0.0))) @ vectors.T
         R = R - jnp.diag(jnp.diag(R))
         filled = R - jnp.diag(U @ jnp.diag(P @ R @ P))
-        return jnp.sqrt(weight / eta) * root @ filled @ root
+        return jnp.sqrt(weight) * root @ filled @ root
 
     return jax.lax.map(one, (noise.precision, noise.inverse_square, binned, noise.weight))
 

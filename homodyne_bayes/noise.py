@@ -106,7 +106,7 @@ def estimate(
         noise = scaled(working(plugged, frame_weight, bins), residual, start.size - 1)
         grids, theta, _ = under(model, data, config, noise, grids, theta)
     measured = moments(key, model, grids, theta, plugged, data.group_c2)
-    num_pixels = np.asarray(measured.trace / measured.squares)
+    num_pixels, speckle = np.asarray(measured.trace / measured.squares), noise
     if config.noise == "corrected":
         noise = scaled(unweighted(noise), plug_in(model, grids, theta)[1], theta.size)
         grids, theta, _ = under(model, data, config, noise, grids, theta)
@@ -127,7 +127,7 @@ def estimate(
         eta=eta,
         num_pixels=num_pixels,
         log_likelihood=float(height),
-        whitened=whitened(noise, plug_in(model, grids, theta)[1], eta),
+        whitened=whitened(speckle, plug_in(model, grids, theta)[1]),
         lack_of_fit=lack_of_fit(joint, prior),
     )
 

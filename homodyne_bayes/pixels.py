@@ -112,7 +112,7 @@ def _moments(model: Model) -> Any:
             )
             X, residual = binned(X), binned(grid.c2 - observation(model, grid, theta).loc)
             Y = covariance.solve(noise, X)
-            x = jnp.sqrt(ratio) * (_pixels(key, squared, weights, nugget / ratio) - 1)
+            x = deviations(key, squared, weights, ratio, nugget)
             score, quadratic = single_pixel(x, Y, noise, ratio * weights @ weights * squared)
             jackknife = jnp.zeros((len(X), len(X)))
             if groups is not None:
@@ -134,14 +134,26 @@ def _moments(model: Model) -> Any:
     return all_maps
 
 
-def _pixels(
-    key: jax.Array, g1_squared: jax.Array, weights: jax.Array, nugget: jax.Array
+def deviations(
+    key: jax.Array,
+    g1_squared: jax.Array,
+    weights: jax.Array,
+    ratio: Any,
+    nugget: Any,
+    num_pixels: int = NUM_PIXELS,
 ) -> jax.Array:
-    """Return intensities of independent pixels, (NUM_PIXELS, G), with mean 1."""
+    """Return relative deviations of the intensity of independent pixels, (num_pixels, G).
+
+    The contrast is ``ratio`` times that of modes with these weights. A pair of entries holds no
+    frame more than twice, so that shot noise enters its covariance by its variance alone, e times
+    the intensity; Normal noise of that variance does for counts.
+    """
+    speckle_key, shot_key = jax.random.split(key)
     values, vectors = jnp.linalg.eigh(jnp.sqrt(g1_squared))
     root = vectors * jnp.sqrt(jnp.maximum(values, 0.0))
     root = root / jnp.sqrt((root**2).sum(axis=1, keepdims=True))
-    return simulate.intensity(key, root, weights, NUM_PIXELS, 1 / nugget)
+    y = jnp.sqrt(ratio) * (simulate.intensity(speckle_key, root, weights, num_pixels) - 1)
+    return y + jnp.sqrt(nugget * (1 + y)) * jax.random.normal(shot_key, y.shape)
 
 
 def single_pixel(

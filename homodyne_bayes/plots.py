@@ -249,7 +249,7 @@ FIGURES: dict[str, Plot] = {
         "A pattern shows where the model fails: bands along the diagonal a wrong shape or rate of "
         "the decay, bands that change along it a rate that changes otherwise with time, crosses a "
         "bad frame, a tint far from the diagonal a wrong baseline.",
-        lambda tree: tree.attrs["noise"] == "speckle"),
+        lambda tree: tree.attrs["noise"] != "independent"),
     "lag_cuts": Plot(
         lag_cuts, "c2 against the lag at three ages t1, measured (points) and fitted (curves), "
         "averaged over the start times given."),

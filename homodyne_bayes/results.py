@@ -31,11 +31,12 @@ import json
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import xarray as xr
 
+from homodyne_bayes.config import NoiseModel
 from homodyne_bayes.convergence import Convergence
 from homodyne_bayes.data import TwoTimeData
 from homodyne_bayes.errors import InputError
@@ -242,6 +243,11 @@ def read(path: str | Path) -> xr.DataTree:
                 raise InputError(
                     f"{path}: expected a result of `homodyne-bayes fit`, found no group "
                     f"{missing[0]!r}"
+                )
+            if tree.attrs.get("noise") not in get_args(NoiseModel):
+                raise InputError(
+                    f"{path}: expected a result that names its noise, found one of an older "
+                    "version: fit the data again"
                 )
             return tree.load()
     except (OSError, RuntimeError) as error:

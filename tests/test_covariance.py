@@ -4,10 +4,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.stats
-from tests.speckle_oracle import entries, working
 
 from homodyne_bayes import covariance
 from homodyne_bayes.covariance import Noise, SpeckleNormal
+from tests.speckle_oracle import entries, working
 
 FRAMES = 11
 

@@ -214,3 +214,13 @@ def test_shards_of_angles_merge_to_the_posterior_of_all(six, num_shards):
 
 def test_the_model_is_the_same_object_for_the_same_settings():
     assert bound_model(STATIC) is bound_model(replace(STATIC, noise="corrected"))
+
+
+def test_independent_noise_is_recognised(laminar_data):
+    """Where entries scatter independently, the speckle likelihood is the independent one."""
+    made = sample_posterior(laminar_data, FitConfig(method="laplace", num_samples=100))
+    assert made.inference.certificate.certified
+    assert made.estimate.eta == pytest.approx(1.0, abs=0.1)
+    d = len(made.estimate.covariance)  # sigma comes last
+    ratio = np.diag(made.estimate.covariance) / np.diag(made.warm.covariance)[:d]
+    np.testing.assert_allclose(np.sqrt(ratio), 1.0, atol=0.1)

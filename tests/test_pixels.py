@@ -6,10 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tests.speckle_oracle import entries, single_pixel, working
 
 from homodyne_bayes import covariance, pixels, simulate
 from homodyne_bayes.covariance import Noise
+from tests.speckle_oracle import entries, single_pixel, working
 
 FRAMES, CONTRAST, NUGGET = 12, 0.25, 0.2
 STEPS = np.linspace(0.5, 0.1, FRAMES - 1)
@@ -63,7 +63,8 @@ def test_scores_scatter_as_the_closed_form_says():
     lag = np.abs(AGE[:, None] - AGE)
     X = jnp.asarray(np.stack([G1**2, np.ones_like(G1), lag * G1**2, AGE + AGE[:, None]]))
     Y = covariance.solve(at, X)
-    x = intensities(jax.random.key(1), 200_000) - 1
+    weights = jnp.asarray(simulate.mode_weights(CONTRAST))
+    x = pixels.deviations(jax.random.key(1), jnp.asarray(G1**2), weights, 1.0, NUGGET, 200_000)
     score, quadratic = jax.jit(partial(pixels.single_pixel, Y=Y, noise=at, s=CONTRAST * G1**2))(x)
     a, b = entries(FRAMES)
     exact, y = single_pixel(G1, CONTRAST, NUGGET), np.asarray(Y)[:, a, b]
