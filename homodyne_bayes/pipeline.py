@@ -130,9 +130,10 @@ def sample_posterior(
     """
     config, model = shardable(data, config), bound_model(config)
     sharded, infer_key = config.method == "consensus", _keys(config)[1]
+    paired = paired_points(data, config)
     seconds: dict[str, float] = {}
     with timed(seconds, "warm start"), during(progress, "warm start"):
-        paired, warm = least_squares(data, config)
+        warm = least_squares(paired, config)
     deal = partial(angle_shards, data, convention=config.convention)
     estimated = None
     if config.noise == "independent":
@@ -156,26 +157,28 @@ def sample_posterior(
 
 def estimate_noise(data: TwoTimeData, config: FitConfig) -> Estimate:
     """Return the noise of measured maps, and the fit under it, without sampling."""
-    start = least_squares(data, config)[1].theta
+    start = least_squares(paired_points(data, config), config).theta
     return estimate(_keys(config)[2], bound_model(config), data, start, config)
 
 
-def least_squares(data: TwoTimeData, config: FitConfig) -> tuple[ShardGrid, WarmStart]:
-    """Return paired points in shards, and the mode given them under independent noise."""
+def paired_points(data: TwoTimeData, config: FitConfig) -> ShardGrid:
+    """Return the distinct pairs of data that fit the settings, in shards where these are random."""
     require_x64()
     check_flow(data, config.model)
     check_bins(data, config)
     random = config.method == "consensus" and config.noise == "independent"
-    paired = random_shards(
-        data, config.num_shards if random else 1, config.seed, config.convention
-    )
+    return random_shards(data, config.num_shards if random else 1, config.seed, config.convention)
+
+
+def least_squares(paired: ShardGrid, config: FitConfig) -> WarmStart:
+    """Return the mode given paired points under independent noise."""
     warm = warm_start(_keys(config)[0], bound_model(config), paired, config.num_starts)
     if warm.outcome == "not finite":
         raise InputError(
             f"the warm start found no finite density for model {config.model!r}: check the "
             "priors and, if the model uses the gap, that the gap is given"
         )
-    return paired, warm
+    return warm
 
 
 def _keys(config: FitConfig) -> jax.Array:

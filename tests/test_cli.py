@@ -58,7 +58,8 @@ def test_from_simulation_to_report(run, tmp_path, monkeypatch):
     assert "sampling" in err
     assert "9 unusable frames left out" in err
     assert "wrote data_posterior.nc" in out
-    assert "uncorrected for correlated noise" in out
+    assert "times" in out
+    assert "uncorrected for correlated noise" not in out
     code, summary, _ = run("summary", "data_posterior.nc")
     assert code == 0
     assert "gamma_dot_t0" in summary
@@ -127,7 +128,9 @@ def test_bad_files(run, tmp_path, case):
 BAD_CALLS = [
     (["fit", "{data}", "--num-shards", "many"], "fit.num_shards: .*integer.*'many'"),
     (["fit", "{data}", "--num-shards", "1"], "fit.num_shards: .*greater than or equal to 2"),
-    (["fit", "{data}", "--num-shards", "1000000"], "num_shards must lie between 1 and"),
+    (["fit", "{data}", "--noise", "independent", "--num-shards", "1000000"],
+     "num_shards must lie between 1 and"),
+    (["fit", "{data}", "--bin-frames", "9"], "bin_frames must leave at least 4 bins, found 9"),
     (["fit", "{data}", "--method", "nuts"], "nuts.*not one of.*laplace"),
     (["fit", "{data}", "--modle", "static"], "No such option.*--modle"),
     (["fit", "{data}", "--model", "flow"], "model must be one of static, laminar_flow"),

@@ -152,15 +152,14 @@ TRUTHS = {"static": simulate.STATIC, "laminar_flow": simulate.LAMINAR}
 
 
 @pytest.mark.parametrize("truth", MODELS)
-def test_the_true_model_wins_twice(truth):
+def test_the_true_model_wins_once(truth):
     seen = []
-    for seed in range(2):
-        found = compare(measured(TRUTHS[truth], seed), progress=lambda *now: seen.append(now))
-        assert found.models.index[0] == truth, found.models
-        assert found.models["log_evidence"].notna().all()
-        np.testing.assert_allclose(found.angles.sum(), found.models["loao"][found.angles.columns])
+    found = compare(measured(TRUTHS[truth], 0), progress=lambda *now: seen.append(now))
+    assert found.models.index[0] == truth, found.models
+    assert found.models["log_evidence"].notna().all()
+    np.testing.assert_allclose(found.angles.sum(), found.models["loao"][found.angles.columns])
     noise = [("noise", done, 2) for done in range(3)]
-    assert seen == 2 * (noise + [("comparing", done, 8) for done in range(9)])
+    assert seen == noise + [("comparing", done, 8) for done in range(9)]
 
 
 @pytest.mark.slow

@@ -14,6 +14,7 @@ from homodyne_bayes.pipeline import (
     bound_model,
     estimate_noise,
     least_squares,
+    paired_points,
     sample_posterior,
 )
 from homodyne_bayes.shards import map_grid
@@ -85,7 +86,7 @@ def test_what_bins_of_frames_cost(photons):
     found = {1: [], 2: [], 4: []}
     for key in jax.random.split(jax.random.key(5), 60):
         data = simulate.speckle(key, experiment, 4000, photons)
-        start = least_squares(data, STATIC)[1].theta
+        start = least_squares(paired_points(data, STATIC), STATIC).theta
         for bins, rows in found.items():
             config = replace(STATIC, bin_frames=bins)
             made = noise.estimate(key, bound_model(STATIC), data, start, config)

@@ -125,11 +125,11 @@ def test_whitened_residuals_show_every_angle_and_their_distribution(speckle_resu
     assert (counts * np.diff(edges)).sum() == pytest.approx(1)
 
 
-def test_whitened_residuals_are_of_the_speckle_likelihood_alone(speckle_result, laminar_result):
+def test_whitened_residuals_need_correlated_noise(speckle_result, laminar_result):
     corrected = speckle_result.copy(deep=True)
     corrected.attrs["noise"] = "corrected"
     applies = plots.FIGURES["whitened"].applies
-    assert [applies(t) for t in (speckle_result, corrected, laminar_result)] == [True, False, False]
+    assert [applies(t) for t in (speckle_result, corrected, laminar_result)] == [True, True, False]
 
 
 def test_every_figure_of_a_result_without_sigma(speckle_result):
