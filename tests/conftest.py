@@ -10,6 +10,13 @@ jax.config.update("jax_numpy_rank_promotion", "allow")
 mpl.use("agg")
 
 
+@pytest.fixture(autouse=True, scope="module")
+def forget_compiled_programs():
+    """Let go of a file's programs when it is done: a process runs out of memory mappings."""
+    yield
+    jax.clear_caches()
+
+
 @pytest.fixture(scope="session")
 def laminar_data():
     """Three angles of 20 frames with independent noise."""

@@ -116,14 +116,14 @@ def test_intervals_are_narrower_than_those_of_corrected_least_squares():
 
 @pytest.fixture(scope="module")
 def small():
-    """Ten experiments of still fluid without photon noise."""
-    return coverage.cover(Study(experiment(simulate.STATIC)), QUICK, 10)
+    """Twenty experiments of still fluid without photon noise."""
+    return coverage.cover(Study(experiment(simulate.STATIC)), QUICK, 20)
 
 
 def test_a_small_study_tells_the_likelihoods_apart(small):
     """What data fix is held as often as said under speckle, and hardly ever if uncorrected."""
     pooled = coverage.table(small).loc["all coordinates"]
-    assert 0.75 <= pooled["reported", "coverage_90"] <= 1.0
+    assert 0.78 <= pooled["reported", "coverage_90"] <= 0.99
     assert 0.2 <= pooled["reported", "coverage_50"] <= 0.8
     assert pooled["uncorrected", "coverage_90"] < 0.5
     assert small.attrs["num_uncertified"] == 0

@@ -79,11 +79,14 @@ def test_bins_of_frames_lose_little_and_shift_nothing(alone, estimate):
 @pytest.mark.slow
 @pytest.mark.parametrize("photons", [None, 1.0])
 def test_what_bins_of_frames_cost(photons):
-    """Laplace intervals of 60 experiments of 48 frames, in bins of 1, 2 and 4 frames."""
+    """Laplace intervals of 60 experiments of 48 frames, in bins of 1, 2 and 4 frames.
+
+    The model is right, so that p-values of misfit are no smaller than uniform ones.
+    """
     experiment = simulate.Experiment(PHI, 48, simulate.STATIC)
     law = PowerLaw(*(jnp.asarray(simulate.STATIC[name]) for name in DIFFUSION))
     truth = to_coordinates(law, 47 * experiment.dt / np.e)
-    found = {1: [], 2: [], 4: []}
+    found, p_values = {1: [], 2: [], 4: []}, []
     for key in jax.random.split(jax.random.key(5), 60):
         data = simulate.speckle(key, experiment, 4000, photons)
         start = least_squares(paired_points(data, STATIC), STATIC).theta
@@ -93,14 +96,19 @@ def test_what_bins_of_frames_cost(photons):
             sd = np.sqrt(np.diag(made.covariance))
             at = [5, 1, 0]  # log_D_ref, D_slope, D_bend
             rows.append([(np.asarray(made.theta)[at] - truth) / sd[at], sd[at]])
+            p_values.append(made.lack_of_fit["p"]["all"])
     widths = {}
     for bins, rows in found.items():
         z, sd = np.moveaxis(np.array(rows), 1, 0)
         widths[bins] = np.median(sd, axis=0)
         covered = (np.abs(z) < 1.645).mean()
-        print(photons, bins, covered, widths[bins] / widths[1])  # noqa: T201 - docs/calibration.md
+        print(photons, bins, covered, widths[bins] / widths[1])  # noqa: T201 - docs/noise.md
         assert covered > 0.8
     assert (widths[4] >= 0.9 * widths[1]).all()
+    small = {level: np.mean(np.array(p_values) < level) for level in (0.01, 0.05, 0.5)}
+    print(photons, "p-values of misfit below", small)  # noqa: T201 - docs/noise.md
+    assert small[0.01] < 0.05
+    assert small[0.05] < 0.12
 
 
 def test_unusable_frames_are_left_out(alone, estimate):
