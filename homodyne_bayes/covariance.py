@@ -66,8 +66,19 @@ def frame_weights(usable: Any, bin_frames: int) -> jax.Array:
 
 
 def num_bins(frame_weight: jax.Array, bin_frames: int) -> jax.Array:
-    """Return the number n of bins that hold usable frames, (P,); n (n - 1) / 2 are their pairs."""
+    """Return the number n of bins that hold usable frames, (P,)."""
     return (_bins(frame_weight, bin_frames).sum(axis=-1) > 0).sum(axis=-1)
+
+
+def num_pairs(noise: Noise) -> jax.Array:
+    """Return the number of distinct pairs of bins that hold usable frames, (P,)."""
+    n = num_bins(noise.frame_weight, noise.bin_frames)
+    return n * (n - 1) / 2
+
+
+def squares(noise: Noise, residual: jax.Array) -> jax.Array:
+    """Return rᵀK⁻¹r of residuals (P, G, G), not yet binned, (P,)."""
+    return quadratic(noise, average(residual, noise.frame_weight, noise.bin_frames))
 
 
 def average(maps: jax.Array, frame_weight: jax.Array, bin_frames: int) -> jax.Array:
@@ -142,8 +153,7 @@ class SpeckleNormal(dist.Distribution):
     def log_prob(self, value: jax.Array) -> jax.Array:
         """Return the log density of maps (P, G, G), up to that of the averaging."""
         noise = self.noise
-        residual = average(value - self.loc, noise.frame_weight, noise.bin_frames)
-        return (noise.log_norm - 0.5 * noise.weight * quadratic(noise, residual)).sum()
+        return (noise.log_norm - 0.5 * noise.weight * squares(noise, value - self.loc)).sum()
 
 
 def _bins(frames: jax.Array, bin_frames: int) -> jax.Array:

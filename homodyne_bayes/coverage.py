@@ -8,7 +8,6 @@ import json
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import xarray as xr
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
-from numpyro.infer.util import constrain_fn
 
 from homodyne_bayes import density, report, results
 from homodyne_bayes.config import FitConfig
@@ -31,7 +28,7 @@ from homodyne_bayes.models.sampling import PowerLaw, to_coordinates
 from homodyne_bayes.parameters import COORDINATES, DIFFUSION, PARAMETERS, SHEAR
 from homodyne_bayes.pipeline import Sampled, sample_posterior
 from homodyne_bayes.plots import BLUE, VERMILION
-from homodyne_bayes.shards import ShardGrid, shard
+from homodyne_bayes.shards import shard
 from homodyne_bayes.simulate import Experiment, speckle
 
 METHOD = "laplace"  # fast
@@ -332,15 +329,12 @@ def write(dataset: xr.Dataset, path: Path) -> tuple[Path, Path]:
 
 def render(dataset: xr.Dataset) -> str:
     """Return the study as one HTML page without outside resources."""
-    environment = Environment(
-        loader=PackageLoader("homodyne_bayes"), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
     found = table(dataset)
     flat = found.set_axis(["_".join(column) for column in found.columns], axis=1)
     truths = dataset["truth"].quantile((0.0, 0.5, 1.0), "simulation").to_pandas()
-    return environment.get_template("coverage.html").render(
-        {name: json.loads(dataset.attrs[name]) for name in RECORDS},
+    return report.page(
+        "coverage.html",
+        **{name: json.loads(dataset.attrs[name]) for name in RECORDS},
         attrs=dataset.attrs,
         parameters=PARAMETERS,
         verdict=verdict(found),
@@ -352,29 +346,20 @@ def render(dataset: xr.Dataset) -> str:
     )
 
 
-def _draws(made: Sampled, seed: int) -> tuple[dict[str, jax.Array], dict[str, jax.Array]]:
+def _draws(made: Sampled, seed: int) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Return parameters at draws of the posterior, and at draws of the least squares fit."""
     theta, covariance = np.asarray(made.warm.theta), np.asarray(made.warm.covariance)
     gaussian = np.random.default_rng(seed).multivariate_normal(theta, covariance, NUM_DRAWS)
-    draws = made.inference.draws.reshape(-1, made.inference.draws.shape[-1])
-    at = _parameters(made.model)
-    return at(made.whole, draws), at(shard(made.paired, 0), gaussian)
+    draws = jnp.asarray(made.inference.draws.reshape(-1, made.inference.draws.shape[-1]))
+    return (
+        density.constrain(made.model, made.whole, draws),
+        density.constrain(made.model, shard(made.paired, 0), jnp.asarray(gaussian)),
+    )
 
 
-@lru_cache(maxsize=16)
-def _parameters(model: density.Model) -> Any:
-    """Return latent and deterministic sites at draws theta (N, d), compiled when first called."""
-
-    def values(grid: ShardGrid, theta: jax.Array) -> Any:
-        sites = density.space(model, grid).unravel(theta)
-        return constrain_fn(model, (grid,), {}, sites, return_deterministic=True)
-
-    return jax.jit(jax.vmap(values, in_axes=(None, 0)))
-
-
-def _scalars(values: dict[str, jax.Array], names: list[str]) -> np.ndarray:
+def _scalars(values: dict[str, np.ndarray], names: list[str]) -> np.ndarray:
     """Return draws of the scalars of some parameters, (N, number of scalars)."""
-    return np.hstack([np.asarray(values[name]).reshape(len(values[name]), -1) for name in names])
+    return np.hstack([values[name].reshape(len(values[name]), -1) for name in names])
 
 
 def _ends(draws: np.ndarray) -> np.ndarray:

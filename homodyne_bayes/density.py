@@ -5,6 +5,7 @@ in alphabetical order, are the vector theta (d,) that optimisers and samplers mo
 """
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import jax
@@ -156,18 +157,23 @@ def constrain(
     wanted: Callable[[str], bool] = lambda _: True,
 ) -> dict[str, np.ndarray]:
     """Return the wanted latent and deterministic sites at draws theta (..., d)."""
-    unravel = space(model, shard).unravel
-
-    def one(theta: jax.Array) -> Mapping[str, jax.Array]:
-        values = constrain_fn(model, (shard,), {}, unravel(theta), return_deterministic=True)
-        return {name: value for name, value in values.items() if wanted(name)}
-
-    flat = theta.reshape(-1, theta.shape[-1])
-    values = jax.jit(jax.vmap(one))(flat)
+    values = _values(model)(shard, theta.reshape(-1, theta.shape[-1]))
     return {
         name: np.asarray(value).reshape((*theta.shape[:-1], *value.shape[1:]))
         for name, value in values.items()
+        if wanted(name)
     }
+
+
+@lru_cache(maxsize=16)
+def _values(model: Model) -> Callable[[Shard, jax.Array], Mapping[str, jax.Array]]:
+    """Return all sites of a shard at draws theta (N, d), compiled when first called."""
+
+    def one(shard: Shard, theta: jax.Array) -> Mapping[str, jax.Array]:
+        sites = space(model, shard).unravel(theta)
+        return constrain_fn(model, (shard,), {}, sites, return_deterministic=True)
+
+    return jax.jit(jax.vmap(one, in_axes=(None, 0)))
 
 
 def observation(model: Model, shard: Shard, theta: jax.Array) -> Any:

@@ -12,6 +12,7 @@ from homodyne_bayes.misfit import KINDS
 from homodyne_bayes.parameters import COORDINATES, PARAMETERS
 
 INTERVAL = 0.9
+TAIL = (1 - INTERVAL) / 2
 PRIOR_DRIVEN = 0.7  # of the prior's interval width
 CONFLICT = 2.0  # of the prior's sd
 MISFIT = 0.01  # of a p-value, times the number of tests

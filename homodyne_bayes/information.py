@@ -17,9 +17,9 @@ from homodyne_bayes.density import (
     space,
     substituted_observation,
 )
+from homodyne_bayes.parameters import PER_ANGLE
 from homodyne_bayes.shards import ShardGrid, shard
 
-PER_ANGLE = ("contrast", "offset")
 SCALING = (*PER_ANGLE, "sigma")
 
 

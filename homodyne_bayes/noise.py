@@ -33,7 +33,7 @@ from homodyne_bayes.information import (
 from homodyne_bayes.misfit import Joint, lack_of_fit, whitened
 from homodyne_bayes.nuts import Gaussian
 from homodyne_bayes.pixels import Plugged, assemble, moments
-from homodyne_bayes.shards import ShardGrid, angle_shards, shard
+from homodyne_bayes.shards import ShardGrid, angle_shards, data_order, shard
 from homodyne_bayes.warmstart import refine
 
 NUM_REFITS = 2
@@ -165,7 +165,7 @@ def without_sigma(model: Model, grid: ShardGrid, theta: jax.Array) -> jax.Array:
 def plug_in(model: Model, grids: ShardGrid, theta: jax.Array) -> tuple[Plugged, jax.Array]:
     """Return β and g1² of a fit, without a nugget, and its residuals, (P, G, G)."""
     contrast, g1_squared, residual = _fitted(model)(grids, theta)
-    order = jnp.argsort(grids.phi_index.ravel())
+    order = data_order(grids)
     return Plugged(contrast[0], 0.0, g1_squared[order]), residual[order]
 
 
@@ -176,36 +176,28 @@ def working(plugged: Plugged, frame_weight: jax.Array, bin_frames: int) -> Noise
     )
     n = covariance.num_bins(frame_weight, bin_frames)
     precision, inverse_square, log_det = covariance.factorise(S, n)
-    log_norm = -0.5 * (log_det + n * (n - 1) / 2 * LOG_2PI)
-    return Noise(
-        precision, inverse_square, frame_weight, jnp.ones(len(n)), log_norm, bin_frames
-    )
+    ones = jnp.ones_like(log_det)
+    made = Noise(precision, inverse_square, frame_weight, ones, -0.5 * log_det, bin_frames)
+    return replace(made, log_norm=made.log_norm - 0.5 * covariance.num_pairs(made) * LOG_2PI)
 
 
 def unweighted(noise: Noise) -> Noise:
     """Return the working covariance that makes the fit least squares: a unit matrix."""
-    n = covariance.num_bins(noise.frame_weight, noise.bin_frames)
     unit = jnp.broadcast_to(jnp.eye(noise.precision.shape[-1]), noise.precision.shape)
-    log_norm = -0.5 * n * (n - 1) / 2 * LOG_2PI
-    return replace(
-        noise, precision=unit, inverse_square=unit, weight=jnp.ones(len(n)), log_norm=log_norm
-    )
+    log_norm = -0.5 * covariance.num_pairs(noise) * LOG_2PI
+    ones = jnp.ones_like(log_norm)
+    return replace(noise, precision=unit, inverse_square=unit, weight=ones, log_norm=log_norm)
 
 
 def scaled(noise: Noise, residual: jax.Array, num_parameters: int) -> Noise:
     """Return the noise with weights N/q, one of every angle, less what was fitted."""
-    n = covariance.num_bins(noise.frame_weight, noise.bin_frames)
-    N = n * (n - 1) / 2
-    q = covariance.quadratic(
-        noise, covariance.average(residual, noise.frame_weight, noise.bin_frames)
-    )
+    N, q = covariance.num_pairs(noise), covariance.squares(noise, residual)
     return with_weight(noise, N / q * (1 - num_parameters / N.sum()))
 
 
 def with_weight(noise: Noise, weight: jax.Array) -> Noise:
     """Return the noise with other weights, its densities still integrating to 1."""
-    n = covariance.num_bins(noise.frame_weight, noise.bin_frames)
-    more = n * (n - 1) / 4 * jnp.log(weight / noise.weight)
+    more = 0.5 * covariance.num_pairs(noise) * jnp.log(weight / noise.weight)
     return replace(noise, weight=weight, log_norm=noise.log_norm + more)
 
 
@@ -265,9 +257,8 @@ def _profile(
     def one(angle: tuple[jax.Array, jax.Array, jax.Array]) -> jax.Array:
         squared, residual, frame_weight = jax.tree.map(lambda leaf: leaf[None], angle)
         noise = working(plugged._replace(g1_squared=squared), frame_weight, bin_frames)
-        n = covariance.num_bins(frame_weight, bin_frames)
-        q = covariance.quadratic(noise, covariance.average(residual, frame_weight, bin_frames))
-        return (-noise.log_norm + n * (n - 1) / 4 * jnp.log(q)).sum()
+        q = covariance.squares(noise, residual)
+        return (-noise.log_norm + 0.5 * covariance.num_pairs(noise) * jnp.log(q)).sum()
 
     loss = jax.lax.map(one, (plugged.g1_squared, residual, frame_weight)).sum()
     return jnp.where(jnp.isfinite(loss), loss, jnp.inf)

@@ -99,4 +99,5 @@ SHEAR: tuple[str, ...] = ("gamma_dot_t0", "beta", "gamma_dot_t_offset", "phi0")
 COORDINATES: tuple[str, ...] = (
     "log_D_ref", "D_slope", "D_bend", "log_gamma_dot_ref", "gamma_dot_slope", "gamma_dot_bend",
 )  # fmt: skip
+PER_ANGLE: tuple[str, ...] = ("contrast", "offset")
 RATES: dict[str, str] = {"D": "Å²/s", "gamma_dot": "1/s"}

@@ -25,6 +25,7 @@ from homodyne_bayes.parameters import RATES, Prior
 from homodyne_bayes.shards import (
     ShardGrid,
     angle_shards,
+    data_order,
     random_shards,
     require_x64,
     shard,
@@ -315,5 +316,4 @@ def _fitted(whole: ShardGrid, model: density.Model, draws: np.ndarray) -> np.nda
 
         return jax.lax.scan(add, jnp.zeros(whole.c2.shape), draws)[0] / len(draws)
 
-    order = np.argsort(np.asarray(whole.phi_index).ravel())
-    return np.asarray(mean(chosen))[order]
+    return np.asarray(mean(chosen))[data_order(whole)]

@@ -17,7 +17,7 @@ from homodyne_bayes.covariance import Noise
 from homodyne_bayes.density import Model, observation
 from homodyne_bayes.information import own_places, slopes
 from homodyne_bayes.misfit import Joint, directions
-from homodyne_bayes.shards import ShardGrid
+from homodyne_bayes.shards import ShardGrid, data_order
 
 NUM_PIXELS = 4000  # simulated of every angle
 MAX_MODES = 50  # simulated; fainter speckle is scaled down from this
@@ -76,7 +76,7 @@ def moments(
     found = _moments(model)(
         keys, grids, theta, plugged.g1_squared[order], groups, weights, ratio, plugged.nugget
     )
-    return jax.tree.map(lambda leaf: leaf[np.argsort(order)], found)
+    return jax.tree.map(lambda leaf: leaf[data_order(grids)], found)
 
 
 def assemble(found: Moments, weight: np.ndarray, num_pixels: np.ndarray, d: int) -> Joint:

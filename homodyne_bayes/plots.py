@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from scipy.stats import gaussian_kde, rankdata
 
 from homodyne_bayes import diagnostics, kernels
-from homodyne_bayes.diagnostics import group
+from homodyne_bayes.diagnostics import TAIL, group
 from homodyne_bayes.map_plots import (
     BLUE,
     CYCLE,
@@ -30,7 +30,6 @@ from homodyne_bayes.shards import map_grid
 from homodyne_bayes.tables import percent
 
 RANK_BINS = 10
-TAIL = (1 - diagnostics.INTERVAL) / 2
 TRUTH: dict[str, Any] = {"color": "black", "linestyle": "--", "linewidth": 1.0}
 RATE_SYMBOLS = {"D": "$D(t)$", "gamma_dot": r"$\dot\gamma(t)$"}
 LAWS = {"D": DIFFUSION, "gamma_dot": SHEAR[:3]}

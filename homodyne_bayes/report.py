@@ -15,15 +15,14 @@ from matplotlib.figure import Figure
 from homodyne_bayes import diagnostics, tables
 from homodyne_bayes.certify import MAX_K_HAT
 from homodyne_bayes.convergence import MIN_AGREEMENT_P, MIN_ESS_PER_CHAIN
-from homodyne_bayes.diagnostics import group
+from homodyne_bayes.diagnostics import TAIL, group
 from homodyne_bayes.formats import atomic_path
+from homodyne_bayes.parameters import PER_ANGLE
 from homodyne_bayes.plots import FIGURES
-from homodyne_bayes.results import PER_ANGLE
 from homodyne_bayes.tables import labels, number, rounded, rows
 
 DPI = 130
 SCREEN_PIXELS = 115  # of a figure, per inch
-TAIL = (1 - diagnostics.INTERVAL) / 2
 MAX_SHARDS = 16  # of a table
 UNWEIGHTED = " Draws of NUTS on all the data need none: here they only give the evidence."
 CONVENTIONS = {
@@ -66,11 +65,16 @@ def render(tree: xr.DataTree) -> str:
     tree : xarray.DataTree
         A result of `homodyne_bayes.pipeline.fit`.
     """
+    return page("report.html", **contents(tree))
+
+
+def page(template: str, **values: Any) -> str:
+    """Return a template of this package with values filled in; a missing one is an error."""
     environment = Environment(
         loader=PackageLoader("homodyne_bayes"), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    return environment.get_template("report.html").render(contents(tree))
+    return environment.get_template(template).render(values)
 
 
 def write(tree: xr.DataTree, path: str | Path) -> None:

@@ -43,11 +43,10 @@ from homodyne_bayes.errors import InputError
 from homodyne_bayes.formats import atomic_path
 from homodyne_bayes.inference import Inference, ShardRun
 from homodyne_bayes.noise import Estimate
-from homodyne_bayes.parameters import PARAMETERS, RATES
+from homodyne_bayes.parameters import PARAMETERS, PER_ANGLE, RATES
 
 LIBRARIES = ("homodyne-bayes", "jax", "numpyro", "optax", "arviz", "numpy", "xarray")
 GROUPS = ("posterior", "certificate", "warm_start", "observed_data")
-PER_ANGLE = ("contrast", "offset")
 Values = Mapping[str, np.ndarray]
 
 

@@ -234,6 +234,11 @@ def angle_shards(
     )
 
 
+def data_order(maps: ShardGrid) -> np.ndarray:
+    """Return where the map of every angle of the data is in what `angle_shards` dealt."""
+    return np.argsort(np.asarray(maps.phi_index).ravel())
+
+
 def split(shards: ShardGrid, longest: int = MAX_PART) -> ShardGrid:
     """Return the same points in shards of at most ``longest``, padded; it bounds memory."""
     K, length = shards.lo.shape

@@ -9,12 +9,10 @@ import pandas as pd
 import xarray as xr
 
 from homodyne_bayes import diagnostics
-from homodyne_bayes.diagnostics import group
+from homodyne_bayes.diagnostics import TAIL, group
 from homodyne_bayes.misfit import KINDS
-from homodyne_bayes.parameters import PARAMETERS
-from homodyne_bayes.results import PER_ANGLE
+from homodyne_bayes.parameters import PARAMETERS, PER_ANGLE
 
-TAIL = (1 - diagnostics.INTERVAL) / 2
 PLAIN_DECIMALS = 6
 MAX_LISTED = 6  # angles
 ETA = {
