@@ -1,12 +1,19 @@
 """Settings: what to read and how to fit, checked when made; unknown or invalid keys raise."""
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+)
 from pydantic.dataclasses import dataclass
 from pydantic.fields import FieldInfo
 
@@ -18,6 +25,8 @@ Method = Literal["consensus", "laplace", "full"]
 MergeRule = Literal["consensus", "parametric", "cavity"]
 ChainMethod = Literal["parallel", "vectorized"]
 NoiseModel = Literal["speckle", "corrected", "independent"]
+SCALINGS = ("individual", "averaged", "constant", "fourier", "hierarchical", "marginal")
+INTEGRATED = ("hierarchical", "marginal")  # contrast and offset are not sampled
 
 MAX_FRAMES = 100_000
 
@@ -47,10 +56,20 @@ def _named(value: Any) -> Any:
     return {name: _listed(numbers) for name, _, numbers in parts}
 
 
+def _scaling(value: str) -> str:
+    """Check a scaling and write out how many harmonics "fourier" has."""
+    name, colon, harmonics = value.partition(":")
+    if name not in SCALINGS or (colon and (name != "fourier" or not harmonics.isdecimal())):
+        known = ", ".join(SCALINGS)
+        raise ValueError(f"expected one of {known}, or fourier:K with K harmonics")
+    return f"fourier:{int(harmonics or 2)}" if name == "fourier" else name
+
+
 Count = Annotated[int, Field(ge=1)]
 Degrees = Annotated[tuple[float, ...], BeforeValidator(_listed)]
 Frames = Annotated[tuple[int, ...], BeforeValidator(_frames)]
 LocScale = tuple[float, Annotated[float, Field(gt=0)]]
+Scaling = Annotated[str, AfterValidator(_scaling)]
 Priors = Annotated[dict[str, LocScale], BeforeValidator(_named)]
 
 
@@ -86,6 +105,8 @@ class FitConfig:
     """Shear phase as homodyne 2.x has it, or averaged over the gap."""
     priors: Priors = Field(default_factory=dict)
     """Replace a prior by location and scale, e.g. phi0=0,10."""
+    scaling: Scaling = "individual"
+    """Contrast and offset: individual, averaged, constant, fourier:K, hierarchical or marginal."""
     method: Method = "consensus"
     """NUTS on shards and a merge, the fit at the mode alone (both reweighted), or NUTS on all."""
     noise: NoiseModel = "speckle"
@@ -110,8 +131,6 @@ class FitConfig:
     """At most 2^depth leapfrog steps a draw."""
     chain_method: ChainMethod = "parallel"
     """Chains over devices, or in lockstep on one, which pays on a GPU."""
-    num_starts: Count = 8
-    """Starts of the warm start."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """Seed of all randomness."""
 
@@ -125,7 +144,7 @@ class FitConfig:
         """
         for name in self.priors:
             if name not in PRIORS:
-                raise InputError(f"fit.priors.{name}: unknown; {_suggest(name, PRIORS)}")
+                raise InputError(f"fit.priors.{name}: unknown; {suggest(name, PRIORS)}")
         return {
             name: Prior(prior.family, *self.priors[name]) if name in self.priors else prior
             for name, prior in PRIORS.items()
@@ -159,7 +178,7 @@ def read_settings(path: str | Path | None) -> dict[str, dict[str, Any]]:
         )
     for section in settings:
         if section not in SECTIONS:
-            raise InputError(f"{path}: unknown section {section!r}; {_suggest(section, SECTIONS)}")
+            raise InputError(f"{path}: unknown section {section!r}; {suggest(section, SECTIONS)}")
         if not isinstance(settings[section] or {}, dict):
             raise InputError(f"{path}: {section} must hold settings, found {settings[section]!r}")
     return {section: dict(settings.get(section) or {}) for section in SECTIONS}
@@ -180,7 +199,7 @@ def make[T: (DataConfig, FitConfig)](kind: type[T], settings: Mapping[str, Any])
         section = next(name for name, known in SECTIONS.items() if known is kind)
         where = ".".join([section, *(str(part) for part in first["loc"])])
         if first["type"] == "unexpected_keyword_argument":
-            hint = _suggest(first["loc"][-1], kind.__dataclass_fields__)
+            hint = suggest(first["loc"][-1], kind.__dataclass_fields__)
             raise InputError(f"{where}: unknown; {hint}") from None
         found = first["input"]
         raise InputError(f"{where}: {_lower(first['msg'])}, found {found!r}") from None
@@ -191,8 +210,9 @@ def descriptions(kind: type) -> dict[str, FieldInfo]:
     return dict(kind.__pydantic_fields__)  # type: ignore[attr-defined]
 
 
-def _suggest(name: object, known: Mapping[str, Any]) -> str:
-    close = difflib.get_close_matches(str(name), known, n=1)
+def suggest(name: object, known: Iterable[str]) -> str:
+    """Return which of the known names may have been meant."""
+    close = difflib.get_close_matches(str(name), list(known), n=1)
     return f"did you mean {close[0]}?" if close else f"known are {', '.join(known)}"
 
 

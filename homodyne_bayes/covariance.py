@@ -120,11 +120,19 @@ def solve(noise: Noise, maps: jax.Array) -> jax.Array:
 
 
 def quadratic(noise: Noise, maps: jax.Array) -> jax.Array:
-    """Return rᵀK⁻¹r of binned maps (P, m, m), (P,), by one product of matrices."""
+    """Return rᵀK⁻¹r of binned maps (P, m, m), (P,)."""
+    return gram(noise, maps[None])[:, 0, 0]
+
+
+def gram(noise: Noise, maps: jax.Array) -> jax.Array:
+    """Return rᵀK⁻¹s of every two of k binned maps (k, P, m, m), (P, k, k).
+
+    It takes one product of matrices a map.
+    """
     W = noise.precision @ maps
     b = (W * noise.precision).sum(axis=-1)
-    marginal = jnp.einsum("...i,...ij,...j->...", b, noise.inverse_square, b)
-    return 0.5 * ((W * jnp.swapaxes(W, -1, -2)).sum(axis=(-1, -2)) - marginal)
+    marginal = jnp.einsum("ipm,pmn,jpn->pij", b, noise.inverse_square, b)
+    return 0.5 * (jnp.einsum("ipmn,jpnm->pij", W, W) - marginal)
 
 
 class SpeckleNormal(dist.Distribution):

@@ -28,6 +28,7 @@ from homodyne_bayes.models.sampling import PowerLaw, to_coordinates
 from homodyne_bayes.parameters import COORDINATES, DIFFUSION, PARAMETERS, SHEAR
 from homodyne_bayes.pipeline import Sampled, sample_posterior
 from homodyne_bayes.plots import BLUE, VERMILION
+from homodyne_bayes.rescale import parameter_values
 from homodyne_bayes.shards import shard
 from homodyne_bayes.simulate import Experiment, speckle
 
@@ -352,7 +353,7 @@ def _draws(made: Sampled, seed: int) -> tuple[dict[str, np.ndarray], dict[str, n
     gaussian = np.random.default_rng(seed).multivariate_normal(theta, covariance, NUM_DRAWS)
     draws = jnp.asarray(made.inference.draws.reshape(-1, made.inference.draws.shape[-1]))
     return (
-        density.constrain(made.model, made.whole, draws),
+        parameter_values(jax.random.key(seed), made.model, made.whole, draws),
         density.constrain(made.model, shard(made.paired, 0), jnp.asarray(gaussian)),
     )
 

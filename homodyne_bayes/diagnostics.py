@@ -23,12 +23,14 @@ INTERVAL_NOTES = {
     "corrected": ", corrected least squares",
     "independent": ", uncorrected",
 }
-NOISE_WARNINGS = {
+SETTING_WARNINGS = {
     "corrected": "The intervals are those of least squares, widened for correlated noise: they are "
     "valid, but wider than need be. Fit with --noise speckle for narrower ones.",
     "independent": "The intervals are uncorrected for correlated noise: they take the entries of "
     "c2 as independent, which they are not, and are much too narrow. Fit with --noise speckle for "
     "intervals that hold what they say.",
+    "constant": "Contrast and offset were held fixed, and the intervals ignore that they are "
+    "uncertain; quantiles misjudge them where the maps do not decay to their baseline.",
 }
 
 
@@ -247,6 +249,7 @@ def corrections(tree: xr.DataTree, names: list[str] | None = None) -> pd.DataFra
     They tell nothing where the result is not certified, or where NUTS made both.
     """
     names = reported(tree) + coordinates(tree) if names is None else names
+    names = [name for name in names if name in tree["approximation"]]
     tables = [
         az.summary(group(tree, one)[names], kind="stats", round_to="none", fmt="wide")
         for one in ("posterior", "approximation")
@@ -282,8 +285,9 @@ def sensitivity(tree: xr.DataTree) -> pd.DataFrame:
 def warnings(tree: xr.DataTree) -> list[str]:
     """Return what a reader must know before using the result, one sentence each."""
     table = summary(tree, reported(tree) + coordinates(tree))
+    choices = [tree.attrs["noise"], tree.attrs.get("scaling")]
     return [
-        *[text for noise, text in NOISE_WARNINGS.items() if noise == tree.attrs["noise"]],
+        *[SETTING_WARNINGS[choice] for choice in choices if choice in SETTING_WARNINGS],
         *(misfit(tree) if departures(tree) else []),
         *_start_warnings(tree),
         *_draws_warnings(tree, table),
@@ -374,12 +378,11 @@ def _departure(found: pd.DataFrame, kind: str) -> str:
 
 def _share(tree: xr.DataTree, names: list[str], other: str) -> xr.Dataset:
     """Return widths of the posterior's intervals over those of the draws of another group."""
-    tail = (1 - INTERVAL) / 2
-    posterior, draws = (
-        group(tree, one)[names].quantile([tail, 1 - tail], ("chain", "draw"))
-        for one in ("posterior", other)
-    )
-    return (posterior.diff("quantile") / draws.diff("quantile")).isel(quantile=0, drop=True)
+    both, ends = [group(tree, one) for one in ("posterior", other)], [TAIL, 1 - TAIL]
+    shared = [name for name in names if name in both[1]]
+    own, others = (one[shared].quantile(ends, ("chain", "draw")).diff("quantile") for one in both)
+    unknown = {n: both[0][n].isel(chain=0, draw=0) * np.nan for n in names if n not in shared}
+    return (own / others).isel(quantile=0, drop=True).assign(unknown)
 
 
 def _outside_bounds(table: pd.DataFrame) -> list[str]:

@@ -1,5 +1,6 @@
 """What data say about theta: slopes of the mean, Fisher information, and Laplace covariances."""
 
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -48,9 +49,16 @@ def prior_precision(model: Model, grid: Shard, theta: jax.Array) -> jax.Array:
 
 def squared_g1(model: Model, grid: ShardGrid, theta: jax.Array) -> jax.Array:
     """Return g1² of every point of a shard, c2 with contrast 1 and offset 0."""
-    ones, zeros = jnp.ones_like(grid.phi), jnp.zeros_like(grid.phi)
+    return mean_c2(model, grid, theta, jnp.ones_like(grid.phi), jnp.zeros_like(grid.phi))
+
+
+def mean_c2(
+    model: Model, grid: ShardGrid, theta: jax.Array, contrast: jax.Array, offset: jax.Array
+) -> jax.Array:
+    """Return c2 of every point of a shard at theta, but for contrast (P,) and offset (P,)."""
     values = constrained(model, grid, space(model, grid).unravel(theta))[0]
-    scaling = {"contrast": ones, "offset": zeros, "sigma": jnp.ones(())}
+    scaling = {"contrast": contrast, "offset": offset, "sigma": jnp.ones(())}
+    grid = replace(grid, scaling="individual")
     return substituted_observation(model, grid, {**values, **scaling}).loc
 
 

@@ -41,7 +41,7 @@ def maps(tree: xr.DataTree) -> Figure:
     axes = axes if wide else axes.T
     for row, (kind, c2, limits, cmap) in zip(axes, kinds, strict=True):
         for ax, one in zip(row, c2, strict=True):
-            _image(ax, one, limits, cmap, f"{kind}, {degrees(one['phi'])}")
+            image(ax, one, limits, cmap, f"{kind}, {degrees(one['phi'])}")
     fig.colorbar(axes[0, 0].images[0], ax=axes[:2], location=side, extend="both", aspect=30,
                  label=r"$c_2$")  # fmt: skip
     fig.colorbar(axes[2, 0].images[0], ax=axes[2], location=side, extend="both", aspect=15,
@@ -83,7 +83,7 @@ def whitened(tree: xr.DataTree) -> Figure:
     count, size = len(shown) + 1, -(-entries.sizes["bin1"] // blocks.sizes["bin1"])
     fig, axes = panels(count, min((3, 4), key=lambda n: -count % n), 2.9, 2.6)
     for ax, one in zip(axes, blocks.isel(phi=shown), strict=False):
-        _image(ax, one, (-WHITE_LIMIT, WHITE_LIMIT), "RdBu_r", f"φ = {degrees(one['phi'])}")
+        image(ax, one, (-WHITE_LIMIT, WHITE_LIMIT), "RdBu_r", f"φ = {degrees(one['phi'])}")
     fig.colorbar(axes[0].images[0], ax=axes[:-1], location="right", extend="both", aspect=30,
                  label=f"whitened residual of blocks of {size} × {size} (sd)")  # fmt: skip
     _distribution(axes[-1], {"entries": entries, f"{size} × {size} blocks": blocks})
@@ -186,9 +186,10 @@ def title_subset(fig: Figure, tree: xr.DataTree, shown: np.ndarray) -> None:
         fig.suptitle(f"{len(shown)} of {total} angles", fontsize="medium")
 
 
-def _image(
+def image(
     ax: Axes, c2: xr.DataArray, limits: tuple[float, float], cmap: str, title: str
 ) -> None:
+    """Draw one map over two times in s, on the colours of ``limits``."""
     time = c2[c2.dims[0]].values
     half = 0.5 * (time[1] - time[0])
     ends = (time[0] - half, time[-1] + half)

@@ -96,7 +96,7 @@ def estimate(
     Raises
     ------
     InputError
-        If the model does not observe through `homodyne_bayes.models.sampling.observe_c2`.
+        If the model does not observe through `homodyne_bayes.models.observation.observe_c2`.
     """
     frame_weight, bins = covariance.frame_weights(data.usable, config.bin_frames), config.bin_frames
     grids, theta = angle_shards(data, data.num_angles, config.convention), start
@@ -140,7 +140,7 @@ def under(
     grids = angle_shards(data, data.num_angles, config.convention, noise)
     if "sigma" in latent_sites(model, shard(grids, 0)):
         raise InputError(
-            f"noise {config.noise!r} needs a model that observes by models.sampling.observe_c2, "
+            f"noise {config.noise!r} needs a model that observes by models.observation.observe_c2, "
             "found one that observes by itself: call that, or choose noise independent"
         )
     theta, posterior, *_ = refine(model, grids, start)

@@ -76,6 +76,18 @@ TABLE: tuple[Parameter, ...] = (
               (0.0, 1.0), 0.5, _normal(0.5, 0.2)),
     Parameter("offset", "offset", r"\mathrm{offset}", "", "baseline, per angle", (0.5, 1.5), 1.0,
               _normal(1.0, 0.3)),
+    Parameter("contrast_mean", "contrast, mean", r"\overline{\mathrm{contrast}}", "",
+              "contrast, mean over angles"),
+    Parameter("contrast_harmonics", "contrast, harmonics", r"\mathrm{contrast}_k", "",
+              "cosine and sine of φ, 2φ, … in the contrast", None, None, _normal(0.0, 0.1)),
+    Parameter("contrast_spread", "contrast, spread", r"\sigma_\mathrm{contrast}", "",
+              "sd of the contrast over angles", None, None, Prior("lognormal", -3.5, 1.0)),
+    Parameter("offset_mean", "offset, mean", r"\overline{\mathrm{offset}}", "",
+              "baseline, mean over angles"),
+    Parameter("offset_harmonics", "offset, harmonics", r"\mathrm{offset}_k", "",
+              "cosine and sine of φ, 2φ, … in the baseline", None, None, _normal(0.0, 0.1)),
+    Parameter("offset_spread", "offset, spread", r"\sigma_\mathrm{offset}", "",
+              "sd of the baseline over angles", None, None, Prior("lognormal", -4.5, 1.0)),
     Parameter("sigma", "σ", r"\sigma", "", "scatter of one entry of c2", None, None,
               Prior("lognormal", -3.5, 1.5)),
     Parameter("log_D_ref", "log D(t_ref)", r"\log D(t_\mathrm{ref})", "log Å²/s",
@@ -93,6 +105,7 @@ TABLE: tuple[Parameter, ...] = (
 )
 
 PARAMETERS: dict[str, Parameter] = {row.name: row for row in TABLE}
+BOUNDS: dict[str, tuple[float, float]] = {r.name: r.bounds for r in TABLE if r.bounds is not None}
 PRIORS: dict[str, Prior] = {row.name: row.prior for row in TABLE if row.prior is not None}
 DIFFUSION: tuple[str, ...] = ("D0", "alpha", "D_offset")
 SHEAR: tuple[str, ...] = ("gamma_dot_t0", "beta", "gamma_dot_t_offset", "phi0")

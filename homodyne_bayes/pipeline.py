@@ -12,16 +12,19 @@ import numpy as np
 import xarray as xr
 
 from homodyne_bayes import density, results
-from homodyne_bayes.config import FitConfig
+from homodyne_bayes.config import INTEGRATED, FitConfig
 from homodyne_bayes.covariance import Noise
 from homodyne_bayes.data import MIN_FRAMES, TwoTimeData
 from homodyne_bayes.errors import InputError
 from homodyne_bayes.inference import Inference, Progress, infer, silent, timed
+from homodyne_bayes.information import mean_c2
 from homodyne_bayes.models import load_model
 from homodyne_bayes.models.sampling import reference_time
+from homodyne_bayes.models.scaling import order
 from homodyne_bayes.noise import Estimate, estimate, laplace_under
 from homodyne_bayes.nuts import Gaussian
-from homodyne_bayes.parameters import RATES, Prior
+from homodyne_bayes.parameters import PER_ANGLE, RATES, Prior
+from homodyne_bayes.rescale import parameter_values, rescaled, without_data
 from homodyne_bayes.shards import (
     ShardGrid,
     angle_shards,
@@ -31,6 +34,7 @@ from homodyne_bayes.shards import (
     shard,
     split,
 )
+from homodyne_bayes.theory.scaling import averaged_scaling
 from homodyne_bayes.warmstart import WarmStart, warm_start
 
 NUM_PRIOR_DRAWS = 2000
@@ -104,9 +108,10 @@ def fit(
             "model": config.model,
             "convention": config.convention,
             "noise": config.noise,
+            "scaling": config.scaling,
             "seed": config.seed,
             "settings": asdict(config),
-            "priors": {name: str(prior) for name, prior in config.prior_table().items()},
+            "priors": _stated_priors(config),
             "data_sha256": data.sha256(),
             "num_pairs": data.num_pairs,
             "provenance": dict(data.provenance),
@@ -129,27 +134,24 @@ def sample_posterior(
     Parameters and errors are those of `fit`; ``noise``, where given, is taken as it is, so that
     models can be compared under the same.
     """
-    config, model = shardable(data, config), bound_model(config)
-    sharded, infer_key = config.method == "consensus", _keys(config)[1]
+    config = shardable(data, config)
+    model, infer_key = bound_model(config), _keys(config)[1]
     paired = paired_points(data, config)
     seconds: dict[str, float] = {}
     with timed(seconds, "warm start"), during(progress, "warm start"):
         warm = least_squares(paired, config)
-    deal = partial(angle_shards, data, convention=config.convention)
-    estimated = None
-    if config.noise == "independent":
-        whole = deal(1)
-        laplace, shards, parts = Gaussian(warm.theta, warm.covariance), paired, split(paired)
-    else:
+    estimated, laplace = None, Gaussian(warm.theta, warm.covariance)
+    if config.noise != "independent":
         with timed(seconds, "noise"), during(progress, "noise"):
             if noise is None:
                 estimated = estimate(_keys(config)[2], model, data, warm.theta, config)
                 laplace, noise = Gaussian(estimated.theta, estimated.covariance), estimated.noise
             else:
                 laplace = laplace_under(model, data, config, noise, warm.theta)
-        deal = partial(deal, noise=noise)
-        whole, parts = deal(1), deal(data.num_angles)
-        shards = deal(config.num_shards) if sharded else whole
+    whole, shards, parts = _dealt(data, config, paired, noise)
+    if config.scaling != "individual":
+        with timed(seconds, "scaling"), during(progress, "scaling"):
+            laplace = rescaled(model, parts, laplace)
     inference = infer(infer_key, model, shards, laplace, config, parts, progress)
     inference = inference._replace(seconds=seconds | inference.seconds)
     inference = _doubted(inference, warm.share)
@@ -167,13 +169,13 @@ def paired_points(data: TwoTimeData, config: FitConfig) -> ShardGrid:
     require_x64()
     check_flow(data, config.model)
     check_bins(data, config)
-    random = config.method == "consensus" and config.noise == "independent"
+    random = config.method == "consensus" and not whole_angles(config)
     return random_shards(data, config.num_shards if random else 1, config.seed, config.convention)
 
 
 def least_squares(paired: ShardGrid, config: FitConfig) -> WarmStart:
     """Return the mode given paired points under independent noise."""
-    warm = warm_start(_keys(config)[0], bound_model(config), paired, config.num_starts)
+    warm = warm_start(_keys(config)[0], bound_model(config), paired)
     if warm.outcome == "not finite":
         raise InputError(
             f"the warm start found no finite density for model {config.model!r}: check the "
@@ -200,6 +202,27 @@ def _doubted(inference: Inference, share: float) -> Inference:
 def bound_model(config: FitConfig) -> density.Model:
     """Return the model of a configuration as a function of one shard."""
     return _bind(config.model, tuple(config.prior_table().items()))
+
+
+def whole_angles(config: FitConfig) -> bool:
+    """Return whether a shard has to hold all pairs of its angles."""
+    return config.noise != "independent" or config.scaling in INTEGRATED
+
+
+def _dealt(
+    data: TwoTimeData, config: FitConfig, paired: ShardGrid, noise: Noise | None
+) -> tuple[ShardGrid, ShardGrid, ShardGrid]:
+    """Return all data as one shard of whole maps, in shards to sample, and in small parts."""
+
+    def deal(num_shards: int) -> ShardGrid:
+        maps = angle_shards(data, num_shards, config.convention, noise)
+        return replace(maps, scaling=config.scaling)
+
+    if not whole_angles(config):
+        paired = replace(paired, scaling=config.scaling)
+        return deal(1), paired, split(paired)
+    shards = deal(config.num_shards if config.method == "consensus" else 1)
+    return deal(1), shards, deal(data.num_angles)
 
 
 @lru_cache(maxsize=16)
@@ -230,11 +253,27 @@ def check_flow(data: TwoTimeData, model: str) -> None:
 
 
 def shardable(data: TwoTimeData, config: FitConfig) -> FitConfig:
-    """Return the settings as they can be met: under correlated noise, a shard has an angle or more.
+    """Return the settings as they can be met by the data.
 
-    Where there is a single angle, NUTS samples all the data.
+    Where noise is correlated or contrast and offset are integrated, a shard has an angle or more;
+    where there is a single angle, NUTS samples all the data. Where contrast and offset are
+    constant, those without a prior of the user are held at estimates from quantiles.
+
+    Raises
+    ------
+    InputError
+        If there are fewer angles than Fourier coefficients.
     """
-    if config.noise == "independent" or config.method != "consensus":
+    if 2 * order(config.scaling) >= data.num_angles and order(config.scaling):
+        raise InputError(
+            f"scaling {config.scaling!r} needs at least {2 * order(config.scaling) + 1} angles, "
+            f"found {data.num_angles}: choose fewer harmonics, or another scaling"
+        )
+    if config.scaling == "constant" and not set(PER_ANGLE) <= set(config.priors):
+        found = dict(zip(PER_ANGLE, averaged_scaling(data), strict=True))
+        held = {name: (value, config.prior_table()[name].scale) for name, value in found.items()}
+        config = replace(config, priors={**held, **config.priors})
+    if config.method != "consensus" or not whole_angles(config):
         return config
     most = min(config.num_shards, data.num_angles)
     return replace(config, num_shards=most) if most > 1 else replace(config, method="full")
@@ -256,9 +295,21 @@ def check_bins(data: TwoTimeData, config: FitConfig) -> None:
         )
 
 
+def _stated_priors(config: FitConfig) -> dict[str, str]:
+    """Return the priors in words; contrast and offset have those of their scaling."""
+    table = {name: str(prior) for name, prior in config.prior_table().items()}
+    for name in PER_ANGLE:
+        if config.scaling == "constant":
+            table[name] = f"fixed at {config.prior_table()[name].loc:.5g}"
+        elif config.scaling not in ("individual", "marginal"):
+            table[f"{name}_mean"] = table.pop(name)
+    return table
+
+
 def _tree(data: TwoTimeData, config: FitConfig, made: Sampled) -> xr.DataTree:
     model, warm, inference, whole = made.model, made.warm, made.inference, made.whole
-    gauss_key, prior_key = jax.random.split(jax.random.fold_in(jax.random.key(config.seed), 1))
+    keys = jax.random.split(jax.random.fold_in(jax.random.key(config.seed), 1), 3)
+    gauss_key, prior_key, scaling_key = keys
     gaussian = jax.random.multivariate_normal(
         gauss_key, warm.theta, warm.covariance, (1, NUM_PRIOR_DRAWS)
     )
@@ -270,23 +321,29 @@ def _tree(data: TwoTimeData, config: FitConfig, made: Sampled) -> xr.DataTree:
         values = density.constrain(model, grid, jnp.asarray(theta), lambda name: name not in RATES)
         return results.draws_dataset(values, data.phi, leading)
 
+    def complete(key: jax.Array, theta: Any, grid: ShardGrid) -> dict[str, np.ndarray]:
+        return parameter_values(key, model, grid, jnp.asarray(theta), lambda n: n not in RATES)
+
     draws = jnp.asarray(inference.draws)
+    posterior = complete(scaling_key, draws, whole)
     rates = density.constrain(model, whole, draws, lambda name: name in RATES)
     unravel = jax.vmap(jax.vmap(density.space(model, whole).unravel))
     unconstrained: Mapping[str, Any] = unravel(draws)
     groups = {
-        "posterior": parameters(draws),
+        "posterior": results.draws_dataset(posterior, data.phi, ("chain", "draw")),
         "unconstrained_posterior": results.draws_dataset(
             {name: np.asarray(value) for name, value in unconstrained.items()},
             data.phi,
             ("chain", "draw"),
         ),
         "approximation": parameters(inference.approximation.draws),
-        "prior": parameters(prior),
+        "prior": results.draws_dataset(
+            complete(scaling_key, prior, without_data(whole)), data.phi, ("chain", "draw")
+        ),
         "rates": results.rates_dataset(rates, data.time),
         "warm_start": parameters(gaussian, grid=shard(made.paired, 0)),
         "observed_data": results.map_dataset(data.c2, data),
-        "fitted": results.map_dataset(_fitted(whole, model, inference.draws), data),
+        "fitted": results.map_dataset(_fitted(made, posterior, config), data),
         "constant_data": results.constant_dataset(data, float(reference_time(whole))),
         **results.inference_groups(inference, density.labels(model, whole)),
     }
@@ -298,22 +355,31 @@ def _tree(data: TwoTimeData, config: FitConfig, made: Sampled) -> xr.DataTree:
     groups["warm_start"].attrs = {
         "outcome": warm.outcome,
         "num_agreeing": warm.num_agreeing,
-        "num_starts": config.num_starts,
+        "num_starts": len(warm.objectives),
         "gradient_norm": warm.gradient_norm,
     }
     return xr.DataTree.from_dict(groups)
 
 
-def _fitted(whole: ShardGrid, model: density.Model, draws: np.ndarray) -> np.ndarray:
+def _fitted(
+    made: Sampled, posterior: Mapping[str, np.ndarray], config: FitConfig
+) -> np.ndarray:
     """Return the posterior mean of c2, (P, G, G), over evenly spaced draws."""
-    flat = draws.reshape(-1, draws.shape[-1])
-    chosen = jnp.asarray(flat[:: max(1, len(flat) // NUM_FITTED_DRAWS)])
+    whole, draws = made.whole, made.inference.draws
+    draws = draws.reshape(-1, draws.shape[-1])
+    step = max(1, len(draws) // NUM_FITTED_DRAWS)
+    held = {
+        name: np.full((len(draws), whole.phi.shape[0]), config.prior_table()[name].loc)
+        for name in PER_ANGLE
+    }
+    values = {**held, **posterior}
+    scaling = (values[name].reshape(len(draws), -1)[::step] for name in PER_ANGLE)
 
     @jax.jit
-    def mean(draws: jax.Array) -> jax.Array:
-        def add(total: jax.Array, theta: jax.Array) -> tuple[jax.Array, None]:
-            return total + density.observation(model, whole, theta).loc, None
+    def mean(draws: tuple[jax.Array, ...]) -> jax.Array:
+        def add(total: jax.Array, at: tuple[jax.Array, ...]) -> tuple[jax.Array, None]:
+            return total + mean_c2(made.model, whole, *at), None
 
-        return jax.lax.scan(add, jnp.zeros(whole.c2.shape), draws)[0] / len(draws)
+        return jax.lax.scan(add, jnp.zeros(whole.c2.shape), draws)[0] / len(draws[0])
 
-    return np.asarray(mean(chosen))[data_order(whole)]
+    return np.asarray(mean((draws[::step], *scaling)))[data_order(whole)]

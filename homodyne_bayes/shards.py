@@ -15,10 +15,11 @@ from homodyne_bayes.errors import InputError, MissingPrecisionError
 
 MAX_PART = 2**16  # points looked at together
 _ARRAYS = ["c2", "used", "lo", "hi", "phi_index", "phi", "time", "q", "gap", "dt", "noise"]
+_CHOICES = ["convention", "scaling"]
 _SHARED = ("phi", "time", "q", "gap", "dt")
 
 
-@partial(jax.tree_util.register_dataclass, data_fields=_ARRAYS, meta_fields=["convention"])
+@partial(jax.tree_util.register_dataclass, data_fields=_ARRAYS, meta_fields=_CHOICES)
 @dataclass(frozen=True)
 class ShardGrid:
     """Points of a two-time map with everything about them that does not depend on parameters.
@@ -47,6 +48,8 @@ class ShardGrid:
         Working covariance of whole maps (p, G, G); without it the values scatter independently.
     convention : {"upstream", "gap-average"}
         Meaning of the shear phase, see `homodyne_bayes.kernels`.
+    scaling : str
+        How contrast and offset vary over angles, see `homodyne_bayes.models.scaling`.
     """
 
     c2: jax.Array
@@ -61,6 +64,7 @@ class ShardGrid:
     dt: jax.Array
     noise: Noise | None = None
     convention: Convention = "upstream"
+    scaling: str = "individual"
 
 
 def require_x64() -> None:

@@ -99,7 +99,7 @@ def priors(tree: xr.DataTree) -> list[dict[str, str]]:
     return [
         {"label": PARAMETERS[name].symbol, "name": name, "meaning": PARAMETERS[name].meaning,
          "prior": prior, "unit": PARAMETERS[name].unit}
-        for name, prior in stated.items() if name in used
+        for name, prior in stated.items() if name in used or name in PER_ANGLE
     ]  # fmt: skip
 
 
@@ -147,7 +147,8 @@ def _row(
     tree: xr.DataTree, name: str, index: tuple[int, ...], line: pd.Series
 ) -> dict[str, str]:
     sd, shape = line["sd"], group(tree, "posterior")[name].shape[2:]
-    warm = group(tree, "warm_start")[name].values.reshape(-1, *shape)
+    start = group(tree, "warm_start")
+    warm = start[name].values.reshape(-1, *shape) if name in start else np.full((1, *shape), np.nan)
     warm_low, warm_high, warm_sd = (
         one[index] for one in (*np.quantile(warm, [TAIL, 1 - TAIL], axis=0), warm.std(axis=0))
     )

@@ -31,6 +31,7 @@ from homodyne_bayes.information import SCALING, covariance_at, squared_g1
 from homodyne_bayes.nuts import standardise
 from homodyne_bayes.shards import ShardGrid, shard, some, split
 
+NUM_STARTS = 8
 CANDIDATES_PER_START = 32
 MAX_ITERATIONS = 300
 GRADIENT_TOLERANCE = 1e-3  # of the log density, per unit of a standardised coordinate
@@ -73,7 +74,9 @@ class WarmStart(NamedTuple):
     share: float = 1.0
 
 
-def warm_start(key: jax.Array, model: Model, shards: ShardGrid, num_starts: int = 8) -> WarmStart:
+def warm_start(
+    key: jax.Array, model: Model, shards: ShardGrid, num_starts: int = NUM_STARTS
+) -> WarmStart:
     """Find the mode of the posterior and the covariance there.
 
     Parameters
@@ -131,9 +134,19 @@ def refine(
     height, gradient_norm, iterations : jax.Array
         Log density, norm of its gradient in standardised coordinates, and steps that it took.
     """
-    curvature, polish = _polish(model)
-    theta, height, norm, iterations = polish(start, curvature(start, shards), shards)
+    curvature, _ = _polish(model)
+    theta, height, norm, iterations = climb(model, shards, start, curvature(start, shards))
     return theta, curvature(theta, shards), height, norm, iterations
+
+
+def climb(
+    model: Model, shards: ShardGrid, start: jax.Array, covariance: jax.Array
+) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
+    """Climb from start (d,) to the mode in steps as large as ``covariance`` (d, d) makes them.
+
+    Returns the mode, the log density there, the norm of its gradient and the number of steps.
+    """
+    return _polish(model)[1](start, covariance, shards)
 
 
 def _distinct(ends: jax.Array) -> np.ndarray:
@@ -151,7 +164,9 @@ def _same(other: jax.Array, theta: jax.Array, covariance: jax.Array) -> bool:
     return not bool((jnp.abs(other - theta) > 0.5 * jnp.sqrt(jnp.diag(covariance))).any())
 
 
-def laplace(key: jax.Array, model: Model, shards: Shard, num_starts: int = 8) -> WarmStart:
+def laplace(
+    key: jax.Array, model: Model, shards: Shard, num_starts: int = NUM_STARTS
+) -> WarmStart:
     """Find the mode of any NumPyro model's posterior and the covariance there.
 
     Parameters

@@ -2,7 +2,7 @@
 
 A model of your own is a function ``(grid, priors)`` like these, in a file of its own, named on
 the command line as ``--model file.py:function``. It samples the sites ``contrast``, ``offset``
-and ``sigma`` and observes ``c2``, which `homodyne_bayes.models.sampling.observe_c2` does.
+and ``sigma`` and observes ``c2``, which `homodyne_bayes.models.observation.observe_c2` does.
 """
 
 import importlib.util

@@ -5,12 +5,8 @@ from collections.abc import Mapping
 import numpyro
 
 from homodyne_bayes import kernels
-from homodyne_bayes.models.sampling import (
-    distribution,
-    observe_c2,
-    sample_diffusion,
-    sample_shear_rate,
-)
+from homodyne_bayes.models.observation import observe_c2
+from homodyne_bayes.models.sampling import distribution, sample_diffusion, sample_shear_rate
 from homodyne_bayes.parameters import Prior
 from homodyne_bayes.shards import ShardGrid
 

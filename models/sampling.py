@@ -1,4 +1,4 @@
-"""Pieces that models are made of: rates in coordinates that sample well, and the observation."""
+"""Pieces that models are made of: rates in coordinates that sample well."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -9,7 +9,6 @@ import numpyro
 import numpyro.distributions as dist
 
 from homodyne_bayes import kernels
-from homodyne_bayes.covariance import SpeckleNormal
 from homodyne_bayes.parameters import Prior
 from homodyne_bayes.shards import ShardGrid
 
@@ -98,29 +97,3 @@ def _sample_rate(
     for name, value in zip(reported, law, strict=True):
         numpyro.deterministic(name, value)
     return numpyro.deterministic(rate, kernels.power_law(grid, *law))
-
-
-def observe_c2(grid: ShardGrid, priors: Mapping[str, Prior], g1: jax.Array) -> None:
-    """Draw contrast and offset per angle, and compare with the measurement as its noise demands.
-
-    Where ``grid.noise`` is the working covariance of speckle, nothing more is drawn; where it is
-    None, values scatter independently with scale ``sigma``, drawn too.
-
-    Parameters
-    ----------
-    grid : ShardGrid
-        Points of one shard.
-    priors : Mapping of str to Prior
-        Priors of ``contrast``, ``offset`` and ``sigma``.
-    g1 : jax.Array
-        (N,) modulus of the field correlation.
-    """
-    with numpyro.plate("phi", grid.phi.shape[0]):
-        contrast = numpyro.sample("contrast", distribution(priors["contrast"]))
-        offset = numpyro.sample("offset", distribution(priors["offset"]))
-    c2 = kernels.g2(grid, g1, contrast, offset)
-    if grid.noise is not None:
-        numpyro.sample("c2", SpeckleNormal(c2, grid.noise), obs=grid.c2)
-        return
-    sigma = numpyro.sample("sigma", distribution(priors["sigma"]))
-    numpyro.sample("c2", dist.Normal(c2, sigma).mask(grid.used), obs=grid.c2)

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 
 from homodyne_bayes import kernels
-from homodyne_bayes.models.sampling import observe_c2, sample_diffusion
+from homodyne_bayes.models.observation import observe_c2
+from homodyne_bayes.models.sampling import sample_diffusion
 from homodyne_bayes.parameters import Prior
 from homodyne_bayes.shards import ShardGrid
 

@@ -57,7 +57,7 @@ def speckle_result():
     experiment = simulate.Experiment((-60.0, 0.0, 60.0), 24, simulate.STATIC)
     data = simulate.speckle(jax.random.key(0), experiment, 4000, mean_photons=2.0)
     data = replace(data, usable=np.broadcast_to(np.arange(24) != 7, (3, 24)))
-    return fit(data, FitConfig(model="static", method="laplace", num_samples=200, num_starts=2))
+    return fit(data, FitConfig(model="static", method="laplace", num_samples=200))
 
 
 @pytest.fixture(scope="session")

@@ -12,11 +12,13 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "homodyne_bayes"
 ROOMS = (
     "errors", "parameters", "config", "axes", "data", "layouts", "formats", "covariance",
-    "shards", "kernels", "simulate", "models", "density", "nuts", "information", "warmstart",
-    "misfit", "pixels", "noise", "consensus", "merges", "convergence", "certify", "inference",
-    "diagnostics", "results", "tables", "map_plots", "plots", "report", "pipeline",
+    "shards", "kernels", "marginal", "simulate", "models", "density", "nuts", "information",
+    "warmstart", "rescale", "misfit", "pixels", "noise", "consensus", "merges", "convergence",
+    "certify", "inference",
+    "diagnostics", "results", "tables", "map_plots", "plots", "report", "theory", "pipeline",
     "comparison", "calibration", "coverage", "terminal", "cli",
 )  # fmt: skip
+FOLDERS = {"models": ROOT / "models", "theory": PACKAGE / "theory"}
 NO_JAX = ("errors", "parameters", "config", "axes", "data", "layouts", "formats")
 MAX_FILE, MAX_FUNCTION, MAX_SETTINGS = 400, 60, 25
 
@@ -38,17 +40,17 @@ def rooms(path):
 
 
 def files_of(room):
-    folder = ROOT / "models"
-    return sorted(folder.glob("*.py")) if room == "models" else [PACKAGE / f"{room}.py"]
+    folder = FOLDERS.get(room)
+    return sorted(folder.glob("*.py")) if folder else [PACKAGE / f"{room}.py"]
 
 
 def test_every_file_is_a_room():
-    assert {path.stem for path in PACKAGE.glob("*.py")} - {"__init__"} == set(ROOMS) - {"models"}
+    assert {path.stem for path in PACKAGE.glob("*.py")} - {"__init__"} == set(ROOMS) - set(FOLDERS)
 
 
 @pytest.mark.parametrize("room", ROOMS)
 def test_imports_point_up_the_list(room):
-    above = set(ROOMS[: ROOMS.index(room)]) | ({"models"} if room == "models" else set())
+    above = set(ROOMS[: ROOMS.index(room)]) | ({room} & set(FOLDERS))
     for path in files_of(room):
         assert rooms(path) <= above, path.name
 
@@ -63,7 +65,7 @@ def test_data_and_settings_need_no_jax(room):
 
 
 def test_ceilings():
-    for path in [*PACKAGE.glob("*.py"), *(ROOT / "models").glob("*.py")]:
+    for path in [*PACKAGE.glob("**/*.py"), *FOLDERS["models"].glob("*.py")]:
         source = path.read_text()
         assert len(source.splitlines()) <= MAX_FILE, path.name
         for node in ast.walk(ast.parse(source)):
@@ -81,11 +83,13 @@ def test_settings_stay_few():
 
 def test_packages_match_the_tree():
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
-    tree = {"homodyne_bayes": PACKAGE, "homodyne_bayes.models": ROOT / "models"}
+    tree = {"homodyne_bayes": PACKAGE}
+    tree |= {f"homodyne_bayes.{name}": folder for name, folder in FOLDERS.items()}
     assert set(settings["packages"]) == set(tree)
     for name, folder in tree.items():
         assert ROOT / settings["package-dir"][name] == folder
-        assert not [sub for sub in folder.iterdir() if (sub / "__init__.py").exists()]
+        inside = {sub for sub in folder.iterdir() if (sub / "__init__.py").exists()}
+        assert inside <= set(tree.values())
 
 
 def test_the_wheel_holds_the_models_and_the_template(tmp_path):

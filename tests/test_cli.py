@@ -14,7 +14,7 @@ OWN_MODEL = '''
 import numpyro
 import numpyro.distributions as dist
 from homodyne_bayes import kernels
-from homodyne_bayes.models.sampling import observe_c2
+from homodyne_bayes.models.observation import observe_c2
 
 def constant(grid, priors):
     """Plain diffusion: one number for D."""

@@ -1,0 +1,1 @@
+"""What people who come from homodyne call: the formula without inference."""
