@@ -60,8 +60,8 @@ def _scaling(value: str) -> str:
     """Check a scaling and write out how many harmonics "fourier" has."""
     name, colon, harmonics = value.partition(":")
     if name not in SCALINGS or (colon and (name != "fourier" or not harmonics.isdecimal())):
-        known = ", ".join(SCALINGS)
-        raise ValueError(f"expected one of {known}, or fourier:K with K harmonics")
+        known = ", ".join(SCALINGS).replace("fourier", "fourier:K (K harmonics)")
+        raise ValueError(f"must be one of {known}")
     return f"fourier:{int(harmonics or 2)}" if name == "fourier" else name
 
 
@@ -201,8 +201,8 @@ def make[T: (DataConfig, FitConfig)](kind: type[T], settings: Mapping[str, Any])
         if first["type"] == "unexpected_keyword_argument":
             hint = suggest(first["loc"][-1], kind.__dataclass_fields__)
             raise InputError(f"{where}: unknown; {hint}") from None
-        found = first["input"]
-        raise InputError(f"{where}: {_lower(first['msg'])}, found {found!r}") from None
+        found, message = first["input"], first["msg"].removeprefix("Value error, ")
+        raise InputError(f"{where}: {_lower(message)}, found {found!r}") from None
 
 
 def descriptions(kind: type) -> dict[str, FieldInfo]:

@@ -285,7 +285,7 @@ def sensitivity(tree: xr.DataTree) -> pd.DataFrame:
 def warnings(tree: xr.DataTree) -> list[str]:
     """Return what a reader must know before using the result, one sentence each."""
     table = summary(tree, reported(tree) + coordinates(tree))
-    choices = [tree.attrs["noise"], tree.attrs.get("scaling")]
+    choices = [tree.attrs["noise"], tree.attrs["scaling"]]
     return [
         *[SETTING_WARNINGS[choice] for choice in choices if choice in SETTING_WARNINGS],
         *(misfit(tree) if departures(tree) else []),

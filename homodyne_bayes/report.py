@@ -87,7 +87,7 @@ def write(tree: xr.DataTree, path: str | Path) -> None:
 def contents(tree: xr.DataTree) -> dict[str, Any]:
     """Return what the template shows, numbers as text."""
     names = diagnostics.reported(tree)
-    per_angle = [name for name in names if name in PER_ANGLE]
+    scaling = [name for name in names if name.partition("_")[0] in PER_ANGLE]
     return {
         "model": tree.attrs["model"],
         "certificate": certificate(tree),
@@ -96,8 +96,8 @@ def contents(tree: xr.DataTree) -> dict[str, Any]:
         "interval": diagnostics.interval_label(tree),
         "compared": COMPARED[tree.attrs["noise"]],
         "tables": {
-            "Parameters": rows(tree, [name for name in names if name not in PER_ANGLE]),
-            "Contrast and offset of every angle": rows(tree, per_angle),
+            "Parameters": rows(tree, [name for name in names if name not in scaling]),
+            "Contrast and offset of every angle": rows(tree, scaling),
             "Coordinates in which the rates were sampled": rows(
                 tree, diagnostics.coordinates(tree)
             ),
@@ -226,7 +226,10 @@ def corrections(tree: xr.DataTree) -> dict[str, Any] | None:
     if method == "full" or not group(tree, "certificate").attrs["certified"]:
         return None
     table = diagnostics.corrections(tree)
-    names = diagnostics.reported(tree) + diagnostics.coordinates(tree)
+    names = [
+        name for name in diagnostics.reported(tree) + diagnostics.coordinates(tree)
+        if name in group(tree, "approximation")
+    ]  # fmt: skip
     sampled = "sigma" in table.index
     shift, ratio = (table[name].get("sigma", np.nan) for name in table)
     return {
@@ -265,6 +268,7 @@ def facts(tree: xr.DataTree) -> dict[str, str]:
         "gap": f"{gap:.7g} Å" if math.isfinite(gap) else "not given",
         "angles × frames": f"{fixed.sizes['phi']} × {fixed.sizes['frame']}",
         "distinct pairs": f"{int(tree.attrs['num_pairs'])}",
+        "contrast and offset": tree.attrs["scaling"],
         "data sha256": tree.attrs["data_sha256"][:12],
     }
 

@@ -243,10 +243,10 @@ def read(path: str | Path) -> xr.DataTree:
                     f"{path}: expected a result of `homodyne-bayes fit`, found no group "
                     f"{missing[0]!r}"
                 )
-            if tree.attrs.get("noise") not in get_args(NoiseModel):
+            if tree.attrs.get("noise") not in get_args(NoiseModel) or "scaling" not in tree.attrs:
                 raise InputError(
-                    f"{path}: expected a result that names its noise, found one of an older "
-                    "version: fit the data again"
+                    f"{path}: expected a result that names its noise and scaling, found one of an "
+                    "older version: fit the data again"
                 )
             return tree.load()
     except (OSError, RuntimeError) as error:

@@ -178,7 +178,7 @@ def _row(
 
 
 def _interval(lower: float, upper: float, sd: float) -> str:
-    return f"{rounded(lower, sd)} to {rounded(upper, sd)}"
+    return f"{rounded(lower, sd)} to {rounded(upper, sd)}" if math.isfinite(sd) else "–"
 
 
 def _label(tree: xr.DataTree, name: str, index: tuple[int, ...]) -> str:

@@ -49,7 +49,7 @@ def print_summary(tree: xr.DataTree) -> None:
     for head in (*heads, "R-hat", "ESS", "ESS/1000\nevaluations"):
         table.add_column(head, no_wrap=True)
     for row in tables.rows(tree, diagnostics.reported(tree)):
-        name = row["name"] + row["label"].partition(" ")[2].replace("[", "\\[")
+        name = row["name"] + "".join(row["label"].partition(" [")[1:]).strip().replace("[", "\\[")
         true = [row["truth"], row["inside"]] if known else []
         true += [row["of_uncorrected"]] if grown else []
         cost = [row["r_hat"], row["ess"], row["ess_per_1000_evaluations"]]

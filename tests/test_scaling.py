@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from homodyne_bayes import FitConfig, InputError, diagnostics, fit, simulate
+from homodyne_bayes import FitConfig, InputError, diagnostics, fit, report, simulate
 from homodyne_bayes.config import INTEGRATED, make
 from homodyne_bayes.data import TwoTimeData
 from homodyne_bayes.density import (
@@ -167,6 +167,7 @@ def test_angular_variation_is_recovered(scaling):
     tree = posterior(speckle(truth, key=3), scaling)
     assert tree["certificate"].attrs["certified"]
     draws, dims = tree["posterior"], ("chain", "draw")
+    assert report.render(tree).count("contrast [") >= len(PHI)
     z = (draws["contrast"].mean(dims) - truth) / draws["contrast"].std(dims)
     assert (np.abs(z) < 3).all()
     if scaling == "hierarchical":
@@ -202,7 +203,7 @@ def test_marginal_gives_the_same_posterior_for_fewer_gradients():
     (mean, sd), (other_mean, other_sd) = moments.values()
     assert (np.abs(mean - other_mean) < 0.05 * sd).all()
     np.testing.assert_allclose(other_sd, sd, rtol=0.03)
-    assert cost["marginal"] < 0.8 * cost["individual"]
+    assert cost["marginal"] < 0.9 * cost["individual"]
 
 
 def test_constant_is_held_where_the_user_says(alike, averaged):
@@ -213,6 +214,7 @@ def test_constant_is_held_where_the_user_says(alike, averaged):
     assert spread(tree)["log_D_ref"] < 0.7 * spread(averaged)["log_D_ref"]
     fall = tree["fitted"]["c2"].isel(t1=0, t2=1)
     assert ((fall > 1.2) & (fall < 1.25)).all()
+    assert "Contrast and offset of every angle" not in report.render(tree)
 
 
 def test_too_many_harmonics_say_so(alike):
