@@ -1,5 +1,6 @@
 """The command line: the only place that touches flags, progress bars, printing and JAX settings."""
 
+import contextlib
 import json
 import os
 import warnings
@@ -10,6 +11,7 @@ from typing import Any, Literal, get_args, get_origin
 
 import click
 import jax
+import platformdirs
 import xarray as xr
 from click.core import ParameterSource
 from pydantic.fields import FieldInfo
@@ -97,6 +99,18 @@ def commands(cpu_devices: int) -> None:
     """Bayesian inference for two-time correlation maps of a fluid that diffuses and shears."""
     jax.config.update("jax_enable_x64", True)
     jax.config.update("jax_num_cpu_devices", cpu_devices)
+    _keep_compiled()
+
+
+def _keep_compiled() -> None:
+    """Keep compiled programs for later runs, unless the user has said where JAX should."""
+    folder = platformdirs.user_cache_path("homodyne-bayes")
+    if jax.config.jax_compilation_cache_dir is None:
+        with contextlib.suppress(OSError):
+            folder.mkdir(parents=True, exist_ok=True)
+        if os.access(folder, os.W_OK):
+            jax.config.update("jax_compilation_cache_dir", str(folder))
+            jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
 
 @commands.command("inspect")

@@ -14,7 +14,7 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from numpyro import handlers
 from numpyro.distributions import biject_to
-from numpyro.infer.util import compute_log_probs, constrain_fn
+from numpyro.infer.util import constrain_fn
 
 Shard = Any
 Model = Callable[[Shard], None]
@@ -40,8 +40,21 @@ def latent_sites(model: Model, shard: Shard, key: jax.Array | None = None) -> di
 
 def space(model: Model, shard: Shard) -> Space:
     """Return the coordinates of ``model``; the same for every shard of the data."""
-    values = {name: site["value"] for name, site in latent_sites(model, shard).items()}
-    flat, unravel = ravel_pytree(unconstrained(model, shard, values))
+    leaves, structure = jax.tree.flatten(shard)
+    return _space(model, structure, tuple((jnp.shape(x), jnp.result_type(x)) for x in leaves))
+
+
+@lru_cache(maxsize=64)
+def _space(model: Model, structure: Any, leaves: tuple[tuple[Any, Any], ...]) -> Space:
+    """Return the coordinates for a shard of this shape; models are slow to trace."""
+
+    def sites(shard: Shard) -> dict[str, jax.Array]:
+        values = {name: site["value"] for name, site in latent_sites(model, shard).items()}
+        return unconstrained(model, shard, values)
+
+    shapes = [jax.ShapeDtypeStruct(*leaf) for leaf in leaves]
+    found = jax.eval_shape(sites, jax.tree.unflatten(structure, shapes))
+    flat, unravel = ravel_pytree({name: np.zeros(x.shape) for name, x in found.items()})
     return Space(unravel, flat.size)
 
 
@@ -59,13 +72,26 @@ def constrained(
     model: Model, shard: Shard, sites: Mapping[str, jax.Array]
 ) -> tuple[dict[str, jax.Array], jax.Array]:
     """Return the values of unconstrained sites and the log Jacobian determinant of the map."""
-    values, log_jacobian = {}, jnp.zeros(())
-    for name, site in latent_sites(model, shard).items():
-        if name in sites:
-            transform = biject_to(site["fn"].support)
-            values[name] = transform(sites[name])
-            log_jacobian += transform.log_abs_det_jacobian(sites[name], values[name]).sum()
-    return values, log_jacobian
+    trace, log_jacobian = _traced(model, shard, sites)
+    return {name: trace[name]["value"] for name in sites}, log_jacobian
+
+
+def _traced(
+    model: Model, shard: Shard, sites: Mapping[str, jax.Array]
+) -> tuple[dict[str, Any], jax.Array]:
+    """Return the trace of the model at unconstrained sites, and the log Jacobian determinant."""
+    log_jacobians = [jnp.zeros(())]
+
+    def value(site: dict[str, Any]) -> jax.Array | None:
+        if site["type"] != "sample" or site["name"] not in sites:
+            return None
+        transform, x = biject_to(site["fn"].support), sites[site["name"]]
+        y = transform(x)
+        log_jacobians.append(transform.log_abs_det_jacobian(x, y).sum())
+        return y
+
+    trace = handlers.trace(handlers.substitute(model, substitute_fn=value)).get_trace(shard)
+    return trace, sum(log_jacobians[1:], log_jacobians[0])
 
 
 def unconstrained(
@@ -80,13 +106,16 @@ def log_prior_and_likelihood(
     model: Model, shard: Shard, theta: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
     """Return log p(theta), Jacobians included, and log p(shard | theta)."""
-    values, log_prior = constrained(model, shard, space(model, shard).unravel(theta))
+    trace, log_prior = _traced(model, shard, space(model, shard).unravel(theta))
     log_likelihood = jnp.zeros(())
-    for name, term in compute_log_probs(model, (shard,), {}, values)[0].items():
-        if name in values:
-            log_prior += term
-        else:
-            log_likelihood += term
+    for site in trace.values():
+        if site["type"] == "sample":
+            scale = 1.0 if site["scale"] is None else site["scale"]
+            term = (scale * site["fn"].log_prob(site["value"])).sum()
+            if site["is_observed"]:
+                log_likelihood += term
+            else:
+                log_prior += term
     return log_prior, log_likelihood
 
 
@@ -178,12 +207,14 @@ def _values(model: Model) -> Callable[[Shard, jax.Array], Mapping[str, jax.Array
 
 def observation(model: Model, shard: Shard, theta: jax.Array) -> Any:
     """Return the distribution of the one observation of the shard at theta, without its mask."""
-    values = constrained(model, shard, space(model, shard).unravel(theta))[0]
-    return substituted_observation(model, shard, values)
+    return _observed(_traced(model, shard, space(model, shard).unravel(theta))[0])
 
 
 def substituted_observation(model: Model, shard: Shard, values: Mapping[str, jax.Array]) -> Any:
     """Return the distribution of the one observation where latent sites take ``values``."""
-    trace = handlers.trace(handlers.substitute(model, data=dict(values))).get_trace(shard)
+    return _observed(handlers.trace(handlers.substitute(model, data=dict(values))).get_trace(shard))
+
+
+def _observed(trace: Mapping[str, Any]) -> Any:
     (observed,) = [s for s in trace.values() if s["type"] == "sample" and s["is_observed"]]
     return getattr(observed["fn"], "base_dist", observed["fn"])

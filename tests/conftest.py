@@ -1,5 +1,12 @@
 """Settings of JAX for the tests, and one small result that many of them look at."""
 
+import os
+from pathlib import Path
+
+COMPILED = Path(__file__).parents[1] / ".pytest_cache" / "compiled"
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(COMPILED))  # also of processes started here
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+
 import jax
 import matplotlib as mpl
 import pytest

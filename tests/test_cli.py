@@ -1,5 +1,7 @@
 """The command line as a newcomer uses it, and every refusal as one sentence with code 2."""
 
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -198,3 +200,14 @@ def test_interrupted(run, data_file, tmp_path, monkeypatch):
     assert code == 130
     assert "interrupted; nothing was written" in err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_compiled_programs_are_kept_for_the_user(tmp_path):
+    own = {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    inherited = {name: text for name, text in os.environ.items() if "CACHE" not in name}
+    script = Path(sys.executable).with_name("homodyne-bayes")
+    subprocess.run(
+        [script, "simulate", tmp_path / "flow.nc", "--frames", "8"],
+        check=True, capture_output=True, env=inherited | own,
+    )  # fmt: skip
+    assert len(list((tmp_path / "cache" / "homodyne-bayes").iterdir())) > 10
