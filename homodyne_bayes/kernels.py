@@ -20,6 +20,8 @@ frame grid. Values and gradients are finite everywhere inside the bounds of
 `homodyne_bayes.parameters`.
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
@@ -28,7 +30,7 @@ from homodyne_bayes.shards import ShardGrid
 RATE_FLOOR = 1e-10
 G1_FLOOR = 1e-10
 EXPONENT_FLOOR = -700.0
-SERIES_BELOW = 1e-4
+SERIES_BELOW = 1e-2  # in radian; the series is exact to rounding there
 
 
 def power_law(
@@ -47,29 +49,88 @@ def power_law(
 
 def integral(grid: ShardGrid, rate: jax.Array) -> jax.Array:
     """Return the integral of ``rate`` (G,) between the times of every point, by trapezoids."""
+    return jnp.abs(_between(grid, cumulative(grid, rate)))
+
+
+def cumulative(grid: ShardGrid, rate: jax.Array) -> jax.Array:
+    """Return the integral of ``rate`` (G,) from the first frame to every other, (G,)."""
     steps = 0.5 * (rate[1:] + rate[:-1])
-    cumulative = jnp.concatenate([jnp.zeros(1), jnp.cumsum(steps)])
-    return grid.dt * jnp.abs(cumulative[grid.hi] - cumulative[grid.lo])
+    return grid.dt * jnp.concatenate([jnp.zeros(1), jnp.cumsum(steps)])
 
 
 def g1_diffusion(grid: ShardGrid, D: jax.Array) -> jax.Array:
     """Return ``exp(-q²/2 ∫D dt)`` of every point; ``D`` (G,) in Å²/s."""
     exponent = -0.5 * grid.q**2 * integral(grid, D)
-    return jnp.exp(jnp.clip(exponent, EXPONENT_FLOOR, 0.0))
+    return _computed_once(jnp.exp(jnp.clip(exponent, EXPONENT_FLOOR, 0.0)))
 
 
-def shear_phase(grid: ShardGrid, gamma_dot: jax.Array, phi0: jax.Array) -> jax.Array:
-    """Return x of every point in radian; ``gamma_dot`` (G,) in 1/s, ``phi0`` in degree."""
+def phase_per_strain(grid: ShardGrid, phi0: jax.Array | float) -> jax.Array:
+    """Return x over Γ of every angle, (P,); ``phi0`` in degree."""
     per_shear = {"upstream": grid.q * grid.gap / (2 * jnp.pi), "gap-average": grid.q * grid.gap / 2}
-    cosine = jnp.cos(jnp.deg2rad(phi0 - grid.phi))
-    return per_shear[grid.convention] * cosine[grid.phi_index] * integral(grid, gamma_dot)
+    return per_shear[grid.convention] * jnp.cos(jnp.deg2rad(phi0 - grid.phi))
 
 
-def sinc(x: jax.Array) -> jax.Array:
-    """Return sin(x)/x, by its Taylor series below 1e-4."""
-    small = jnp.abs(x) < SERIES_BELOW
-    divisor = jnp.where(small, 1.0, x)
-    return jnp.where(small, 1 - x**2 / 6 + x**4 / 120, jnp.sin(divisor) / divisor)
+def shear_factor(grid: ShardGrid, gamma_dot: jax.Array, phi0: jax.Array | float) -> jax.Array:
+    """Return sinc(x) of every point; ``gamma_dot`` (G,) in 1/s, ``phi0`` in degree.
+
+    x is a difference of the phases of two frames, so that its sine and cosine are products of
+    theirs: no transcendental function is computed for a point. 1/Γ is shared by all angles.
+    """
+    scale, Gamma = phase_per_strain(grid, phi0), cumulative(grid, gamma_dot)
+    between = _between(grid, Gamma)
+    phase = scale[:, None] * Gamma
+    s, c = _computed_once((jnp.sin(phase), jnp.cos(phase)))
+    first, second = (grid.phi_index, grid.lo), (grid.phi_index, grid.hi)
+    sine = s[second] * c[first] - c[second] * s[first]
+    cosine = c[second] * c[first] + s[second] * s[first]
+    per_between = _computed_once(1 / jnp.where(between == 0, 1.0, between))
+    per_scale = 1 / jnp.where(scale == 0, 1.0, scale)
+    constant = jax.lax.stop_gradient((per_scale[grid.phi_index] * per_between, sine, cosine))
+    return sinc(scale[grid.phi_index] * between, *constant)
+
+
+@jax.custom_jvp
+def sinc(
+    x: jax.Array, per_x: jax.Array, sine: jax.Array, cosine: jax.Array  # noqa: ARG001
+) -> jax.Array:
+    """Return sin(x)/x from x, 1/x, sin x and cos x, by its Taylor series near 0.
+
+    Derivatives are with respect to x alone.
+    """
+    series = 1 - x**2 / 6 * (1 - x**2 / 20 * (1 - x**2 / 42))
+    return jnp.where(jnp.abs(x) < SERIES_BELOW, series, sine * per_x)
+
+
+@sinc.defjvp
+def _sinc_jvp(primals: Any, tangents: Any) -> tuple[jax.Array, jax.Array]:
+    return sinc(*primals), sinc_slope(*primals) * tangents[0]
+
+
+@jax.custom_jvp
+def sinc_slope(x: jax.Array, per_x: jax.Array, sine: jax.Array, cosine: jax.Array) -> jax.Array:
+    """Return d sinc / dx = (cos x - sinc x) / x; arguments as in `sinc`."""
+    series = -x / 3 * (1 - x**2 / 10 * (1 - x**2 / 28))
+    outside = (cosine - sinc(x, per_x, sine, cosine)) * per_x
+    return jnp.where(jnp.abs(x) < SERIES_BELOW, series, outside)
+
+
+@sinc_slope.defjvp
+def _sinc_slope_jvp(primals: Any, tangents: Any) -> tuple[jax.Array, jax.Array]:
+    x, per_x, *_ = primals
+    slope = sinc_slope(*primals)
+    series = -1 / 3 * (1 - 3 * x**2 / 10 * (1 - 5 * x**2 / 84))
+    curvature = jnp.where(jnp.abs(x) < SERIES_BELOW, series, -sinc(*primals) - 2 * slope * per_x)
+    return slope, curvature * tangents[0]
+
+
+def _between(grid: ShardGrid, cumulated: jax.Array) -> jax.Array:
+    """Return the difference of values (G,) of the two frames of every point."""
+    return cumulated[grid.hi] - cumulated[grid.lo]
+
+
+def _computed_once(values: Any) -> Any:
+    """Return the values, which XLA must not compute again wherever they are used."""
+    return jax.lax.optimization_barrier(values)
 
 
 def field_correlation(
@@ -94,7 +155,7 @@ def field_correlation(
     diffusion = g1_diffusion(grid, D)
     if gamma_dot is None:
         return diffusion
-    amplitude = sinc(shear_phase(grid, gamma_dot, jnp.asarray(phi0)))
+    amplitude = shear_factor(grid, gamma_dot, phi0)
     return diffusion * (amplitude**2 if grid.convention == "upstream" else amplitude)
 
 

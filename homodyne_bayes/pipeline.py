@@ -32,7 +32,6 @@ from homodyne_bayes.shards import (
     random_shards,
     require_x64,
     shard,
-    split,
 )
 from homodyne_bayes.theory.scaling import averaged_scaling
 from homodyne_bayes.warmstart import WarmStart, warm_start
@@ -219,8 +218,7 @@ def _dealt(
         return replace(maps, scaling=config.scaling)
 
     if not whole_angles(config):
-        paired = replace(paired, scaling=config.scaling)
-        return deal(1), paired, split(paired)
+        return deal(1), replace(paired, scaling=config.scaling), deal(data.num_angles)
     shards = deal(config.num_shards if config.method == "consensus" else 1)
     return deal(1), shards, deal(data.num_angles)
 

@@ -241,7 +241,7 @@ def result(**changes):
     tree = xr.DataTree.from_dict(groups)
     settings = {"model": "static", "method": "full", "rescue_pairs": 0, "num_samples": 100}
     tree.attrs = {"model": "static", "convention": "upstream", "noise": "speckle",
-                  "settings": json.dumps(settings)}  # fmt: skip
+                  "scaling": "individual", "settings": json.dumps(settings)}  # fmt: skip
     return tree
 
 

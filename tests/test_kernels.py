@@ -1,5 +1,6 @@
 """The formula against closed forms, quadrature and finite differences."""
 
+import math
 from dataclasses import replace
 
 import jax
@@ -53,7 +54,8 @@ def test_constant_rates_have_the_closed_form():
 def test_prefactors_have_the_documented_numbers():
     at = map_grid(np.zeros(1), 2, 0.1, 0.01, 2e6)
     assert -jnp.log(kernels.g1_diffusion(at, jnp.ones(2)))[0, 1] == pytest.approx(5e-6)
-    assert kernels.shear_phase(at, jnp.ones(2), 0.0)[0, 0, 1] == pytest.approx(318.3, rel=1e-4)
+    strain = kernels.integral(at, jnp.ones(2))[0, 1]
+    assert kernels.phase_per_strain(at, 0.0)[0] * strain == pytest.approx(318.3, rel=1e-4)
 
 
 def test_gap_average_is_the_average_over_the_gap():
@@ -141,8 +143,18 @@ def test_gradient_agrees_with_central_differences():
 
 
 def test_sinc_is_smooth_where_series_and_quotient_meet():
-    x = jnp.array([0.0, 0.5e-4, 0.999999e-4, 1.000001e-4, 2e-4, 1.0, np.pi])
-    np.testing.assert_allclose(kernels.sinc(x), np.sinc(x / np.pi), rtol=1e-14, atol=1e-16)
-    slope = jax.vmap(jax.grad(kernels.sinc))(x)
-    expected = jnp.where(x < 1e-3, -x / 3 + x**3 / 30, (x * jnp.cos(x) - jnp.sin(x)) / x**2)
-    np.testing.assert_allclose(slope[:5], expected[:5], rtol=1e-7, atol=1e-12)
+    x = jnp.array([0.0, 1e-4, 0.999999e-2, 1.000001e-2, 2e-2, -2e-2, 1.0, np.pi])
+
+    def sinc(x):
+        return kernels.sinc(x, 1 / jnp.where(x == 0, 1.0, x), jnp.sin(x), jnp.cos(x))
+
+    def series(x, order):
+        """Derivatives of Σ (-1)^k x^2k / (2k + 1)!, which has converged."""
+        terms = [(-1) ** k / math.factorial(2 * k + 1) * np.eye(40)[2 * k] for k in range(18)]
+        return np.polynomial.Polynomial(sum(terms)).deriv(order)(x) if order else np.sinc(x / np.pi)
+
+    np.testing.assert_allclose(sinc(x), series(x, 0), rtol=1e-14, atol=1e-16)
+    slope, curvature = jax.grad(sinc), jax.grad(jax.grad(sinc))
+    np.testing.assert_allclose(jax.vmap(slope)(x), series(np.array(x), 1), rtol=1e-11, atol=1e-15)
+    np.testing.assert_allclose(jax.vmap(curvature)(x), series(np.array(x), 2), rtol=1e-10)
+    np.testing.assert_allclose(jax.vmap(jax.jacfwd(slope))(x), jax.vmap(curvature)(x), rtol=1e-12)
