@@ -84,6 +84,11 @@ def ranks(
     xarray.Dataset
         ``rank`` (simulation, parameter), 0 to 99, and ``certified`` (simulation,).
     """
+    if config.scaling != "individual":
+        raise InputError(
+            "calibration ranks contrast and offset of every angle, and needs scaling individual, "
+            f"found {config.scaling!r}: leave out --scaling"
+        )
     config = replace(config, noise="independent", bin_frames=1)
     draw = _prior_predictive(design, config)
     keys = jax.random.split(jax.random.key(config.seed), num_simulations)

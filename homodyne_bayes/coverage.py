@@ -184,6 +184,11 @@ def cover(
             f"experiments must be fitted with the model that they follow, found {config.model!r} "
             f"for {', '.join(study.experiment.parameters)}: leave out --model"
         )
+    if config.scaling == "constant":
+        raise InputError(
+            "coverage counts intervals of contrast and offset, found scaling 'constant', which has "
+            "none: pass another --scaling"
+        )
     keys = jax.random.split(jax.random.key(config.seed), num_simulations)
     seeds = np.random.SeedSequence(config.seed).generate_state(num_simulations)
     rows: list[dict[str, Any]] = []

@@ -103,3 +103,8 @@ def test_the_sampler_is_calibrated(model, method, num_simulations):
     print(f"\n{model}, {method}: {left_out} of {num_simulations} not certified\n{found}")  # noqa: T201
     assert num_simulations - left_out >= 200
     assert found["p_adjusted"].min() > 0.01
+
+
+def test_ranks_need_contrast_and_offset_of_every_angle():
+    with pytest.raises(InputError, match="needs scaling individual, found 'marginal'"):
+        calibration.ranks(DESIGNS["static"], FitConfig(scaling="marginal"), 1)

@@ -310,3 +310,8 @@ def test_interrupted_leaves_nothing(run, tmp_path, monkeypatch):
     with pytest.raises(SystemExit, match="130"):
         run("--simulations", "1")
     assert [path.name for path in tmp_path.iterdir()] == ["result.nc"]
+
+
+def test_held_contrast_has_no_interval_to_count():
+    with pytest.raises(InputError, match="scaling 'constant', which has none"):
+        coverage.cover(Study(experiment(simulate.STATIC)), replace(QUICK, scaling="constant"), 1)
