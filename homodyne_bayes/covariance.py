@@ -135,7 +135,19 @@ def gram(noise: Noise, maps: jax.Array) -> jax.Array:
     return 0.5 * (jnp.einsum("ipmn,jpnm->pij", W, W) - marginal)
 
 
-class SpeckleNormal(dist.Distribution):
+class MapDistribution(dist.Distribution):
+    """A distribution of symmetric maps (P, G, G), whose diagonal is not looked at."""
+
+    support = dist.constraints.real_matrix
+
+    @property
+    def num_points(self) -> int:
+        """Number of distinct pairs of frames."""
+        angles, frames, _ = self.event_shape
+        return angles * frames * (frames - 1) // 2
+
+
+class SpeckleNormal(MapDistribution):
     """Normal maps (P, G, G) with the working covariance of ``noise``, compared where it says.
 
     Parameters
@@ -146,17 +158,9 @@ class SpeckleNormal(dist.Distribution):
         Of the same angles.
     """
 
-    support = dist.constraints.real_matrix
-
     def __init__(self, loc: jax.Array, noise: Noise) -> None:
         self.loc, self.noise = loc, noise
         super().__init__(batch_shape=(), event_shape=jnp.shape(loc))
-
-    @property
-    def num_points(self) -> int:
-        """Number of distinct pairs of frames."""
-        angles, frames, _ = self.event_shape
-        return angles * frames * (frames - 1) // 2
 
     def log_prob(self, value: jax.Array) -> jax.Array:
         """Return the log density of maps (P, G, G), up to that of the averaging."""

@@ -319,7 +319,7 @@ def _start_warnings(tree: xr.DataTree) -> list[str]:
     if warm["outcome"] != "converged":
         found.append(f"The warm start ended with: {warm['outcome']}.")
     if warm["num_agreeing"] < 2:
-        found.append("Only one start of the warm start reached the best optimum: try more starts.")
+        found.append("Only one start of the warm start reached the best optimum: try other seeds.")
     return found
 
 

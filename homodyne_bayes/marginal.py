@@ -14,10 +14,9 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpyro.distributions as dist
 
 from homodyne_bayes import covariance, kernels
-from homodyne_bayes.covariance import LOG_2PI
+from homodyne_bayes.covariance import LOG_2PI, MapDistribution
 from homodyne_bayes.shards import ShardGrid
 
 
@@ -28,7 +27,7 @@ class NormalPrior(NamedTuple):
     scale: jax.Array
 
 
-class MarginalNormal(dist.Distribution):
+class MarginalNormal(MapDistribution):
     """Whole maps (p, G, G) whose contrast and offset are integrated out.
 
     Parameters
@@ -42,8 +41,6 @@ class MarginalNormal(dist.Distribution):
     sigma : jax.Array
         Scale of independent noise; not looked at where there is the noise of speckle.
     """
-
-    support = dist.constraints.real_matrix
 
     def __init__(
         self,
@@ -59,12 +56,6 @@ class MarginalNormal(dist.Distribution):
         self.priors = (contrast, offset)
         self.grid, self.sigma = grid, sigma
         super().__init__(batch_shape=(), event_shape=g1.shape)
-
-    @property
-    def num_points(self) -> int:
-        """Number of distinct pairs of frames."""
-        angles, frames, _ = self.event_shape
-        return angles * frames * (frames - 1) // 2
 
     def log_prob(self, value: jax.Array) -> jax.Array:
         """Return the log density of maps (p, G, G)."""

@@ -13,15 +13,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.flatten_util import ravel_pytree
 
 from homodyne_bayes.config import INTEGRATED
-from homodyne_bayes.density import (
-    Model,
-    constrain,
-    labels,
-    log_density,
-    observation,
-)
+from homodyne_bayes.density import Model, constrain, log_density, observation, space
 from homodyne_bayes.models.scaling import harmonics, order
 from homodyne_bayes.nuts import Gaussian, standardise
 from homodyne_bayes.parameters import PER_ANGLE
@@ -79,31 +74,24 @@ def without_data(whole: ShardGrid) -> ShardGrid:
 
 def _carried(model: Model, grid: ShardGrid, fitted: Gaussian) -> Gaussian:
     """Return start and metric in the coordinates of the grid's scaling."""
-    plain = replace(grid, scaling="individual")
-    rows, centre, extra = [], [], []
-    names = labels(model, plain)
-    waves = np.linalg.pinv(np.column_stack([
-        np.ones(grid.phi.shape[0]), np.asarray(harmonics(grid.phi, order(grid.scaling)))
-    ]))  # fmt: skip
-    mean = np.asarray(fitted.mean)
-    for label in labels(model, grid):
-        row, (name, _, index) = np.zeros(len(names)), label.partition("[")
-        of, _, what = name.partition("_")
-        shift = 0.0
-        if label in names:
-            row[names.index(label)] = 1.0
-        else:
-            at = [names.index(f"{of}[{i}]") for i in range(grid.phi.shape[0])]
-            if what == "spread":
-                shift = np.log(max(mean[at].std(), LEAST_SPREAD))
-            else:
-                row[at] = waves[1 + int(index.rstrip("]")) if what == "harmonics" else 0]
-        rows.append(row)
-        centre.append(row @ mean + shift)
-        extra.append(SPREAD_METRIC**2 * (what == "spread"))
-    carry = np.array(rows)
-    metric = carry @ np.asarray(fitted.covariance) @ carry.T + np.diag(extra)
-    return Gaussian(jnp.asarray(centre), jnp.asarray(metric))
+    known, (unravel, size) = space(model, replace(grid, scaling="individual")), space(model, grid)
+    names = unravel(jnp.zeros(size))
+    waves = harmonics(grid.phi, order(grid.scaling))
+    project = jnp.linalg.pinv(jnp.column_stack([jnp.ones_like(grid.phi), waves]))
+
+    def carried(theta: jax.Array) -> jax.Array:
+        sites = known.unravel(theta)
+        for name in PER_ANGLE:
+            coefficients = project @ sites[name]
+            spread = jax.lax.stop_gradient(sites[name]).std()
+            sites[f"{name}_mean"], sites[f"{name}_harmonics"] = coefficients[0], coefficients[1:]
+            sites[f"{name}_spread"] = jnp.log(jnp.maximum(spread, LEAST_SPREAD))
+        return ravel_pytree({name: sites[name] for name in names})[0]
+
+    mean, covariance = map(jnp.asarray, fitted)
+    slope = jax.jacfwd(carried)(mean)
+    own = {name: SPREAD_METRIC**2 * name.endswith("_spread") + 0 * x for name, x in names.items()}
+    return Gaussian(carried(mean), slope @ covariance @ slope.T + jnp.diag(ravel_pytree(own)[0]))
 
 
 @lru_cache(maxsize=16)

@@ -153,7 +153,7 @@ def random_shards(
     """
     whole = data_grid(data, convention)
     rng = np.random.default_rng(seed)
-    angle, lo, hi = _distinct_pairs(data.usable)
+    angle, lo, hi = distinct_pairs(data.usable)
     fewest = int(np.bincount(angle, minlength=data.num_angles).min())
     if not 1 <= num_shards <= fewest:
         raise InputError(
@@ -295,7 +295,7 @@ def _shared(whole: ShardGrid, num_shards: int) -> dict[str, Any]:
     return {name: _stacked(getattr(whole, name), num_shards) for name in _SHARED}
 
 
-def _distinct_pairs(usable: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def distinct_pairs(usable: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return angle, earlier and later frame of every pair t1 < t2 of usable frames, (N,) each."""
     num_frames = usable.shape[1]
     lo, hi = (index.astype(np.int32) for index in np.triu_indices(num_frames, k=1))

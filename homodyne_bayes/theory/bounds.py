@@ -59,6 +59,11 @@ def parameter_names(mode: str) -> tuple[str, ...]:
     return known[_check_name(mode, known)]
 
 
+def has_flow(mode: str) -> bool:
+    """Return whether a mode has the parameters of a flow, and so needs the gap."""
+    return "phi0" in parameter_names(mode)
+
+
 def parameter_bounds(mode: str) -> list[tuple[float, float]]:
     """Return the bounds of the physical parameters of a mode, in the order of their names.
 
@@ -228,7 +233,7 @@ class ParameterSpace:
         These are the coordinates in which the posterior is nearly Gaussian (level, slope and
         bend of each rate), phi0, contrast, offset and the noise scale.
         """
-        flow = "phi0" in parameter_names(check_mode(mode))
+        flow = has_flow(check_mode(mode))
         coordinates = (*COORDINATES, "phi0") if flow else COORDINATES[:3]
         return {name: PRIORS[name] for name in (*coordinates, "contrast", "offset", "sigma")}
 

@@ -7,7 +7,7 @@ from jax.typing import ArrayLike
 
 from homodyne_bayes.config import Convention
 from homodyne_bayes.errors import InputError
-from homodyne_bayes.theory.bounds import ParameterSpace, check_mode, parameter_names
+from homodyne_bayes.theory.bounds import ParameterSpace, check_mode, has_flow, parameter_names
 from homodyne_bayes.theory.factors import check_positive
 from homodyne_bayes.theory.functions import compute_chi_squared
 from homodyne_bayes.theory.scaling import within_bounds
@@ -149,7 +149,7 @@ class UnifiedHomodyneEngine:
                              f"{np.shape(data)}, found shape {np.shape(sigma)} and a smallest of "
                              f"{np.min(sigma):g}; correct it")
         check_positive("q", q)
-        if L is not None or "phi0" in parameter_names(self.analysis_mode):
+        if L is not None or has_flow(self.analysis_mode):
             check_positive("L", L)
 
     def detect_dataset_size(self, data: ArrayLike) -> Literal["small", "medium", "large"]:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from homodyne_bayes.errors import InputError
-from homodyne_bayes.theory.bounds import parameter_names, validate_parameters_detailed
+from homodyne_bayes.theory.bounds import has_flow, validate_parameters_detailed
 from homodyne_bayes.theory.factors import PhysicsFactors
 from homodyne_bayes.theory.functions import batch_chi_squared
 from homodyne_bayes.theory.modes import Parameters, create_model
@@ -158,8 +158,8 @@ class TheoryEngine:
         Tiers are light below 10⁶ operations, medium below 10⁸ and heavy.
         """
         pairs, angles = len(np.atleast_1d(t1)) * len(np.atleast_1d(t2)), np.size(phi)
-        flows = "phi0" in parameter_names(self.analysis_mode)
-        operations = pairs * angles * OPERATIONS["laminar_flow" if flows else "static"]
+        kind = "laminar_flow" if has_flow(self.analysis_mode) else "static"
+        operations = pairs * angles * OPERATIONS[kind]
         return {
             "n_time_pairs": pairs,
             "n_angles": angles,

@@ -15,6 +15,7 @@ from homodyne_bayes.theory.bounds import (
     MODES,
     check_mode,
     get_default_parameters,
+    has_flow,
     parameter_bounds,
     parameter_names,
 )
@@ -162,8 +163,8 @@ class CombinedModel(PhysicsModel):
 
     def __init__(self, analysis_mode: str = "laminar_flow") -> None:
         self.kind = self.analysis_mode = check_mode(analysis_mode)
-        flows = "phi0" in self.parameter_names
-        self.name = "laminar_flow_complete" if flows else "static_diffusion"
+        flow = has_flow(self.kind)
+        self.name = "laminar_flow_complete" if flow else "static_diffusion"
 
 
 def create_model(analysis_mode: str) -> CombinedModel:

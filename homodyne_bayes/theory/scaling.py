@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 from homodyne_bayes.data import TwoTimeData
 from homodyne_bayes.errors import InputError
 from homodyne_bayes.parameters import BOUNDS
+from homodyne_bayes.shards import distinct_pairs
 
 MIN_POINTS = 100
 MIN_REGION = 10
@@ -105,7 +106,7 @@ def estimate_per_angle_scaling(
     if angle.shape != c2.shape or not np.isin(angle, np.arange(n_phi)).all():
         raise InputError(f"phi_indices must hold one index of 0 to {n_phi - 1} per value of c2; "
                          "pass the index of each value's angle")
-    groups = ((c2[angle == i], lags[angle == i]) for i in range(n_phi))
+    groups = _by_angle(c2, lags, angle, n_phi)
     contrast, offset = _per_angle(groups, (contrast_bounds, offset_bounds)).T.tolist()
     return {
         **{f"contrast_{i}": value for i, value in enumerate(contrast)},
@@ -149,15 +150,17 @@ def averaged_scaling(data: TwoTimeData) -> tuple[float, float]:
     InputError
         If an angle has fewer than 100 such pairs, that is 15 usable frames.
     """
-    lo, hi = np.triu_indices(data.num_frames, k=1)
-
-    def pairs(i: int) -> tuple[np.ndarray, np.ndarray]:
-        both = data.usable[i, lo] & data.usable[i, hi]
-        return data.c2[i, lo[both], hi[both]], data.dt * (hi - lo)[both]
-
-    groups = (pairs(i) for i in range(data.num_angles))
+    angle, lo, hi = distinct_pairs(data.usable)
+    groups = _by_angle(data.c2[angle, lo, hi], data.dt * (hi - lo), angle, data.num_angles)
     contrast, offset = _per_angle(groups, (CONTRAST_BOUNDS, OFFSET_BOUNDS)).mean(axis=0)
     return float(contrast), float(offset)
+
+
+def _by_angle(
+    c2: np.ndarray, lags: np.ndarray, angle: np.ndarray, num_angles: int
+) -> Iterable[tuple[np.ndarray, np.ndarray]]:
+    """Return values and lags of every angle from those of all, (N,)."""
+    return ((c2[angle == i], lags[angle == i]) for i in range(num_angles))
 
 
 def _per_angle(
