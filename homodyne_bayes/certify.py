@@ -176,8 +176,9 @@ def pareto_smoothed(log_ratio: np.ndarray) -> tuple[np.ndarray, float]:
         return np.where(finite, log_ratio, -np.inf) - _log_sum(log_ratio), np.inf
     if np.ptp(log_ratio[finite]) < 1e-9:
         return log_ratio - _log_sum(log_ratio), -np.inf
-    log_weight, k_hat = array_stats.psislw(-log_ratio)  # as in LOO: minus the log ratios
-    return log_weight, float(k_hat)
+    with np.errstate(all="ignore"):  # where weights span the range of floats, k-hat is NaN
+        log_weight, k_hat = array_stats.psislw(-log_ratio)  # as in LOO: minus the log ratios
+    return log_weight, float(np.nan_to_num(k_hat, nan=np.inf))
 
 
 def effective_size(log_weight: np.ndarray) -> float:
@@ -210,21 +211,21 @@ def resample(key: jax.Array, log_weight: np.ndarray, num_chains: int, num_draws:
 
 def evaluator(
     model: Model,
-    shards: Shard,
+    parts: Shard,
     devices: Sequence[jax.Device] | None = None,
     progress: Progress | None = None,
 ) -> Evaluate:
     """Return a function that gives log prior and log likelihood of all the data at many theta.
 
-    Shards are spread over the devices and sent once; each device looks at one after the other.
-    The sum over shards is made in their order, whatever the devices.
+    Parts are spread over the devices and sent once; each device looks at one after the other.
+    The sum over parts is made in their order, whatever the devices.
     """
-    K = jax.tree.leaves(shards)[0].shape[0]
-    used = tuple((devices or jax.local_devices())[:K])
-    rows = -(-K // len(used))
-    at = np.minimum(np.arange(len(used) * rows), K - 1).reshape(len(used), rows)
-    placed = jax.pmap(lambda leaf: leaf, devices=used)(jax.tree.map(lambda leaf: leaf[at], shards))
-    together = max(1, min(BLOCK, POINTS_AT_ONCE * K // num_points(model, shards)))
+    J = jax.tree.leaves(parts)[0].shape[0]
+    used = tuple((devices or jax.local_devices())[:J])
+    rows = -(-J // len(used))
+    at = np.minimum(np.arange(len(used) * rows), J - 1).reshape(len(used), rows)
+    placed = jax.pmap(lambda leaf: leaf, devices=used)(jax.tree.map(lambda leaf: leaf[at], parts))
+    together = max(1, min(BLOCK, POINTS_AT_ONCE * J // num_points(model, parts)))
     program = _evaluation(model, together, used)
 
     def evaluate(theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -233,7 +234,7 @@ def evaluator(
             block = theta[np.minimum(np.arange(first, first + BLOCK), len(theta) - 1)]
             prior, likelihood = jax.tree.map(np.asarray, program(placed, block))
             priors.append(prior[0])
-            likelihoods.append(np.moveaxis(likelihood, 1, 0).reshape(BLOCK, -1)[:, :K])
+            likelihoods.append(np.moveaxis(likelihood, 1, 0).reshape(BLOCK, -1)[:, :J])
             if progress is not None:
                 progress(min(first + BLOCK, len(theta)), len(theta))
         kept = slice(len(theta))
@@ -246,11 +247,11 @@ def evaluator(
 def _evaluation(
     model: Model, together: int, devices: tuple[jax.Device, ...]
 ) -> Callable[..., Any]:
-    """Return the log densities of a device's shards at a block of theta, compiled when called."""
+    """Return the log densities of a device's parts at a block of theta, compiled when called."""
 
-    def many(shards: Shard, block: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def many(parts: Shard, block: jax.Array) -> tuple[jax.Array, jax.Array]:
         return jax.lax.map(
-            lambda theta: log_prior_and_likelihoods(model, shards, theta),
+            lambda theta: log_prior_and_likelihoods(model, parts, theta),
             block,
             batch_size=together,
         )

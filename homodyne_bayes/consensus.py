@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from homodyne_bayes.density import Model, Shard, log_density
+from homodyne_bayes.density import Model, Shard, log_density, parts_of
 from homodyne_bayes.nuts import Gaussian, NutsInfo, NutsSettings, Transitions, nuts, standardise
 
 CHUNK = 50  # transitions between two looks at progress and Ctrl-C
@@ -42,14 +42,13 @@ def each_shard(shards: Shard, guess: Gaussian, prior_power: float) -> Targets:
     Parameters
     ----------
     shards : pytree
-        Stacked shards, leading axis K on every leaf.
+        K shards of J parts each, leading axes (K, J) on every leaf.
     guess : Gaussian
         Roughly what is sampled; (d,) and (d, d), or one for every shard, (K, d) and (K, d, d).
     prior_power : float
         Power of the prior in each shard, 1/K where the shards are parts of one data set.
     """
-    alone = jax.tree.map(lambda leaf: leaf[:, None], shards)
-    return _targets(alone, guess, prior_power, 0.0)
+    return _targets(shards, guess, prior_power, 0.0)
 
 
 def each_in_cavity(shards: Shard, posterior: Gaussian) -> Targets:
@@ -59,13 +58,12 @@ def each_in_cavity(shards: Shard, posterior: Gaussian) -> Targets:
     its power 1 - 1/K, and the target is as narrow as the posterior, however small the shard.
     """
     K = jax.tree.leaves(shards)[0].shape[0]
-    alone = jax.tree.map(lambda leaf: leaf[:, None], shards)
-    return _targets(alone, posterior, 1 / K, 1 - 1 / K)
+    return _targets(shards, posterior, 1 / K, 1 - 1 / K)
 
 
 def all_data(shards: Shard, guess: Gaussian) -> Targets:
-    """Return one target, the posterior of all stacked shards."""
-    return _targets(jax.tree.map(lambda leaf: leaf[None], shards), guess, 1.0, 0.0)
+    """Return one target, the posterior of all shards."""
+    return _targets(jax.tree.map(lambda leaf: leaf[None], parts_of(shards)), guess, 1.0, 0.0)
 
 
 def _targets(shards: Shard, guess: Gaussian, prior_power: float, cavity: float) -> Targets:

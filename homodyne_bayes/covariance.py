@@ -135,19 +135,7 @@ def gram(noise: Noise, maps: jax.Array) -> jax.Array:
     return 0.5 * (jnp.einsum("ipmn,jpnm->pij", W, W) - marginal)
 
 
-class MapDistribution(dist.Distribution):
-    """A distribution of symmetric maps (P, G, G), whose diagonal is not looked at."""
-
-    support = dist.constraints.real_matrix
-
-    @property
-    def num_points(self) -> int:
-        """Number of distinct pairs of frames."""
-        angles, frames, _ = self.event_shape
-        return angles * frames * (frames - 1) // 2
-
-
-class SpeckleNormal(MapDistribution):
+class SpeckleNormal(dist.Distribution):
     """Normal maps (P, G, G) with the working covariance of ``noise``, compared where it says.
 
     Parameters
@@ -157,6 +145,8 @@ class SpeckleNormal(MapDistribution):
     noise : Noise
         Of the same angles.
     """
+
+    support = dist.constraints.real_matrix
 
     def __init__(self, loc: jax.Array, noise: Noise) -> None:
         self.loc, self.noise = loc, noise

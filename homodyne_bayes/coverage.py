@@ -29,7 +29,6 @@ from homodyne_bayes.parameters import COORDINATES, DIFFUSION, PARAMETERS, SHEAR
 from homodyne_bayes.pipeline import Sampled, sample_posterior
 from homodyne_bayes.plots import BLUE, VERMILION
 from homodyne_bayes.rescale import parameter_values
-from homodyne_bayes.shards import shard
 from homodyne_bayes.simulate import Experiment, speckle
 
 METHOD = "laplace"  # fast
@@ -359,7 +358,7 @@ def _draws(made: Sampled, seed: int) -> tuple[dict[str, np.ndarray], dict[str, n
     draws = jnp.asarray(made.inference.draws.reshape(-1, made.inference.draws.shape[-1]))
     return (
         parameter_values(jax.random.key(seed), made.model, made.whole, draws),
-        density.constrain(made.model, shard(made.paired, 0), jnp.asarray(gaussian)),
+        density.constrain(made.model, made.unweighted, jnp.asarray(gaussian)),
     )
 
 

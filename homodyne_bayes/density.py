@@ -1,11 +1,12 @@
 """Log densities of a NumPyro model as functions of one flat unconstrained vector.
 
-A model is a function of one shard. Its latent sites, transformed to the real line and ravelled
+A model is a function of one shard, or of one part of it: a shard is a stack of parts that are
+looked at one after the other. Its latent sites, transformed to the real line and ravelled
 in alphabetical order, are the vector theta (d,) that optimisers and samplers move.
 """
 
 from collections.abc import Callable, Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import jax
@@ -18,6 +19,11 @@ from numpyro.infer.util import constrain_fn
 
 Shard = Any
 Model = Callable[[Shard], None]
+
+
+def parts_of(shards: Shard) -> Shard:
+    """Return the parts of all shards, (K, J, ...) as (K J, ...)."""
+    return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), shards)
 
 
 class Space(NamedTuple):
@@ -120,53 +126,91 @@ def log_prior_and_likelihood(
 
 
 def log_prior_and_likelihoods(
-    model: Model, shards: Shard, theta: jax.Array
+    model: Model, parts: Shard, theta: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-    """Return log p(theta) and log p(shard | theta) of every shard of a stack, (K,).
+    """Return log p(theta) and log p(part | theta) of every part of a stack, (J,).
 
-    One shard is looked at after the other, and its values made again for derivatives, so that
-    memory does not grow with their number.
+    One part is looked at after the other, so that memory does not grow with their number.
     """
-
-    def one(shard: Shard) -> tuple[jax.Array, jax.Array]:
-        return log_prior_and_likelihood(model, shard, theta)
-
-    several = jax.tree.leaves(shards)[0].shape[0] > 1
-    priors, likelihoods = jax.lax.map(jax.checkpoint(one) if several else one, shards)
+    priors, likelihoods = jax.lax.map(lambda p: log_prior_and_likelihood(model, p, theta), parts)
     return priors[0], likelihoods
 
 
 def log_density(
-    model: Model, shards: Shard, theta: jax.Array, prior_power: jax.Array | float = 1.0
+    model: Model, parts: Shard, theta: jax.Array, prior_power: jax.Array | float = 1.0
 ) -> jax.Array:
-    """Return log p(theta)^prior_power + log p(shards | theta), Jacobians included.
+    """Return log p(theta)^prior_power + log p(parts | theta), Jacobians included.
 
     Parameters
     ----------
     model : callable
-        NumPyro function of one shard.
-    shards : pytree
-        Stacked shards, leading axis K on every leaf.
+        NumPyro function of one shard, or of one part of it.
+    parts : pytree
+        Stacked parts, leading axis J on every leaf.
     theta : jax.Array
         (d,) unconstrained coordinates.
     prior_power : float
-        1 for the posterior of these shards; 1/K where they are one of K parts, so that the
-        log densities of the parts add up to that of all the data.
+        1 for the posterior of these parts; 1/K where they are one of K shards, so that the
+        log densities of the shards add up to that of all the data.
     """
-    prior, likelihoods = log_prior_and_likelihoods(model, shards, theta)
-    return prior_power * prior + likelihoods.sum()
+    return _summed(model, parts, theta, jnp.asarray(prior_power, float))
 
 
-def num_points(model: Model, shards: Shard) -> int:
-    """Return the number of observed values in stacked shards, padding included.
+@partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _summed(model: Model, parts: Shard, theta: jax.Array, prior_power: jax.Array) -> jax.Array:
+    """Return the sum over parts of log densities; its gradient sums theirs, a part at a time."""
+    density = _of_part(model, parts)
+    return _total(lambda part: density(theta, prior_power, part), parts, jnp.zeros(()))
 
-    A distribution that compares fewer values than it is given says so as its ``num_points``.
+
+def _of_part(model: Model, parts: Shard) -> Callable[..., jax.Array]:
+    J = jax.tree.leaves(parts)[0].shape[0]
+
+    def one(theta: jax.Array, prior_power: jax.Array, part: Shard) -> jax.Array:
+        prior, likelihood = log_prior_and_likelihood(model, part, theta)
+        return prior_power / J * prior + likelihood
+
+    return one
+
+
+def _total(function: Callable[[Shard], Any], parts: Shard, zero: Any) -> Any:
+    """Return the sum of a function of every part."""
+
+    def add(total: Any, part: Shard) -> tuple[Any, None]:
+        return jax.tree.map(jnp.add, total, function(part)), None
+
+    return jax.lax.scan(add, zero, parts)[0]
+
+
+def _summed_with_slopes(
+    model: Model, parts: Shard, theta: jax.Array, prior_power: jax.Array
+) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+    slopes = jax.value_and_grad(_of_part(model, parts), argnums=(0, 1))
+    zero = (jnp.zeros(()), (jnp.zeros_like(theta), jnp.zeros(())))
+    return _total(lambda part: slopes(theta, prior_power, part), parts, zero)
+
+
+def _pulled_back(
+    _model: Model, slopes: tuple[jax.Array, jax.Array], cotangent: jax.Array
+) -> tuple[None, jax.Array, jax.Array]:
+    by_theta, by_power = slopes
+    return None, cotangent * by_theta, cotangent * by_power
+
+
+_summed.defvjp(_summed_with_slopes, _pulled_back)
+
+
+def num_points(model: Model, parts: Shard) -> int:
+    """Return the number of observed values in stacked parts.
+
+    Parts that say by ``used`` which of their values are compared are taken at their word.
     """
-    first = jax.tree.map(lambda leaf: leaf[0], shards)
+    if hasattr(parts, "used"):
+        return int(parts.used.sum())
+    first = jax.tree.map(lambda leaf: leaf[0], parts)
     trace = handlers.trace(handlers.seed(model, jax.random.key(0))).get_trace(first)
     observed = [s for s in trace.values() if s["type"] == "sample" and s["is_observed"]]
-    sizes = (getattr(s["fn"], "num_points", jnp.size(s["value"])) for s in observed)
-    return jax.tree.leaves(shards)[0].shape[0] * sum(sizes)
+    return jax.tree.leaves(parts)[0].shape[0] * sum(jnp.size(s["value"]) for s in observed)
 
 
 def prior_draws(key: jax.Array, model: Model, shard: Shard, num_draws: int) -> jax.Array:

@@ -29,7 +29,7 @@ from homodyne_bayes.convergence import (
     faults_of_chains,
     faults_of_shards,
 )
-from homodyne_bayes.density import Model, Shard, num_points
+from homodyne_bayes.density import Model, Shard, num_points, parts_of
 from homodyne_bayes.merges import RULES, merge
 from homodyne_bayes.nuts import Gaussian, NutsSettings, standardise
 
@@ -117,10 +117,9 @@ def infer(
     shards: Shard,
     laplace: Gaussian,
     config: FitConfig,
-    parts: Shard | None = None,
     progress: Progress = silent,
 ) -> Inference:
-    """Sample the posterior of a model given stacked shards, and certify it.
+    """Sample the posterior of a model given shards, and certify it.
 
     Approximates by ``config.method``, weighs the approximation by the posterior of all the data,
     and, where that cannot be trusted, runs NUTS on all the data if these are at most
@@ -133,13 +132,11 @@ def infer(
     model : callable
         Any NumPyro function of one shard.
     shards : pytree
-        Stacked shards, leading axis K on every leaf.
+        K shards of J parts each, leading axes (K, J) on every leaf.
     laplace : Gaussian
         Mode and covariance, as a warm start finds them.
     config : FitConfig
         Method, merge, budget and settings of NUTS; the rest is not looked at.
-    parts : pytree, optional
-        The same data in other shards, of which those are evaluated one at a time.
     progress : callable
         Called as ``progress(stage, done, total)``.
     """
@@ -149,9 +146,7 @@ def infer(
         approximate_key, model, shards, laplace, config, partial(progress, "sampling")
     )
     sampling = {"sampling": time.perf_counter() - began}
-    evaluate = evaluator(
-        model, shards if parts is None else parts, progress=partial(progress, "certifying")
-    )
+    evaluate = evaluator(model, parts_of(shards), progress=partial(progress, "certifying"))
     found = settle(settle_key, model, shards, laplace, config, first, evaluate, progress)
     return found._replace(seconds=sampling | found.seconds)
 
@@ -187,7 +182,8 @@ def settle(
     last, certification = first, certified(keys[0], first)
     sound, refused = _verdict(last, certification, config)
     attempts, gradients = certification.attempts, first.gradients
-    if not sound and first.nuts is None and num_points(model, shards) <= config.rescue_pairs:
+    affordable = num_points(model, parts_of(shards)) <= config.rescue_pairs
+    if not sound and first.nuts is None and affordable:
         guess = laplace if first.faults else certification.moments
         with timed(seconds, "full NUTS"):
             last = sample_all(

@@ -24,21 +24,21 @@ from homodyne_bayes.shards import ShardGrid, shard
 SCALING = (*PER_ANGLE, "sigma")
 
 
-def covariance_at(model: Model, shards: ShardGrid, theta: jax.Array) -> jax.Array:
+def covariance_at(model: Model, parts: ShardGrid, theta: jax.Array) -> jax.Array:
     """Return the inverse of Fisher information plus prior curvature at theta, (d, d).
 
     Parameters
     ----------
     model : callable
         NumPyro function of one shard.
-    shards : ShardGrid
-        Stacked shards of paired points, or of one map each under the noise of speckle.
+    parts : ShardGrid
+        Stacked parts: blocks or points, or one map each under the noise of speckle.
     theta : jax.Array
         (d,) coordinates.
     """
-    informed = _independent if shards.noise is None else _speckle
-    total = jax.lax.map(lambda grid: informed(model, grid, theta), shards).sum(axis=0)
-    precision = total + prior_precision(model, shard(shards, 0), theta)
+    informed = _independent if parts.noise is None else _speckle
+    total = jax.lax.map(lambda grid: informed(model, grid, theta), parts).sum(axis=0)
+    precision = total + prior_precision(model, shard(parts, 0), theta)
     return jnp.linalg.inv(0.5 * (precision + precision.T))
 
 
@@ -106,8 +106,9 @@ def _independent(model: Model, grid: ShardGrid, theta: jax.Array) -> jax.Array:
         normal = observation(model, grid, theta)
         return normal.loc, jnp.broadcast_to(jnp.log(normal.scale), normal.loc.shape)
 
-    scale = observation(model, grid, theta).scale
-    slope, log_slope = jax.jacfwd(mean_and_log_scale)(theta)
-    weight = grid.used.astype(float)[:, None]
-    slope = slope / jnp.broadcast_to(scale, grid.lo.shape)[:, None]
+    scale = jnp.exp(mean_and_log_scale(theta)[1])
+    slopes = jax.jacfwd(mean_and_log_scale)(theta)
+    slope, log_slope = (own.reshape(-1, theta.size) for own in slopes)
+    weight = grid.used.astype(float).reshape(-1, 1)
+    slope = slope / scale.reshape(-1, 1)
     return slope.T @ (weight * slope) + 2 * log_slope.T @ (weight * log_slope)

@@ -78,11 +78,9 @@ def shear_factor(grid: ShardGrid, gamma_dot: jax.Array, phi0: jax.Array | float)
     """
     scale, Gamma = phase_per_strain(grid, phi0), cumulative(grid, gamma_dot)
     between = _between(grid, Gamma)
-    phase = scale[:, None] * Gamma
-    s, c = _computed_once((jnp.sin(phase), jnp.cos(phase)))
-    first, second = (grid.phi_index, grid.lo), (grid.phi_index, grid.hi)
-    sine = s[second] * c[first] - c[second] * s[first]
-    cosine = c[second] * c[first] + s[second] * s[first]
+    phases = [scale[grid.phi_index] * Gamma[frames] for frames in (grid.lo, grid.hi)]
+    (s, c), (S, C) = _computed_once([(jnp.sin(x), jnp.cos(x)) for x in phases])
+    sine, cosine = S * c - C * s, C * c + S * s
     per_between = _computed_once(1 / jnp.where(between == 0, 1.0, between))
     per_scale = 1 / jnp.where(scale == 0, 1.0, scale)
     constant = jax.lax.stop_gradient((per_scale[grid.phi_index] * per_between, sine, cosine))

@@ -14,9 +14,10 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpyro.distributions as dist
 
 from homodyne_bayes import covariance, kernels
-from homodyne_bayes.covariance import LOG_2PI, MapDistribution
+from homodyne_bayes.covariance import LOG_2PI
 from homodyne_bayes.shards import ShardGrid
 
 
@@ -27,7 +28,7 @@ class NormalPrior(NamedTuple):
     scale: jax.Array
 
 
-class MarginalNormal(MapDistribution):
+class MarginalNormal(dist.Distribution):
     """Whole maps (p, G, G) whose contrast and offset are integrated out.
 
     Parameters
@@ -41,6 +42,8 @@ class MarginalNormal(MapDistribution):
     sigma : jax.Array
         Scale of independent noise; not looked at where there is the noise of speckle.
     """
+
+    support = dist.constraints.real_matrix
 
     def __init__(
         self,

@@ -33,7 +33,7 @@ from homodyne_bayes.information import (
 from homodyne_bayes.misfit import Joint, lack_of_fit, whitened
 from homodyne_bayes.nuts import Gaussian
 from homodyne_bayes.pixels import Plugged, assemble, moments
-from homodyne_bayes.shards import ShardGrid, angle_shards, data_order, shard
+from homodyne_bayes.shards import ShardGrid, each_map, shard
 from homodyne_bayes.warmstart import refine
 
 NUM_REFITS = 2
@@ -99,7 +99,7 @@ def estimate(
         If the model does not observe through `homodyne_bayes.models.observation.observe_c2`.
     """
     frame_weight, bins = covariance.frame_weights(data.usable, config.bin_frames), config.bin_frames
-    grids, theta = angle_shards(data, data.num_angles, config.convention), start
+    grids, theta = each_map(data, config.convention), start
     for _ in range(NUM_REFITS):
         plugged, residual = plug_in(model, grids, theta)
         plugged = plugged._replace(nugget=fit_nugget(plugged, residual, frame_weight, bins))
@@ -137,7 +137,7 @@ def under(
 ) -> tuple[ShardGrid, jax.Array, jax.Array]:
     """Return single maps with this noise, the mode of the posterior, and the covariance there."""
     start = without_sigma(model, shard(grids, 0), theta)
-    grids = angle_shards(data, data.num_angles, config.convention, noise)
+    grids = each_map(data, config.convention, noise)
     if "sigma" in latent_sites(model, shard(grids, 0)):
         raise InputError(
             f"noise {config.noise!r} needs a model that observes by models.observation.observe_c2, "
@@ -151,7 +151,7 @@ def laplace_under(
     model: Model, data: TwoTimeData, config: FitConfig, noise: Noise, start: jax.Array
 ) -> Gaussian:
     """Return the mode of the posterior under a given noise and the covariance there."""
-    maps = angle_shards(data, data.num_angles, config.convention)
+    maps = each_map(data, config.convention)
     _, theta, posterior = under(model, data, config, noise, maps, start)
     return Gaussian(theta, posterior)
 
@@ -165,8 +165,7 @@ def without_sigma(model: Model, grid: ShardGrid, theta: jax.Array) -> jax.Array:
 def plug_in(model: Model, grids: ShardGrid, theta: jax.Array) -> tuple[Plugged, jax.Array]:
     """Return β and g1² of a fit, without a nugget, and its residuals, (P, G, G)."""
     contrast, g1_squared, residual = _fitted(model)(grids, theta)
-    order = data_order(grids)
-    return Plugged(contrast[0], 0.0, g1_squared[order]), residual[order]
+    return Plugged(contrast[0], 0.0, g1_squared), residual
 
 
 def working(plugged: Plugged, frame_weight: jax.Array, bin_frames: int) -> Noise:

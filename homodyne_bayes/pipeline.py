@@ -15,6 +15,7 @@ from homodyne_bayes import density, results
 from homodyne_bayes.config import INTEGRATED, FitConfig
 from homodyne_bayes.covariance import Noise
 from homodyne_bayes.data import MIN_FRAMES, TwoTimeData
+from homodyne_bayes.density import parts_of
 from homodyne_bayes.errors import InputError
 from homodyne_bayes.inference import Inference, Progress, infer, silent, timed
 from homodyne_bayes.information import mean_c2
@@ -28,10 +29,11 @@ from homodyne_bayes.rescale import parameter_values, rescaled, without_data
 from homodyne_bayes.shards import (
     ShardGrid,
     angle_shards,
-    data_order,
-    random_shards,
+    block_shards,
+    check_num_shards,
     require_x64,
-    shard,
+    some_pairs,
+    whole_maps,
 )
 from homodyne_bayes.theory.scaling import averaged_scaling
 from homodyne_bayes.warmstart import WarmStart, warm_start
@@ -49,11 +51,9 @@ class Sampled(NamedTuple):
     model : callable
         NumPyro function of one shard.
     whole : ShardGrid
-        All maps in one shard, with the noise under which they were sampled.
-    paired : ShardGrid
-        Paired points of the least squares fit, stacked.
+        All maps in one grid, with the noise under which they were sampled.
     warm : WarmStart
-        That fit, under independent noise.
+        The least squares fit, under independent noise.
     estimate : Estimate or None
         The noise and the fit under it; None where noise is taken as independent.
     inference : Inference
@@ -62,10 +62,14 @@ class Sampled(NamedTuple):
 
     model: density.Model
     whole: ShardGrid
-    paired: ShardGrid
     warm: WarmStart
     estimate: Estimate | None
     inference: Inference
+
+    @property
+    def unweighted(self) -> ShardGrid:
+        """All maps as the least squares fit takes them."""
+        return replace(self.whole, noise=None, scaling="individual")
 
 
 def fit(
@@ -135,10 +139,9 @@ def sample_posterior(
     """
     config = shardable(data, config)
     model, infer_key = bound_model(config), _keys(config)[1]
-    paired = paired_points(data, config)
     seconds: dict[str, float] = {}
     with timed(seconds, "warm start"), during(progress, "warm start"):
-        warm = least_squares(paired, config)
+        warm = least_squares(data, config)
     estimated, laplace = None, Gaussian(warm.theta, warm.covariance)
     if config.noise != "independent":
         with timed(seconds, "noise"), during(progress, "noise"):
@@ -147,34 +150,29 @@ def sample_posterior(
                 laplace, noise = Gaussian(estimated.theta, estimated.covariance), estimated.noise
             else:
                 laplace = laplace_under(model, data, config, noise, warm.theta)
-    whole, shards, parts = _dealt(data, config, paired, noise)
+    shards = deal(data, config, noise)
     if config.scaling != "individual":
         with timed(seconds, "scaling"), during(progress, "scaling"):
-            laplace = rescaled(model, parts, laplace)
-    inference = infer(infer_key, model, shards, laplace, config, parts, progress)
+            laplace = rescaled(model, parts_of(shards), laplace)
+    inference = infer(infer_key, model, shards, laplace, config, progress)
     inference = inference._replace(seconds=seconds | inference.seconds)
     inference = _doubted(inference, warm.share)
-    return Sampled(model, shard(whole, 0), paired, warm, estimated, inference)
+    whole = replace(whole_maps(data, config.convention, noise), scaling=config.scaling)
+    return Sampled(model, whole, warm, estimated, inference)
 
 
 def estimate_noise(data: TwoTimeData, config: FitConfig) -> Estimate:
     """Return the noise of measured maps, and the fit under it, without sampling."""
-    start = least_squares(paired_points(data, config), config).theta
+    config = shardable(data, config)
+    start = least_squares(data, config).theta
     return estimate(_keys(config)[2], bound_model(config), data, start, config)
 
 
-def paired_points(data: TwoTimeData, config: FitConfig) -> ShardGrid:
-    """Return the distinct pairs of data that fit the settings, in shards where these are random."""
-    require_x64()
-    check_flow(data, config.model)
-    check_bins(data, config)
-    random = config.method == "consensus" and not whole_angles(config)
-    return random_shards(data, config.num_shards if random else 1, config.seed, config.convention)
-
-
-def least_squares(paired: ShardGrid, config: FitConfig) -> WarmStart:
-    """Return the mode given paired points under independent noise."""
-    warm = warm_start(_keys(config)[0], bound_model(config), paired)
+def least_squares(data: TwoTimeData, config: FitConfig) -> WarmStart:
+    """Return the mode given the distinct pairs of data under independent noise."""
+    points = some_pairs(data, config.seed, config.convention)
+    parts = parts_of(block_shards(data, 1, config.convention))
+    warm = warm_start(_keys(config)[0], bound_model(config), points, parts)
     if warm.outcome == "not finite":
         raise InputError(
             f"the warm start found no finite density for model {config.model!r}: check the "
@@ -208,19 +206,14 @@ def whole_angles(config: FitConfig) -> bool:
     return config.noise != "independent" or config.scaling in INTEGRATED
 
 
-def _dealt(
-    data: TwoTimeData, config: FitConfig, paired: ShardGrid, noise: Noise | None
-) -> tuple[ShardGrid, ShardGrid, ShardGrid]:
-    """Return all data as one shard of whole maps, in shards to sample, and in small parts."""
-
-    def deal(num_shards: int) -> ShardGrid:
-        maps = angle_shards(data, num_shards, config.convention, noise)
-        return replace(maps, scaling=config.scaling)
-
-    if not whole_angles(config):
-        return deal(1), replace(paired, scaling=config.scaling), deal(data.num_angles)
-    shards = deal(config.num_shards if config.method == "consensus" else 1)
-    return deal(1), shards, deal(data.num_angles)
+def deal(data: TwoTimeData, config: FitConfig, noise: Noise | None) -> ShardGrid:
+    """Return all data in shards of parts, one shard where the method samples all at once."""
+    K = config.num_shards if config.method == "consensus" else 1
+    if whole_angles(config):
+        shards = angle_shards(data, K, config.convention, noise)
+    else:
+        shards = block_shards(data, K, config.convention)
+    return replace(shards, scaling=config.scaling)
 
 
 @lru_cache(maxsize=16)
@@ -251,7 +244,7 @@ def check_flow(data: TwoTimeData, model: str) -> None:
 
 
 def shardable(data: TwoTimeData, config: FitConfig) -> FitConfig:
-    """Return the settings as they can be met by the data.
+    """Return the settings as they can be met by the data, or say why they cannot.
 
     Where noise is correlated or contrast and offset are integrated, a shard has an angle or more;
     where there is a single angle, NUTS samples all the data. Where contrast and offset are
@@ -260,8 +253,13 @@ def shardable(data: TwoTimeData, config: FitConfig) -> FitConfig:
     Raises
     ------
     InputError
-        If there are fewer angles than Fourier coefficients.
+        If data and settings do not fit together.
+    MissingPrecisionError
+        If JAX is set to float32.
     """
+    require_x64()
+    check_flow(data, config.model)
+    check_bins(data, config)
     if 2 * order(config.scaling) >= data.num_angles and order(config.scaling):
         raise InputError(
             f"scaling {config.scaling!r} needs at least {2 * order(config.scaling) + 1} angles, "
@@ -271,7 +269,10 @@ def shardable(data: TwoTimeData, config: FitConfig) -> FitConfig:
         found = dict(zip(PER_ANGLE, averaged_scaling(data), strict=True))
         held = {name: (value, config.prior_table()[name].scale) for name, value in found.items()}
         config = replace(config, priors={**held, **config.priors})
-    if config.method != "consensus" or not whole_angles(config):
+    if config.method != "consensus":
+        return config
+    if not whole_angles(config):
+        check_num_shards(data, config.num_shards)
         return config
     most = min(config.num_shards, data.num_angles)
     return replace(config, num_shards=most) if most > 1 else replace(config, method="full")
@@ -339,7 +340,7 @@ def _tree(data: TwoTimeData, config: FitConfig, made: Sampled) -> xr.DataTree:
             complete(scaling_key, prior, without_data(whole)), data.phi, ("chain", "draw")
         ),
         "rates": results.rates_dataset(rates, data.time),
-        "warm_start": parameters(gaussian, grid=shard(made.paired, 0)),
+        "warm_start": parameters(gaussian, grid=made.unweighted),
         "observed_data": results.map_dataset(data.c2, data),
         "fitted": results.map_dataset(_fitted(made, posterior, config), data),
         "constant_data": results.constant_dataset(data, float(reference_time(whole))),
@@ -380,4 +381,4 @@ def _fitted(
 
         return jax.lax.scan(add, jnp.zeros(whole.c2.shape), draws)[0] / len(draws[0])
 
-    return np.asarray(mean((draws[::step], *scaling)))[data_order(whole)]
+    return np.asarray(mean((draws[::step], *scaling)))

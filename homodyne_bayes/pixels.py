@@ -17,7 +17,7 @@ from homodyne_bayes.covariance import Noise
 from homodyne_bayes.density import Model, observation
 from homodyne_bayes.information import own_places, slopes
 from homodyne_bayes.misfit import Joint, directions
-from homodyne_bayes.shards import ShardGrid, data_order
+from homodyne_bayes.shards import ShardGrid
 
 NUM_PIXELS = 4000  # simulated of every angle
 MAX_MODES = 50  # simulated; fainter speckle is scaled down from this
@@ -66,17 +66,16 @@ def moments(
     plugged: Plugged,
     group_c2: np.ndarray | None = None,
 ) -> Moments:
-    """Return the moments of every angle, stacked in the order of the data."""
-    order = np.asarray(grids.phi_index).ravel()
+    """Return the moments of every angle of stacked maps, in their order."""
     simulated = min(max(float(plugged.contrast), 1 / MAX_MODES), 1.0)
     weights = jnp.asarray(simulate.mode_weights(simulated))
-    keys = jax.random.split(key, len(order))[order]
-    groups = None if group_c2 is None else jnp.asarray(np.nan_to_num(group_c2)[order], float)
+    keys = jax.random.split(key, len(plugged.g1_squared))
+    groups = None if group_c2 is None else jnp.asarray(np.nan_to_num(group_c2), float)
     ratio = plugged.contrast / simulated
-    found = _moments(model)(
-        keys, grids, theta, plugged.g1_squared[order], groups, weights, ratio, plugged.nugget
+    found: Moments = _moments(model)(
+        keys, grids, theta, plugged.g1_squared, groups, weights, ratio, plugged.nugget
     )
-    return jax.tree.map(lambda leaf: leaf[data_order(grids)], found)
+    return found
 
 
 def assemble(found: Moments, weight: np.ndarray, num_pixels: np.ndarray, d: int) -> Joint:

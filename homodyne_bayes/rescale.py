@@ -20,7 +20,7 @@ from homodyne_bayes.density import Model, constrain, log_density, observation, s
 from homodyne_bayes.models.scaling import harmonics, order
 from homodyne_bayes.nuts import Gaussian, standardise
 from homodyne_bayes.parameters import PER_ANGLE
-from homodyne_bayes.shards import ShardGrid, data_order, shard
+from homodyne_bayes.shards import ShardGrid, shard
 from homodyne_bayes.warmstart import climb
 
 LEAST_SPREAD = 1e-3
@@ -28,21 +28,21 @@ SPREAD_METRIC = 0.3  # sd of the log of a spread, where the climb starts
 LEAST_CURVATURE = 0.05  # of that of the metric the climb starts with
 
 
-def rescaled(model: Model, shards: ShardGrid, fitted: Gaussian) -> Gaussian:
-    """Return mode and covariance under the scaling of the shards.
+def rescaled(model: Model, parts: ShardGrid, fitted: Gaussian) -> Gaussian:
+    """Return mode and covariance under the scaling of the parts.
 
     Parameters
     ----------
     model : callable
         NumPyro function of one shard.
-    shards : ShardGrid
-        Stacked shards that hold all the data, with the scaling asked for.
+    parts : ShardGrid
+        Stacked parts that hold all the data, with the scaling asked for.
     fitted : Gaussian
         Mode and covariance with contrast and offset of every angle free.
     """
-    start = _carried(model, shard(shards, 0), fitted)
-    theta = climb(model, shards, *map(jnp.asarray, start))[0]
-    return Gaussian(theta, _curvature(model)(shards, theta, start.covariance))
+    start = _carried(model, shard(parts, 0), fitted)
+    theta = climb(model, parts, *map(jnp.asarray, start))[0]
+    return Gaussian(theta, _curvature(model)(parts, theta, start.covariance))
 
 
 def parameter_values(
@@ -61,7 +61,7 @@ def parameter_values(
         return values
     flat = theta.reshape(-1, theta.shape[-1])
     drawn = _scaling_draws(model)(jax.random.split(key, len(flat)), whole, flat)
-    drawn = np.asarray(drawn)[..., data_order(whole)].reshape((*theta.shape[:-1], 2, -1))
+    drawn = np.asarray(drawn).reshape((*theta.shape[:-1], 2, -1))
     return {**values, **{name: drawn[..., i, :] for i, name in enumerate(PER_ANGLE)}}
 
 
@@ -99,11 +99,11 @@ def _curvature(model: Model) -> Any:
     """Return the inverse curvature at a mode, nowhere much wider than a metric; compiled."""
 
     @jax.jit
-    def curvature(shards: ShardGrid, theta: jax.Array, metric: jax.Array) -> jax.Array:
+    def curvature(parts: ShardGrid, theta: jax.Array, metric: jax.Array) -> jax.Array:
         scale = jnp.linalg.cholesky(metric)
 
         def loss(z: jax.Array) -> jax.Array:
-            return -log_density(model, shards, standardise(theta, scale, z))
+            return -log_density(model, parts, standardise(theta, scale, z))
 
         precision = jax.hessian(loss)(jnp.zeros_like(theta))
         values, vectors = jnp.linalg.eigh(0.5 * (precision + precision.T))

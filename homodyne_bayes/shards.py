@@ -13,7 +13,8 @@ from homodyne_bayes.covariance import Noise
 from homodyne_bayes.data import TwoTimeData
 from homodyne_bayes.errors import InputError, MissingPrecisionError
 
-MAX_PART = 2**16  # points looked at together
+MAX_PAIRS = 2**16  # drawn at random, where some are enough
+BLOCK_SIZE = {"cpu": 2**16, "gpu": 2**24}  # values looked at together: a core's cache, or a device
 _ARRAYS = ["c2", "used", "lo", "hi", "phi_index", "phi", "time", "q", "gap", "dt", "noise"]
 _CHOICES = ["convention", "scaling"]
 _SHARED = ("phi", "time", "q", "gap", "dt")
@@ -121,61 +122,29 @@ def data_grid(data: TwoTimeData, convention: Convention) -> ShardGrid:
     return map_grid(data.phi, data.num_frames, data.dt, data.q, data.gap, convention)
 
 
-def random_shards(
-    data: TwoTimeData, num_shards: int, seed: int, convention: Convention = "upstream"
+def whole_maps(
+    data: TwoTimeData, convention: Convention = "upstream", noise: Noise | None = None
 ) -> ShardGrid:
-    """Deal the distinct pairs of every angle at random into equally long shards.
-
-    Every pair t1 < t2 of usable frames lands in exactly one shard; the pairs of each angle are
-    dealt round-robin, so shards differ by at most one pair an angle, and unused padding
-    (``used`` False) fills the difference.
-
-    Parameters
-    ----------
-    data : TwoTimeData
-        Measured maps.
-    num_shards : int
-        K, number of shards.
-    seed : int
-        Seed of the deal.
-    convention : {"upstream", "gap-average"}
-        Meaning of the shear phase.
-
-    Returns
-    -------
-    ShardGrid
-        Stacked shards: every array has a leading axis of length K.
-
-    Raises
-    ------
-    InputError
-        If a shard would hold no pair of some angle.
-    """
-    whole = data_grid(data, convention)
-    rng = np.random.default_rng(seed)
-    angle, lo, hi = distinct_pairs(data.usable)
-    fewest = int(np.bincount(angle, minlength=data.num_angles).min())
-    if not 1 <= num_shards <= fewest:
-        raise InputError(
-            f"num_shards must lie between 1 and {fewest}, the pairs of the poorest angle, "
-            f"found {num_shards}"
-        )
-    shuffled = rng.permutation(len(angle))
-    dealt = shuffled[np.argsort(angle[shuffled], kind="stable")]
-    hands = [np.sort(dealt[k::num_shards]) for k in range(num_shards)]
-    longest = max(len(hand) for hand in hands)
-    padded = np.stack([np.pad(hand, (0, longest - len(hand)), mode="edge") for hand in hands])
-    used = np.arange(longest) < np.array([[len(hand)] for hand in hands])
-    lo, hi, angle = lo[padded], hi[padded], angle[padded]
-
+    """Return all maps of ``data`` in one grid, (P, G, G), with 0 where a frame is not usable."""
+    both = data.usable[:, :, None] & data.usable[:, None, :]
+    later = np.triu(np.ones((data.num_frames,) * 2, bool), k=1)
     return replace(
-        whole,
-        c2=jnp.asarray(data.c2[angle, lo, hi], dtype=float),
-        used=jnp.asarray(used),
-        lo=jnp.asarray(lo),
-        hi=jnp.asarray(hi),
-        phi_index=jnp.asarray(angle),
-        **_shared(whole, num_shards),
+        data_grid(data, convention),
+        c2=jnp.asarray(np.where(both, data.c2, 0.0)),
+        used=jnp.asarray(both & later),
+        noise=noise,
+    )
+
+
+def each_map(
+    data: TwoTimeData, convention: Convention = "upstream", noise: Noise | None = None
+) -> ShardGrid:
+    """Return every map as a part of its own: P stacked grids of (1, G, G)."""
+    whole, P = whole_maps(data, convention, noise), data.num_angles
+    alone: Any = {name: getattr(whole, name)[:, None] for name in ("c2", "used", "phi_index")}
+    same = _repeated(whole, (P,), ("lo", "hi"))
+    return replace(
+        whole, **alone, **same, noise=jax.tree.map(lambda leaf: leaf[:, None], noise)
     )
 
 
@@ -185,7 +154,7 @@ def angle_shards(
     convention: Convention = "upstream",
     noise: Noise | None = None,
 ) -> ShardGrid:
-    """Deal whole angles round the circle into shards of whole maps.
+    """Deal whole angles round the circle into shards, every map a part.
 
     Every shard has its angles spread over the circle, so that a flow direction can be told in each.
     Shards differ by at most one angle; a map of weight 0 fills the difference.
@@ -204,7 +173,7 @@ def angle_shards(
     Returns
     -------
     ShardGrid
-        Stacked shards of p maps: c2 is (K, p, G, G), with 0 where a frame is not usable.
+        K shards of p maps each: c2 is (K, p, 1, G, G).
 
     Raises
     ------
@@ -215,69 +184,124 @@ def angle_shards(
         raise InputError(
             f"num_shards must lie between 1 and {data.num_angles}, the angles, found {num_shards}"
         )
-    whole = data_grid(data, convention)
     round_the_circle = np.argsort(data.phi)
-    most = -(-data.num_angles // num_shards)
     hands = [round_the_circle[k::num_shards] for k in range(num_shards)]
+    most = len(hands[0])
     real = np.arange(most) < np.array([[len(hand)] for hand in hands])
     angle = np.stack([np.pad(hand, (0, most - len(hand)), mode="edge") for hand in hands])
-    both = data.usable[:, :, None] & data.usable[:, None, :]
-    later = np.triu(np.ones((data.num_frames,) * 2, bool), k=1)
-    dealt = None if noise is None else jax.tree.map(lambda leaf: leaf[angle], noise)
-    if dealt is not None:
-        dealt = replace(dealt, weight=dealt.weight * real, log_norm=dealt.log_norm * real)
+    maps = jax.tree.map(lambda leaf: leaf[angle], each_map(data, convention, noise))
+    maps = replace(maps, used=maps.used & real[..., None, None, None])
+    if noise is None:
+        return maps
+    own = maps.noise
+    weight, log_norm = own.weight * real[..., None], own.log_norm * real[..., None]
+    return replace(maps, noise=replace(own, weight=weight, log_norm=log_norm))
+
+
+def block_shards(
+    data: TwoTimeData, num_shards: int, convention: Convention = "upstream"
+) -> ShardGrid:
+    """Deal the distinct pairs of all angles into shards of rectangular blocks.
+
+    Earlier frames are dealt in turn, forwards and backwards, each with all its later frames, so
+    that every shard has pairs of every age, lag and angle. Each shard is cut into blocks whose
+    values stay in the cache; blocks without a pair are left out.
+
+    Parameters
+    ----------
+    data : TwoTimeData
+        Measured maps.
+    num_shards : int
+        K, number of shards.
+    convention : {"upstream", "gap-average"}
+        Meaning of the shear phase.
+
+    Returns
+    -------
+    ShardGrid
+        K shards of J blocks each: c2 is (K, J, P, rows, columns), 0 where there is no pair.
+
+    Raises
+    ------
+    InputError
+        If a shard could hold no pair of some angle.
+    """
+    check_num_shards(data, num_shards)
+    whole, (P, G) = data_grid(data, convention), data.usable.shape
+    block = BLOCK_SIZE["cpu" if jax.default_backend() == "cpu" else "gpu"]
+    lo, hi = _blocks(G, num_shards, int(np.sqrt(block / P)))
+    lo, hi, angle = lo[..., None, :, None], hi[..., None, None, :], np.arange(P)[:, None, None]
+    used = (lo < hi) & data.usable[angle, lo] & data.usable[angle, hi]
     return replace(
         whole,
-        c2=jnp.asarray(np.where(both, data.c2, 0.0)[angle], dtype=float),
-        used=jnp.asarray((both & later)[angle] & real[..., None, None]),
-        lo=_stacked(whole.lo, num_shards),
-        hi=_stacked(whole.hi, num_shards),
-        phi_index=jnp.asarray(angle[..., None, None]),
-        noise=dealt,
-        **_shared(whole, num_shards),
+        c2=jnp.asarray(np.where(used, data.c2[angle, lo, hi], 0.0), dtype=float),
+        used=jnp.asarray(used),
+        lo=jnp.asarray(lo[:, :, 0]),
+        hi=jnp.asarray(hi[:, :, 0]),
+        **_repeated(whole, lo.shape[:2], ("phi_index",)),
     )
 
 
-def data_order(maps: ShardGrid) -> np.ndarray:
-    """Return where the map of every angle of the data is in what `angle_shards` dealt."""
-    return np.argsort(np.asarray(maps.phi_index).ravel())
+def check_num_shards(data: TwoTimeData, num_shards: int) -> None:
+    """Raise `InputError` if shards of `block_shards` could hold no pair of some angle."""
+    most = int(data.usable.sum(axis=1).min()) // 2
+    if not 1 <= num_shards <= most:
+        raise InputError(
+            f"num_shards must lie between 1 and {most}, half the usable frames of the poorest "
+            f"angle, found {num_shards}"
+        )
 
 
-def split(shards: ShardGrid, longest: int = MAX_PART) -> ShardGrid:
-    """Return the same points in shards of at most ``longest``, padded; it bounds memory."""
-    K, length = shards.lo.shape
-    parts = -(-length // longest)
-    rows = -(-length // parts)
-    at = np.arange(parts * rows)
-    inside = np.minimum(at, length - 1)
+def _blocks(num_frames: int, num_shards: int, side: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return earlier frames (K, J, rows) and later frames (K, J, columns) of the blocks of shards.
 
-    def divide(points: jax.Array) -> jax.Array:
-        return points[:, inside].reshape(K * parts, rows)
+    The last frame, which has none later, pads rows; the first, which has none earlier, columns.
+    """
+    G, K = num_frames, num_shards
+    turns = _cut(np.arange(G - 1), K, G - 1)
+    turns[1::2] = turns[1::2, ::-1]
+    rows = np.stack([_cut(hand, _even(len(hand), side), G - 1) for hand in turns.T])
+    columns = _cut(np.arange(1, G), _even(G - 1, side), 0)
+    kept = [np.argwhere(columns.max(axis=1) > hand.min(axis=1)[:, None]) for hand in rows]
+    J = max(map(len, kept))
+    lo = np.full((K, J, rows.shape[-1]), G - 1)
+    hi = np.zeros((K, J, columns.shape[-1]), int)
+    for k, blocks in enumerate(kept):
+        lo[k, : len(blocks)] = rows[k, blocks[:, 0]]
+        hi[k, : len(blocks)] = columns[blocks[:, 1]]
+    return lo, hi
 
-    shared: Any = {name: jnp.repeat(getattr(shards, name), parts, axis=0) for name in _SHARED}
+
+def _cut(values: np.ndarray, length: int, fill: int) -> np.ndarray:
+    """Return values (N,) in rows of a length, the last row filled up."""
+    return np.pad(values, (0, -len(values) % length), constant_values=fill).reshape(-1, length)
+
+
+def _even(total: int, most: int) -> int:
+    """Return the length of pieces of at most ``most`` that are about equally long."""
+    return -(-total // -(-total // max(1, most)))
+
+
+def some_pairs(
+    data: TwoTimeData, seed: int, convention: Convention = "upstream", most: int = MAX_PAIRS
+) -> ShardGrid:
+    """Return at most ``most`` distinct pairs as points (N,), drawn at random; all if no more."""
+    angle, lo, hi = distinct_pairs(data.usable)
+    if len(angle) > most:
+        at = np.sort(np.random.default_rng(seed).choice(len(angle), most, replace=False))
+        angle, lo, hi = angle[at], lo[at], hi[at]
     return replace(
-        shards,
-        c2=divide(shards.c2),
-        used=divide(shards.used) & jnp.tile(at < length, K).reshape(K * parts, rows),
-        lo=divide(shards.lo),
-        hi=divide(shards.hi),
-        phi_index=divide(shards.phi_index),
-        **shared,
+        data_grid(data, convention),
+        c2=jnp.asarray(data.c2[angle, lo, hi], dtype=float),
+        used=jnp.ones(len(angle), bool),
+        lo=jnp.asarray(lo),
+        hi=jnp.asarray(hi),
+        phi_index=jnp.asarray(angle),
     )
-
-
-def some(key: jax.Array, grid: ShardGrid, most: int = MAX_PART) -> ShardGrid:
-    """Return at most ``most`` points of one shard, drawn at random; all if there are no more."""
-    length = grid.lo.shape[0]
-    if length <= most:
-        return grid
-    at = jnp.sort(jax.random.choice(key, length, (most,), replace=False))
-    points = {name: getattr(grid, name)[at] for name in ("c2", "used", "lo", "hi", "phi_index")}
-    return replace(grid, **points)
 
 
 def shard(shards: ShardGrid, index: int) -> ShardGrid:
-    """Return one shard of stacked shards."""
+    """Return one shard of stacked shards, or one part of stacked parts."""
     return jax.tree.map(lambda leaf: leaf[index], shards)
 
 
@@ -286,13 +310,10 @@ def num_shards(shards: ShardGrid) -> int:
     return int(shards.lo.shape[0])
 
 
-def _stacked(value: jax.Array, num_shards: int) -> jax.Array:
-    return jnp.broadcast_to(value, (num_shards, *value.shape))
-
-
-def _shared(whole: ShardGrid, num_shards: int) -> dict[str, Any]:
-    """Return what all shards have in common, stacked."""
-    return {name: _stacked(getattr(whole, name), num_shards) for name in _SHARED}
+def _repeated(whole: ShardGrid, leading: tuple[int, ...], more: tuple[str, ...]) -> Any:
+    """Return what all parts have in common, with these leading axes."""
+    values = {name: getattr(whole, name) for name in (*_SHARED, *more)}
+    return {name: jnp.broadcast_to(x, (*leading, *x.shape)) for name, x in values.items()}
 
 
 def distinct_pairs(usable: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -29,7 +29,7 @@ from homodyne_bayes.density import (
 from homodyne_bayes.errors import InputError
 from homodyne_bayes.information import SCALING, covariance_at, squared_g1
 from homodyne_bayes.nuts import standardise
-from homodyne_bayes.shards import ShardGrid, shard, some, split
+from homodyne_bayes.shards import ShardGrid
 
 NUM_STARTS = 8
 CANDIDATES_PER_START = 32
@@ -75,7 +75,11 @@ class WarmStart(NamedTuple):
 
 
 def warm_start(
-    key: jax.Array, model: Model, shards: ShardGrid, num_starts: int = NUM_STARTS
+    key: jax.Array,
+    model: Model,
+    points: ShardGrid,
+    parts: ShardGrid,
+    num_starts: int = NUM_STARTS,
 ) -> WarmStart:
     """Find the mode of the posterior and the covariance there.
 
@@ -87,8 +91,10 @@ def warm_start(
     model : callable
         NumPyro function of one shard with sites ``contrast``, ``offset``, ``sigma`` and one
         Normal observation that is linear in contrast and offset.
-    shards : ShardGrid
-        Stacked shards; the search looks at some points of the first, the polish at all.
+    points : ShardGrid
+        Points (N,) that the search looks at.
+    parts : ShardGrid
+        All data in stacked parts, for the polish.
     num_starts : int
         Number of starts.
 
@@ -97,16 +103,14 @@ def warm_start(
     InputError
         If the model lacks one of those sites.
     """
-    missing = [name for name in SCALING if name not in latent_sites(model, shard(shards, 0))]
+    missing = [name for name in SCALING if name not in latent_sites(model, points)]
     if missing:
         raise InputError(
             f"a model must sample the sites {', '.join(SCALING)} for the warm start; "
             f"missing: {', '.join(missing)}"
         )
     search = _search(model, num_starts)
-    search_key, subset_key = jax.random.split(key)
-    starts, ends, objectives = search(search_key, some(subset_key, shard(shards, 0)))
-    parts = split(shards)
+    starts, ends, objectives = search(key, points)
     found = []
     for start in starts[_distinct(ends)]:
         theta, covariance, height, norm, iterations = refine(model, parts, start)
@@ -123,9 +127,9 @@ def warm_start(
 
 
 def refine(
-    model: Model, shards: ShardGrid, start: jax.Array
+    model: Model, parts: ShardGrid, start: jax.Array
 ) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array, jax.Array]:
-    """Climb from start (d,) to the mode of the posterior of all stacked shards.
+    """Climb from start (d,) to the mode of the posterior of all stacked parts.
 
     Returns
     -------
@@ -135,18 +139,18 @@ def refine(
         Log density, norm of its gradient in standardised coordinates, and steps that it took.
     """
     curvature, _ = _polish(model)
-    theta, height, norm, iterations = climb(model, shards, start, curvature(start, shards))
-    return theta, curvature(theta, shards), height, norm, iterations
+    theta, height, norm, iterations = climb(model, parts, start, curvature(start, parts))
+    return theta, curvature(theta, parts), height, norm, iterations
 
 
 def climb(
-    model: Model, shards: ShardGrid, start: jax.Array, covariance: jax.Array
+    model: Model, parts: ShardGrid, start: jax.Array, covariance: jax.Array
 ) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
     """Climb from start (d,) to the mode in steps as large as ``covariance`` (d, d) makes them.
 
     Returns the mode, the log density there, the norm of its gradient and the number of steps.
     """
-    return _polish(model)[1](start, covariance, shards)
+    return _polish(model)[1](start, covariance, parts)
 
 
 def _distinct(ends: jax.Array) -> np.ndarray:
@@ -165,7 +169,7 @@ def _same(other: jax.Array, theta: jax.Array, covariance: jax.Array) -> bool:
 
 
 def laplace(
-    key: jax.Array, model: Model, shards: Shard, num_starts: int = NUM_STARTS
+    key: jax.Array, model: Model, parts: Shard, num_starts: int = NUM_STARTS
 ) -> WarmStart:
     """Find the mode of any NumPyro model's posterior and the covariance there.
 
@@ -176,8 +180,8 @@ def laplace(
         with the highest density.
     model : callable
         NumPyro function of one shard.
-    shards : pytree
-        Stacked shards, leading axis K on every leaf.
+    parts : pytree
+        All data in stacked parts, leading axis J on every leaf.
     num_starts : int
         Number of starts.
 
@@ -187,8 +191,8 @@ def laplace(
         The covariance is the inverse of the negative Hessian.
     """
     search, curvature = _laplace_programs(model, num_starts)
-    theta, objectives, norm, iterations = search(key, shards)
-    return _outcome(theta, curvature(theta, shards), objectives, norm, iterations)
+    theta, objectives, norm, iterations = search(key, parts)
+    return _outcome(theta, curvature(theta, parts), objectives, norm, iterations)
 
 
 def _outcome(
@@ -300,16 +304,16 @@ def _search(model: Model, num_starts: int) -> Callable[..., Any]:
 def _polish(model: Model) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """Return the covariance at a point, and the way to the mode, compiled when first called."""
 
-    def curvature(theta: jax.Array, shards: ShardGrid) -> jax.Array:
-        return covariance_at(model, shards, theta)
+    def curvature(theta: jax.Array, parts: ShardGrid) -> jax.Array:
+        return covariance_at(model, parts, theta)
 
     def polish(
-        start: jax.Array, covariance: jax.Array, shards: ShardGrid
+        start: jax.Array, covariance: jax.Array, parts: ShardGrid
     ) -> tuple[jax.Array, ...]:
         scale = jnp.linalg.cholesky(covariance)
 
         def loss(z: jax.Array) -> jax.Array:
-            return -log_density(model, shards, standardise(start, scale, z))
+            return -log_density(model, parts, standardise(start, scale, z))
 
         z, lowest, iterations = _minimise(loss, jnp.zeros_like(start))
         norm = jnp.linalg.norm(jax.grad(loss)(z))
@@ -322,13 +326,13 @@ def _polish(model: Model) -> tuple[Callable[..., Any], Callable[..., Any]]:
 def _laplace_programs(model: Model, num_starts: int) -> tuple[Callable[..., Any], ...]:
     """Return search and curvature of any model, compiled when first called."""
 
-    def search(key: jax.Array, shards: Shard) -> tuple[jax.Array, ...]:
-        first = jax.tree.map(lambda leaf: leaf[0], shards)
+    def search(key: jax.Array, parts: Shard) -> tuple[jax.Array, ...]:
+        first = jax.tree.map(lambda leaf: leaf[0], parts)
         candidates = prior_draws(key, model, first, CANDIDATES_PER_START * num_starts)
         centre, spread = candidates.mean(axis=0), candidates.std(axis=0)
 
         def objective(u: jax.Array) -> jax.Array:
-            loss = -log_density(model, shards, centre + spread * u)
+            loss = -log_density(model, parts, centre + spread * u)
             return jnp.where(jnp.isfinite(loss), loss, jnp.inf)
 
         starts = (candidates - centre) / spread
@@ -338,8 +342,8 @@ def _laplace_programs(model: Model, num_starts: int) -> tuple[Callable[..., Any]
         norm = jnp.linalg.norm(jax.grad(objective)(ends[best]))
         return centre + spread * ends[best], -losses, norm, iterations[best]
 
-    def curvature(theta: jax.Array, shards: Shard) -> jax.Array:
-        precision = -jax.hessian(lambda at: log_density(model, shards, at))(theta)
+    def curvature(theta: jax.Array, parts: Shard) -> jax.Array:
+        precision = -jax.hessian(lambda at: log_density(model, parts, at))(theta)
         return jnp.linalg.inv(0.5 * (precision + precision.T))
 
     return jax.jit(search), jax.jit(curvature)

@@ -59,7 +59,7 @@ def wrong_mode(parts):
 
 def estimated(parts, seed=0, **settings):
     config = FitConfig(num_samples=250, rescue_pairs=0, **settings)
-    shards = (jnp.asarray(X[parts]), jnp.asarray(Y[parts]))
+    shards = (jnp.asarray(X[parts][:, None]), jnp.asarray(Y[parts][:, None]))
     found = infer(jax.random.key(seed), regression, shards, wrong_mode(parts), config)
     return evidence(found.certificate)
 

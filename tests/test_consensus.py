@@ -8,6 +8,7 @@ import numpyro.distributions as dist
 import pytest
 
 from homodyne_bayes.consensus import all_data, each_in_cavity, each_shard, sample
+from homodyne_bayes.density import parts_of
 from homodyne_bayes.nuts import Gaussian, NutsSettings
 
 SETTINGS = NutsSettings(num_warmup=200, num_samples=1000, num_chains=4)
@@ -31,7 +32,7 @@ def exact(x, y, prior_power=1.0):
     return covariance @ (x.T @ y), covariance
 
 
-SHARDS = (DESIGN, TARGET)
+SHARDS = (DESIGN[:, None], TARGET[:, None])
 WHOLE = exact(np.asarray(DESIGN.reshape(-1, D)), np.asarray(TARGET.ravel()))
 
 
@@ -99,7 +100,7 @@ def test_draws_do_not_depend_on_the_number_of_devices(chain_method):
         num_warmup=60, num_samples=60, num_chains=1, chain_method=chain_method
     )
     guess = Gaussian(jnp.asarray(WHOLE[0]), 4 * jnp.asarray(WHOLE[1]))
-    targets = each_shard((DESIGN[:3], TARGET[:3]), guess, 1 / 3)
+    targets = each_shard((DESIGN[:3, None], TARGET[:3, None]), guess, 1 / 3)
     runs = [
         sample(jax.random.key(5), regression, targets, settings, jax.devices()[:count])
         for count in (1, 2, 4)
@@ -142,12 +143,12 @@ def test_flow_draws_on_several_devices_are_bit_identical(laminar_data):
 
     from homodyne_bayes.models import laminar_flow
     from homodyne_bayes.parameters import PRIORS
-    from homodyne_bayes.shards import random_shards
+    from homodyne_bayes.shards import block_shards, some_pairs
     from homodyne_bayes.warmstart import warm_start
 
     model = partial(laminar_flow, priors=PRIORS)
-    shards = random_shards(laminar_data, 3, 0)
-    warm = warm_start(jax.random.key(0), model, shards, 2)
+    shards, points = block_shards(laminar_data, 3), some_pairs(laminar_data, 0)
+    warm = warm_start(jax.random.key(0), model, points, parts_of(shards), 2)
     targets = each_shard(shards, Gaussian(warm.theta, 3 * warm.covariance), 1 / 3)
     settings = NutsSettings(num_warmup=5, num_samples=5, num_chains=1)
     one, two, four = (

@@ -13,11 +13,12 @@ import pytest
 from homodyne_bayes import FitConfig, simulate
 from homodyne_bayes.certify import evaluator, faults_of_weights
 from homodyne_bayes.consensus import Chains
+from homodyne_bayes.density import parts_of
 from homodyne_bayes.inference import Approximation, infer, merged, sample_shards, settle
 from homodyne_bayes.models import laminar_flow
 from homodyne_bayes.nuts import Gaussian
 from homodyne_bayes.parameters import PRIORS
-from homodyne_bayes.shards import ShardGrid, random_shards
+from homodyne_bayes.shards import ShardGrid, block_shards, some_pairs
 from homodyne_bayes.warmstart import laplace, warm_start
 
 MODEL = partial(laminar_flow, priors=PRIORS)
@@ -40,8 +41,8 @@ class Run(NamedTuple):
 
 @pytest.fixture(scope="module")
 def run(laminar_data):
-    shards = random_shards(laminar_data, 4, 0)
-    warm = warm_start(jax.random.key(0), MODEL, shards)
+    shards = block_shards(laminar_data, 4)
+    warm = warm_start(jax.random.key(0), MODEL, some_pairs(laminar_data, 0), parts_of(shards))
     mode = Gaussian(warm.theta, warm.covariance)
     first = sample_shards(jax.random.key(1), MODEL, shards, mode, SPOILED)
     config = FitConfig(method="full", num_warmup=300, num_samples=750)
@@ -68,7 +69,7 @@ def stuck(chains, seed):
 @pytest.mark.parametrize("spoil", [shifted, stuck])
 def test_spoiled_shards_are_never_certified(run, spoil):
     """Twenty of each: the result says so, names the shard, and keeps what it has."""
-    evaluate = evaluator(MODEL, run.shards)
+    evaluate = evaluator(MODEL, parts_of(run.shards))
     for seed in range(20):
         first = merged(jax.random.key(seed), spoil(run.chains, seed), run.laplace, "consensus")
         found = settle(
@@ -85,7 +86,7 @@ def test_a_shift_that_no_check_of_the_shards_sees_is_found_by_the_weights(run):
     assert first.faults == []
     off = first.draws + 4 * np.linalg.cholesky(run.laplace.covariance)[:, 5]
     spoiled = Approximation("spoiled merge", off, [])
-    evaluate = evaluator(MODEL, run.shards)
+    evaluate = evaluator(MODEL, parts_of(run.shards))
     found = settle(jax.random.key(1), MODEL, run.shards, run.laplace, SPOILED, spoiled, evaluate)
     assert faults_of_weights(found.certificate.attempts[0], 4) != []
     if found.certificate.certified:
@@ -94,16 +95,16 @@ def test_a_shift_that_no_check_of_the_shards_sees_is_found_by_the_weights(run):
 
 
 def spoiled_by_too_many_shards(seed):
-    """A merge of shards of 14 pairs each, not certified; or, if corrected, then right."""
+    """A merge of shards of 57 pairs each, not certified; or, if corrected, then right."""
     experiment = simulate.Experiment(
         phi=(-60.0, 0.0, 60.0), num_frames=20, parameters=simulate.LAMINAR, dt=0.4
     )
     data = simulate.independent(jax.random.key(seed), experiment, 0.004)
-    shards = random_shards(data, 40, seed)
-    warm = warm_start(jax.random.key(seed), MODEL, shards)
+    shards = block_shards(data, 10)
+    warm = warm_start(jax.random.key(seed), MODEL, some_pairs(data, seed), parts_of(shards))
     mode = Gaussian(warm.theta, warm.covariance)
     config = FitConfig(
-        num_shards=40, merge="consensus", num_warmup=100, num_samples=100, num_chains=2,
+        num_shards=10, merge="consensus", num_warmup=100, num_samples=100, num_chains=2,
         rescue_pairs=0, max_tree_depth=6,
     )  # fmt: skip
     return infer(jax.random.key(seed), MODEL, shards, mode, config)
@@ -120,7 +121,7 @@ def test_far_too_many_shards_are_never_certified(seeds):
 
 def test_full_nuts_rescues_where_it_is_affordable(run):
     first = merged(jax.random.key(0), shifted(run.chains, 0), run.laplace, "consensus")
-    evaluate = evaluator(MODEL, run.shards)
+    evaluate = evaluator(MODEL, parts_of(run.shards))
     config = FitConfig(num_samples=500, rescue_pairs=100_000)
     found = settle(jax.random.key(2), MODEL, run.shards, run.laplace, config, first, evaluate)
     assert found.certificate.certified
@@ -138,7 +139,7 @@ def test_full_nuts_rescues_where_it_is_affordable(run):
 )
 def test_every_way_ends_at_the_same_posterior(run, settings):
     config = FitConfig(**settings, num_warmup=200, num_samples=500, rescue_pairs=0)
-    found = infer(jax.random.key(3), MODEL, run.shards, run.laplace, config)
+    found = infer(jax.random.key(4), MODEL, run.shards, run.laplace, config)
     assert found.certificate.certified, found.certificate.refused
     mean, sd = moments(found.draws)
     np.testing.assert_allclose((mean - run.truth[0]) / run.truth[1], 0, atol=0.2)
@@ -159,8 +160,9 @@ def test_a_model_that_is_not_ours(merge):
     rng = np.random.default_rng(0)
     x = rng.normal(size=(16, 1250, 5))
     logits = -1.0 + x @ np.array([0.5, -1.0, 0.2, 0.0, 2.0])
-    shards = jnp.asarray(x), jnp.asarray(rng.random(logits.shape) < 1 / (1 + np.exp(-logits)), int)
-    warm = laplace(jax.random.key(0), logistic, shards)
+    parts = jnp.asarray(x), jnp.asarray(rng.random(logits.shape) < 1 / (1 + np.exp(-logits)), int)
+    warm = laplace(jax.random.key(0), logistic, parts)
+    shards = jax.tree.map(lambda leaf: leaf[:, None], parts)
     assert warm.outcome == "converged"
     mode = Gaussian(warm.theta, warm.covariance)
     config = FitConfig(num_shards=16, merge=merge, num_warmup=100, num_samples=400, rescue_pairs=0)

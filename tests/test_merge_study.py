@@ -10,12 +10,13 @@ import pytest
 from homodyne_bayes import FitConfig, simulate
 from homodyne_bayes.certify import certify, evaluator
 from homodyne_bayes.consensus import sample
+from homodyne_bayes.density import parts_of
 from homodyne_bayes.inference import infer, merged, nuts_settings
 from homodyne_bayes.merges import RULES
 from homodyne_bayes.models import laminar_flow
 from homodyne_bayes.nuts import Gaussian
 from homodyne_bayes.parameters import PRIORS
-from homodyne_bayes.shards import random_shards
+from homodyne_bayes.shards import block_shards, some_pairs
 from homodyne_bayes.warmstart import warm_start
 
 MODEL = partial(laminar_flow, priors=PRIORS)
@@ -40,15 +41,15 @@ def against(draws, exact):
 def test_merge_rules_on_the_laminar_ridge():
     experiment = simulate.Experiment((0.0, 45.0, 90.0), 60, simulate.LAMINAR)
     data = simulate.independent(jax.random.key(0), experiment, 0.01)
-    whole = random_shards(data, 1, 0)
-    warm = warm_start(jax.random.key(0), MODEL, whole)
+    whole = block_shards(data, 1)
+    warm = warm_start(jax.random.key(0), MODEL, some_pairs(data, 0), parts_of(whole))
     mode = Gaussian(warm.theta, warm.covariance)
-    evaluate = evaluator(MODEL, whole)
+    evaluate = evaluator(MODEL, parts_of(whole))
     long = FitConfig(method="full", num_samples=4000)
     exact = infer(jax.random.key(1), MODEL, whole, mode, long).draws
     rows = {}
-    for num_shards in (2, 4, 8, 16, 32, 64):
-        shards = random_shards(data, num_shards, 0)
+    for num_shards in (2, 4, 8, 16, 30):
+        shards = block_shards(data, num_shards)
         runs = {}
         for rule in RULES:
             targets = RULES[rule].targets

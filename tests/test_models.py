@@ -15,7 +15,7 @@ from homodyne_bayes.models.sampling import (
     to_power_law,
 )
 from homodyne_bayes.parameters import COORDINATES, PRIORS
-from homodyne_bayes.shards import map_grid, random_shards, shard
+from homodyne_bayes.shards import map_grid, some_pairs
 
 LAWS = [(1e4, -0.3, 500.0), (1e-3, 0.1, 1e-4), (2e3, 1.2, -300.0), (5.0, 0.4, 0.0)]
 
@@ -54,7 +54,7 @@ def test_rate_at_the_reference_time_is_the_level():
 
 @pytest.mark.parametrize("name", MODELS)
 def test_models_sample_the_table(name, laminar_data):
-    grid = shard(random_shards(laminar_data, 2, 0), 0)
+    grid = some_pairs(laminar_data, 0)
     sites = density.latent_sites(lambda g: MODELS[name](g, PRIORS), grid)
     flow = {"phi0", *(c for c in COORDINATES if c.startswith(("log_gamma", "gamma")))}
     others = {name for name in PRIORS if name.endswith(("_harmonics", "_spread"))}
@@ -68,7 +68,7 @@ def test_user_priors_reach_the_density(laminar_data):
 
     from homodyne_bayes import FitConfig
 
-    grid = shard(random_shards(laminar_data, 2, 0), 0)
+    grid = some_pairs(laminar_data, 0)
     narrow = FitConfig(priors={"phi0": (1.0, 0.1)}).prior_table()
     model = partial(MODELS["laminar_flow"], priors=narrow)
     draws = density.prior_draws(jax.random.key(0), model, grid, 4000)

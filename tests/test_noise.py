@@ -14,7 +14,6 @@ from homodyne_bayes.pipeline import (
     bound_model,
     estimate_noise,
     least_squares,
-    paired_points,
     sample_posterior,
 )
 from homodyne_bayes.shards import map_grid
@@ -89,7 +88,7 @@ def test_what_bins_of_frames_cost(photons):
     found, p_values = {1: [], 2: [], 4: []}, []
     for key in jax.random.split(jax.random.key(5), 60):
         data = simulate.speckle(key, experiment, 4000, photons)
-        start = least_squares(paired_points(data, STATIC), STATIC).theta
+        start = least_squares(data, STATIC).theta
         for bins, rows in found.items():
             config = replace(STATIC, bin_frames=bins)
             made = noise.estimate(key, bound_model(STATIC), data, start, config)

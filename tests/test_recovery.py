@@ -12,12 +12,13 @@ import pytest
 from homodyne_bayes import FitConfig, TwoTimeData, density, simulate
 from homodyne_bayes.consensus import each_shard, sample
 from homodyne_bayes.convergence import convergence
+from homodyne_bayes.density import parts_of
 from homodyne_bayes.models import laminar_flow
 from homodyne_bayes.models.sampling import PowerLaw, to_coordinates, to_power_law
 from homodyne_bayes.nuts import Gaussian, NutsSettings
 from homodyne_bayes.parameters import DIFFUSION, PRIORS, RATES, SHEAR
 from homodyne_bayes.pipeline import sample_posterior
-from homodyne_bayes.shards import random_shards, shard
+from homodyne_bayes.shards import block_shards, some_pairs
 from homodyne_bayes.warmstart import warm_start
 
 PHYSICAL = (*DIFFUSION, *SHEAR)
@@ -56,8 +57,9 @@ def test_intervals_cover_the_truth_under_independent_noise():
     experiments = [bent(FIVE_ANGLES, seed) for seed in range(40)]
     grids, guesses = [], []
     for seed, experiment in enumerate(experiments):
-        shards = random_shards(measured(experiment, seed), 1, seed)
-        warm = warm_start(jax.random.key(seed), model, shards)
+        data = measured(experiment, seed)
+        shards, points = block_shards(data, 1), some_pairs(data, seed)
+        warm = warm_start(jax.random.key(seed), model, points, parts_of(shards))
         assert warm.outcome == "converged"
         grids.append(shards)
         guesses.append(Gaussian(warm.theta, warm.covariance))
@@ -65,7 +67,7 @@ def test_intervals_cover_the_truth_under_independent_noise():
     guess = jax.tree.map(lambda *leaves: jnp.stack(leaves), *guesses)
     settings = NutsSettings(num_warmup=120, num_samples=160, num_chains=1)
     sub = sample(jax.random.key(0), model, each_shard(stacked, guess, 1.0), settings)
-    values = density.constrain(model, shard(stacked, 0), jnp.asarray(sub.draws[:, 0]))
+    values = density.constrain(model, points, jnp.asarray(sub.draws[:, 0]))
     covered = {}
     for name in PHYSICAL:
         truth = np.array([experiment.parameters[name] for experiment in experiments])
@@ -91,9 +93,8 @@ def against_full(seed: int, num_samples: int) -> pd.DataFrame:
     )
     full = sample_posterior(data, long)
     assert full.inference.certificate.certified, full.inference.certificate.refused
-    first = shard(full.paired, 0)
     values = [
-        density.constrain(one.model, first, jnp.asarray(one.inference.draws), not_a_rate)
+        density.constrain(one.model, full.whole, jnp.asarray(one.inference.draws), not_a_rate)
         for one in (default, full)
     ]
     names = [(name, i) for name, v in values[0].items() for i in np.ndindex(v.shape[2:])]

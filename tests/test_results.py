@@ -13,7 +13,7 @@ from homodyne_bayes import FitConfig, InputError, TwoTimeData, density, diagnost
 from homodyne_bayes.misfit import KINDS
 from homodyne_bayes.parameters import COORDINATES, PARAMETERS
 from homodyne_bayes.pipeline import bound_model
-from homodyne_bayes.shards import random_shards
+from homodyne_bayes.shards import each_map
 
 LAMINAR = ["D0", "alpha", "D_offset", "gamma_dot_t0", "beta", "gamma_dot_t_offset", "phi0"]
 
@@ -77,7 +77,7 @@ def test_log_densities_are_those_of_the_draws(laminar_result, laminar_data):
     )
     np.testing.assert_array_equal(prior + likelihood, lp)
     model = bound_model(FitConfig())
-    shards = random_shards(laminar_data, 1, seed=0)
+    shards = each_map(laminar_data)
     draws = laminar_result["unconstrained_posterior"].to_dataset()
     for at in ({"chain": 0, "draw": 0}, {"chain": 3, "draw": 120}):
         values = {name: draws[name].isel(at).values for name in draws.data_vars}

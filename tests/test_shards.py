@@ -10,9 +10,19 @@ import pytest
 
 from homodyne_bayes import InputError, MissingPrecisionError, TwoTimeData, density, simulate
 from homodyne_bayes.covariance import Noise, frame_weights
-from homodyne_bayes.models import static
+from homodyne_bayes.models import laminar_flow, static
 from homodyne_bayes.parameters import PRIORS
-from homodyne_bayes.shards import angle_shards, map_grid, num_shards, random_shards, shard
+from homodyne_bayes.shards import (
+    BLOCK_SIZE,
+    angle_shards,
+    block_shards,
+    each_map,
+    map_grid,
+    num_shards,
+    shard,
+    some_pairs,
+    whole_maps,
+)
 
 
 @pytest.fixture
@@ -26,60 +36,100 @@ def data():
     return TwoTimeData(maps, np.array([0.0, 30.0]), 0.1, 0.0054, 2e6, usable)
 
 
-@pytest.mark.parametrize("k", [1, 2, 3, 7, 55])
-def test_every_pair_is_dealt_once(data, k):
-    shards = random_shards(data, k, seed=3)
-    used = np.asarray(shards.used)
+def points_of(stacked):
+    """Return angle, earlier and later frame, and value of all used points of stacked grids."""
+    if stacked.q.ndim:
+        return [point for k in range(len(stacked.q)) for point in points_of(shard(stacked, k))]
+    used = np.asarray(stacked.used)
+    arrays = (stacked.phi_index, stacked.lo, stacked.hi, stacked.c2)
+    found = (np.broadcast_to(np.asarray(x), used.shape)[used].tolist() for x in arrays)
+    return list(zip(*found, strict=True))
+
+
+def places_of(stacked):
+    """Return angle, earlier and later frame of all used points of stacked grids."""
+    return [point[:3] for point in points_of(stacked)]
+
+
+EXPECTED = {
+    (p, i, j)
+    for p in range(2)
+    for i in range(12)
+    for j in range(i + 1, 12)
+    if p == 0 or 4 not in (i, j)
+}
+
+
+@pytest.mark.parametrize("k", [1, 2, 3, 5])
+@pytest.mark.parametrize("block", [2, 18, 50, 2**16])
+def test_every_pair_is_dealt_once(data, k, block, monkeypatch):
+    monkeypatch.setitem(BLOCK_SIZE, "cpu", block)
+    shards = block_shards(data, k)
+    points = places_of(shards)
     assert num_shards(shards) == k
-    points = [
-        tuple(int(x) for x in point)
-        for point in zip(
-            *(np.asarray(a)[used] for a in (shards.phi_index, shards.lo, shards.hi)), strict=True
-        )
-    ]
-    expected = {
-        (p, i, j)
-        for p in range(2)
-        for i in range(12)
-        for j in range(i + 1, 12)
-        if p == 0 or 4 not in (i, j)
-    }
     assert len(points) == len(set(points)) == data.num_pairs == 66 + 55
-    assert set(points) == expected
+    assert set(points) == EXPECTED
 
 
-@pytest.mark.parametrize("k", [2, 3, 7])
-def test_shards_are_stratified_and_equally_long(data, k):
-    shards = random_shards(data, k, seed=3)
-    for angle in range(2):
-        counts = ((np.asarray(shards.phi_index) == angle) & np.asarray(shards.used)).sum(axis=1)
-        assert counts.max() - counts.min() <= 1
-    assert (~np.asarray(shards.used)).sum(axis=1).max() <= 2
+@pytest.mark.parametrize("k", [2, 3, 5])
+def test_shards_have_as_many_pairs_of_every_angle_age_and_lag(data, k):
+    shards = block_shards(data, k)
+    per_angle = np.asarray(shards.used).sum(axis=(1, 3, 4))
+    missing = [0, 7]  # pairs of the dead frame with later ones
+    assert (per_angle.max(axis=0) - per_angle.min(axis=0) <= 1 + np.array(missing)).all()
+    for number in range(k):
+        one = shard(shards, number)
+        points = np.array(places_of(one))
+        assert {0, 1} == set(points[:, 0])
+        assert {1, 2, 3} <= set(points[:, 2] - points[:, 1])
+        assert points[:, 1].min() < k
+        assert points[:, 1].max() >= 11 - 2 * k
 
 
-def test_points_carry_their_values_and_finite_padding(data):
-    shards = random_shards(data, 7, seed=3)
-    np.testing.assert_allclose(
-        shards.c2, 1.0 + shards.phi_index + 1e-3 * shards.lo + 1e-6 * shards.hi, rtol=1e-14
-    )
+def test_values_stay_with_their_points(data):
+    for grid in (block_shards(data, 3), each_map(data), whole_maps(data), some_pairs(data, 0)):
+        for p, i, j, value in points_of(grid):
+            assert value == pytest.approx(1 + p + 1e-3 * i + 1e-6 * j, rel=1e-14)
+        assert bool(jnp.isfinite(grid.c2).all())
 
 
-def test_the_deal_follows_the_seed(data):
-    one, same, other = (random_shards(data, 3, seed) for seed in (1, 1, 2))
+def test_pairs_to_search_are_drawn_by_the_seed(data):
+    every = some_pairs(data, 0)
+    assert set(places_of(every)) == EXPECTED
+    one, same, other = (some_pairs(data, seed, most=20) for seed in (1, 1, 2))
+    assert len(set(places_of(one))) == 20
     assert bool((one.lo == same.lo).all())
     assert not bool((one.lo == other.lo).all())
 
 
 def test_one_shard_of_stacked_shards(data):
-    shards = random_shards(data, 3, seed=0)
+    shards = block_shards(data, 3)
     assert shard(shards, 2).lo.shape == shards.lo.shape[1:]
     assert bool((shard(shards, 2).c2 == shards.c2[2]).all())
 
 
-@pytest.mark.parametrize("k", [0, 56])
-def test_more_shards_than_pairs_are_refused(data, k):
-    with pytest.raises(InputError, match="between 1 and 55"):
-        random_shards(data, k, seed=0)
+@pytest.mark.parametrize("k", [0, 6, 10**9])
+def test_more_shards_than_half_the_frames_are_refused(data, k):
+    with pytest.raises(InputError, match="between 1 and 5"):
+        block_shards(data, k)
+
+
+@pytest.mark.parametrize("convention", ["upstream", "gap-average"])
+def test_blocks_maps_and_pairs_have_the_same_likelihood(data, convention, monkeypatch):
+    """However the pairs are laid out, values and gradients are the same to rounding."""
+    monkeypatch.setitem(BLOCK_SIZE, "cpu", 32)
+    model = partial(laminar_flow, priors=PRIORS)
+    layouts = [density.parts_of(block_shards(data, k, convention)) for k in (1, 3)]
+    layouts += [each_map(data, convention)]
+    layouts += [jax.tree.map(lambda leaf: leaf[None], some_pairs(data, 0, convention))]
+    theta = density.prior_draws(jax.random.key(0), model, shard(layouts[0], 0), 1)[0]
+    found = [
+        jax.value_and_grad(lambda at, parts=parts: density.log_density(model, parts, at))(theta)
+        for parts in layouts
+    ]
+    for value, gradient in found[1:]:
+        assert float(value) == pytest.approx(float(found[0][0]), rel=1e-12)
+        np.testing.assert_allclose(gradient, found[0][1], rtol=1e-9)
 
 
 def test_unknown_convention_is_refused():
@@ -111,8 +161,8 @@ def unit_noise(data):
 
 def test_angles_are_dealt_once_each_round_the_circle(five_maps):
     shards = angle_shards(five_maps, 2, noise=unit_noise(five_maps))
-    dealt = np.asarray(shards.phi_index)[..., 0, 0]
-    real = np.asarray(shards.noise.weight) > 0
+    dealt = np.asarray(shards.phi_index)[..., 0, 0, 0]
+    real = np.asarray(shards.noise.weight)[..., 0] > 0
     assert sorted(dealt[real]) == [0, 1, 2, 3, 4]
     assert [sorted(five_maps.phi[hand[own]]) for hand, own in zip(dealt, real, strict=True)] == [
         [-60.0, 0.0, 60.0], [-30.0, 30.0],
@@ -128,8 +178,9 @@ def test_log_likelihoods_of_angle_shards_add_up(five_maps):
     totals = []
     for K in (1, 2, 3, 5):
         shards = angle_shards(five_maps, K, noise=noise)
-        theta = jnp.full(density.space(model, shard(shards, 0)).size, 0.9)
-        totals.append(float(density.log_prior_and_likelihoods(model, shards, theta)[1].sum()))
+        parts = density.parts_of(shards)
+        theta = jnp.full(density.space(model, shard(parts, 0)).size, 0.9)
+        totals.append(float(density.log_prior_and_likelihoods(model, parts, theta)[1].sum()))
     np.testing.assert_allclose(totals, totals[0], rtol=1e-12)
     grid = map_grid(five_maps.phi, 8, five_maps.dt, five_maps.q)
     full_theta = jnp.full(density.space(model, grid).size, 0.9)

@@ -8,17 +8,22 @@ import numpy as np
 import pytest
 
 from homodyne_bayes import InputError, density, simulate
+from homodyne_bayes.density import parts_of
 from homodyne_bayes.models import laminar_flow, static
 from homodyne_bayes.models.sampling import PowerLaw, to_coordinates
 from homodyne_bayes.parameters import DIFFUSION, PRIORS, SHEAR
-from homodyne_bayes.shards import random_shards, shard
+from homodyne_bayes.shards import block_shards, shard, some_pairs
 from homodyne_bayes.warmstart import covariance_at, project, warm_start
 
 MODEL = partial(laminar_flow, priors=PRIORS)
 
 
+def blocks(data, num_shards=1):
+    return parts_of(block_shards(data, num_shards))
+
+
 def test_projection_is_least_squares(laminar_data):
-    grid = shard(random_shards(laminar_data, 2, 0), 0)
+    grid = some_pairs(laminar_data, 0, most=300)
     shape = jnp.exp(-0.1 * (grid.hi - grid.lo)) ** 2
     contrast, offset, squares = project(grid, shape)
     total = 0.0
@@ -32,7 +37,7 @@ def test_projection_is_least_squares(laminar_data):
 
 
 def test_projection_survives_a_constant_shape(laminar_data):
-    grid = shard(random_shards(laminar_data, 2, 0), 0)
+    grid = some_pairs(laminar_data, 0)
     values = project(grid, jnp.full(grid.lo.shape, 0.3))
     assert all(bool(jnp.isfinite(value).all()) for value in values)
 
@@ -51,7 +56,7 @@ def draw_experiment(seed):
     return experiment, simulate.independent(jax.random.key(seed), experiment, 0.01)
 
 
-def log_density_near_truth(experiment, shards):
+def log_density_near_truth(experiment, parts):
     """The highest log density a warm start can reach from the truth itself."""
     truth, t_ref = experiment.parameters, 39 * experiment.dt / np.e
     D = to_coordinates(PowerLaw(*(jnp.asarray(truth[name]) for name in DIFFUSION)), t_ref)
@@ -62,9 +67,9 @@ def log_density_near_truth(experiment, shards):
         "gamma_dot_slope": rate[1], "gamma_dot_bend": rate[2], "phi0": jnp.asarray(truth["phi0"]),
         "contrast": 0.25 * angles, "offset": angles, "sigma": jnp.asarray(0.01),
     }  # fmt: skip
-    sites = density.unconstrained(MODEL, shard(shards, 0), values)
+    sites = density.unconstrained(MODEL, shard(parts, 0), values)
     theta = jax.flatten_util.ravel_pytree(sites)[0]
-    return float(density.log_density(MODEL, shards, theta))
+    return float(density.log_density(MODEL, parts, theta))
 
 
 def reached(num_experiments):
@@ -72,10 +77,10 @@ def reached(num_experiments):
     good = 0
     for seed in range(num_experiments):
         experiment, data = draw_experiment(seed)
-        shards = random_shards(data, 1, seed)
-        warm = warm_start(jax.random.key(1000 + seed), MODEL, shards)
-        found = float(density.log_density(MODEL, shards, warm.theta))
-        good += warm.outcome == "converged" and found >= log_density_near_truth(experiment, shards)
+        parts = blocks(data)
+        warm = warm_start(jax.random.key(1000 + seed), MODEL, some_pairs(data, seed), parts)
+        found = float(density.log_density(MODEL, parts, warm.theta))
+        good += warm.outcome == "converged" and found >= log_density_near_truth(experiment, parts)
     return good
 
 
@@ -92,33 +97,36 @@ def test_best_optimum_is_reached_in_95_of_100():
 
 def test_covariance_is_the_inverse_curvature(laminar_data):
     """Gauss-Newton against the exact Hessian, which differs by the residuals' curvature only."""
-    shards = random_shards(laminar_data, 2, 0)
-    warm = warm_start(jax.random.key(0), MODEL, shards)
-    hessian = -jax.hessian(lambda theta: density.log_density(MODEL, shards, theta))(warm.theta)
+    parts = blocks(laminar_data)
+    warm = warm_start(jax.random.key(0), MODEL, some_pairs(laminar_data, 0), parts)
+    hessian = -jax.hessian(lambda theta: density.log_density(MODEL, parts, theta))(warm.theta)
     scale = jnp.linalg.cholesky(warm.covariance)
     whitened = np.asarray(scale.T @ hessian @ scale)
     np.testing.assert_allclose(np.linalg.eigvalsh(whitened), 1.0, atol=0.25)
     assert warm.gradient_norm < 0.01
     assert warm.outcome == "converged"
-    again = covariance_at(MODEL, shards, warm.theta)
+    again = covariance_at(MODEL, parts, warm.theta)
     np.testing.assert_allclose(again, warm.covariance, rtol=1e-6, atol=1e-16)
 
 
-def test_shards_do_not_change_the_mode(laminar_data):
-    one, three = (
-        warm_start(jax.random.key(0), MODEL, random_shards(laminar_data, k, 0)) for k in (1, 3)
+def test_neither_parts_nor_pairs_searched_change_the_mode(laminar_data):
+    one, other = (
+        warm_start(
+            jax.random.key(0), MODEL, some_pairs(laminar_data, 0, most=n), blocks(laminar_data, k)
+        )
+        for k, n in ((1, 2**16), (3, 200))
     )
     sd = jnp.sqrt(jnp.diag(one.covariance))
-    np.testing.assert_allclose((three.theta - one.theta) / sd, 0, atol=0.02)
+    np.testing.assert_allclose((other.theta - one.theta) / sd, 0, atol=0.02)
 
 
 def test_static_model_on_one_map():
     experiment = simulate.Experiment((0.0,), 40, simulate.STATIC)
     data = simulate.independent(jax.random.key(3), experiment, 0.01)
     model = partial(static, priors=PRIORS)
-    shards = random_shards(data, 1, 0)
-    warm = warm_start(jax.random.key(0), model, shards)
-    values = density.constrain(model, shard(shards, 0), warm.theta)
+    points = some_pairs(data, 0)
+    warm = warm_start(jax.random.key(0), model, points, blocks(data))
+    values = density.constrain(model, points, warm.theta)
     assert warm.outcome == "converged"
     assert float(values["contrast"][0]) == pytest.approx(0.25, abs=0.02)
     assert float(values["sigma"]) == pytest.approx(0.01, rel=0.1)
@@ -129,17 +137,17 @@ def test_flat_maps_have_two_optima():
     experiment = simulate.Experiment((0.0,), 16, {"D0": 1e8, "alpha": 0.0, "D_offset": 0.0}, dt=0.2)
     data = simulate.independent(jax.random.key(3), experiment, 0.01)
     model = partial(static, priors=PRIORS)
-    shards = random_shards(data, 1, 0)
-    warm = warm_start(jax.random.key(1), model, shards)
-    values = density.constrain(model, shard(shards, 0), warm.theta)
+    points = some_pairs(data, 0)
+    warm = warm_start(jax.random.key(1), model, points, blocks(data))
+    values = density.constrain(model, points, warm.theta)
     assert warm.outcome == "converged"
     assert warm.share < 0.99
     assert abs(float(values["contrast"][0]) - 0.5) < 0.6
 
 
 def test_informative_maps_have_one_optimum(laminar_data):
-    shards = random_shards(laminar_data, 1, 0)
-    assert warm_start(jax.random.key(0), MODEL, shards).share > 0.999
+    points, parts = some_pairs(laminar_data, 0), blocks(laminar_data)
+    assert warm_start(jax.random.key(0), MODEL, points, parts).share > 0.999
 
 
 def test_models_without_scaling_sites_are_refused(laminar_data):
@@ -151,4 +159,4 @@ def test_models_without_scaling_sites_are_refused(laminar_data):
         numpyro.sample("c2", dist.Normal(mean, 1.0), obs=grid.c2)
 
     with pytest.raises(InputError, match="missing: contrast, offset, sigma"):
-        warm_start(jax.random.key(0), bare, random_shards(laminar_data, 1, 0))
+        warm_start(jax.random.key(0), bare, some_pairs(laminar_data, 0), blocks(laminar_data))

@@ -1,62 +1,93 @@
-"""What the independent likelihood costs a pair: python tests/benchmarks/kernel_cost.py."""
+"""What a likelihood costs a pair, and what it must: python tests/benchmarks/kernel_cost.py CASE."""
 
-import time
+import sys
 
 import jax
 import jax.numpy as jnp
-import numpy as np
+from cases import CASES, SIGMA, obvious_c2, one_core, prepare, row, seconds
 
 from homodyne_bayes import FitConfig, kernels, simulate
-from homodyne_bayes.density import log_density, prior_draws
+from homodyne_bayes.covariance import frame_weights
+from homodyne_bayes.density import log_density, parts_of, prior_draws
+from homodyne_bayes.noise import working
 from homodyne_bayes.pipeline import bound_model
-from homodyne_bayes.shards import angle_shards, random_shards, shard
+from homodyne_bayes.pixels import Plugged
+from homodyne_bayes.shards import block_shards, each_map, shard, some_pairs
 
-CASES, REPEATS = ((3, 60), (5, 200), (5, 400)), 9
-
-
-def nanoseconds(function, argument, pairs):
-    """Return the least time of a call, a pair, compiled before."""
-    jax.block_until_ready(function(argument))
-    times = []
-    for _ in range(REPEATS):
-        began = time.perf_counter()
-        jax.block_until_ready(function(argument))
-        times.append(time.perf_counter() - began)
-    return 1e9 * min(times) / pairs
+MODEL = bound_model(FitConfig())
+BYTES = 9  # of a pair: its value, and whether it is used
 
 
-def obvious(grid, theta):
-    """Return the log likelihood as one would write it: a sine and an exponential for every pair."""
-    D, gamma_dot = kernels.power_law(grid, *theta[:3]), kernels.power_law(grid, *theta[3:6])
-    phase = kernels.phase_per_strain(grid, theta[6])[grid.phi_index]
-    x = phase * kernels.integral(grid, gamma_dot)
-    sinc = jnp.where(x < 1e-4, 1 - x**2 / 6, jnp.sin(x) / jnp.where(x < 1e-4, 1.0, x))
-    g1 = jnp.exp(-0.5 * grid.q**2 * kernels.integral(grid, D)) * sinc**2
-    residual = (grid.c2 - theta[12:][grid.phi_index] - theta[7:12][grid.phi_index] * g1**2) / 0.01
-    return -0.5 * (grid.used * residual**2).sum()
+def bandwidth():
+    """Return the bytes a second of adding up an array that fits in no cache."""
+    array = jnp.ones(2**26)
+    return array.nbytes / seconds(jax.jit(jnp.sum), array)
 
 
-def cost(num_angles, num_frames):
-    """Print value and gradient a pair: as obvious, as points, as maps, as one map after another."""
-    phi = tuple(np.linspace(-60.0, 60.0, num_angles))
-    experiment = simulate.Experiment(phi, num_frames, simulate.LAMINAR, dt=8.0 / num_frames)
-    data = simulate.independent(jax.random.key(0), experiment, 0.01)
-    model, pairs = bound_model(FitConfig()), data.num_pairs
-    points = random_shards(data, 1, 0)
-    theta = prior_draws(jax.random.key(1), model, shard(points, 0), 1)[0]
-    plain = jnp.array([*simulate.LAMINAR.values(), *[0.25] * 5, *[1.0] * 5])
-    functions = {"obvious": (lambda at: obvious(shard(points, 0), at), plain)}
-    layouts = {"points": points, "maps": angle_shards(data, 1)}
-    layouts["map by map"] = angle_shards(data, num_angles)
-    for name, shards in layouts.items():
-        functions[name] = (lambda at, shards=shards: log_density(model, shards, at), theta)
-    for name, (function, at) in functions.items():
-        value, slope = (nanoseconds(jax.jit(f), at, pairs) for f in (function, jax.grad(function)))
-        print(f"| {num_angles} × {num_frames} | {name} | {value:.1f} | {slope:.1f} |", flush=True)  # noqa: T201
+def rate():
+    """Return the operations a second of a product of matrices."""
+    a = jnp.ones((1000, 1000))
+    return 2 * 1000**3 / seconds(jax.jit(jnp.matmul), a, a)
+
+
+def operations(function, at):
+    """Return the operations that XLA counts in a function without loops."""
+    cost = jax.jit(function).lower(at).compile().cost_analysis()
+    return cost["flops"] + cost.get("transcendentals", 0.0)
+
+
+def obvious(data):
+    """Return the independent likelihood as one would write it, and the true parameters."""
+    points, P = some_pairs(data, 0, most=data.num_pairs), data.num_angles
+
+    def log_likelihood(at):
+        D, gamma_dot = kernels.power_law(points, *at[:3]), kernels.power_law(points, *at[3:6])
+        mean = obvious_c2(points, D, gamma_dot, at[6], at[7 : 7 + P], at[7 + P :])
+        return -0.5 * (((points.c2 - mean) / SIGMA) ** 2).sum()
+
+    return log_likelihood, jnp.array([*simulate.LAMINAR.values(), *[0.25] * P, *[1.0] * P])
+
+
+def ours(parts):
+    """Return the log density of stacked parts, and a theta."""
+    theta = prior_draws(jax.random.key(1), MODEL, shard(parts, 0), 1)[0]
+    return lambda at: log_density(MODEL, parts, at), theta
+
+
+def speckle(case):
+    """Return the single maps of a case under the working covariance of the true speckle."""
+    data = case.data()
+    plugged = Plugged(0.25, 0.1, simulate.field_correlation(case.experiment) ** 2)
+    return each_map(data, noise=working(plugged, frame_weights(data.usable, 1), 1))
+
+
+def cost(name):
+    """Print rows of one case: value and gradient a pair, operations, and the floor."""
+    case = CASES[name]
+    data = case.data()
+    speed, transfer = rate() / 1e9, BYTES / bandwidth() * 1e9
+    blocks, maps = parts_of(block_shards(data, 1)), speckle(case)
+    rows = {
+        ("independent", "as one would write it"): (obvious(data), None),
+        ("independent", "blocks"): (ours(blocks), blocks),
+        ("speckle", "maps"): (ours(maps), maps),
+    }
+    for (likelihood, layout), ((function, at), parts) in rows.items():
+        timed = [jax.jit(function), jax.jit(jax.grad(function))]
+        value, gradient = (1e9 * seconds(f, at) / data.num_pairs for f in timed)
+        found = {}
+        if parts is not None:
+            first = jax.tree.map(lambda leaf: leaf[:1], parts)
+            counted = len(parts.q) * operations(jax.value_and_grad(ours(first)[0]), at)
+            floor = max(transfer, counted / data.num_pairs / speed)
+            found = {"operations": counted / data.num_pairs, "over floor": gradient / floor}
+        row("kernel", case=f"{name}: {case}", likelihood=likelihood, layout=layout,
+            value=value, gradient=gradient, **found)  # fmt: skip
+    row("machine", bandwidth=BYTES / transfer, rate=speed)
 
 
 if __name__ == "__main__":
-    jax.config.update("jax_enable_x64", True)
-    print("| angles × frames | laid out | value (ns a pair) | gradient (ns a pair) |")  # noqa: T201
-    for case in CASES:
-        cost(*case)
+    one_core()
+    prepare(1)
+    for name in sys.argv[1:]:
+        cost(name)

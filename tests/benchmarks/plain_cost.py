@@ -1,0 +1,87 @@
+"""Plain NumPyro on the obvious model: python tests/benchmarks/plain_cost.py CASE WARMUP DRAWS.
+
+Upstream's parameters with log D(t_ref), alpha and D_offset/D(t_ref) in place of D0, alpha and
+D_offset, the same of the shear rate, started at the truth; NumPyro's own metric and adaptation.
+"""
+
+import sys
+import time
+
+import jax
+import jax.numpy as jnp
+import numpyro
+import numpyro.distributions as dist
+from cases import CASES, SIGMA, least_ess, obvious_c2, peak_gib, prepare, row
+from numpyro.infer import MCMC, NUTS, init_to_value
+
+from homodyne_bayes import kernels, simulate
+from homodyne_bayes.models.sampling import reference_time
+from homodyne_bayes.shards import some_pairs
+
+NUM_CHAINS = 2
+RATES = {
+    "D": ("D0", "alpha", "D_offset"),
+    "gamma_dot": ("gamma_dot_t0", "beta", "gamma_dot_t_offset"),
+}
+LEVELS = {"D": jnp.log(1e4), "gamma_dot": jnp.log(1e-3)}
+
+
+def model(points):
+    """Observe every pair, with a Normal likelihood."""
+    P, t_ref = points.phi.shape[0], reference_time(points)
+
+    def rate(name):
+        level = jnp.exp(numpyro.sample(f"log_{name}", dist.Normal(LEVELS[name], 2.0)))
+        exponent = numpyro.sample(f"{name}_exponent", dist.Normal(0.0, 0.5))
+        share = numpyro.sample(f"{name}_offset_share", dist.Normal(0.0, 0.5))
+        amplitude = (1 - share) * level / t_ref**exponent
+        return kernels.power_law(points, amplitude, exponent, share * level)
+
+    D, gamma_dot = rate("D"), rate("gamma_dot")
+    phi0 = numpyro.sample("phi0", dist.Normal(0.0, 5.0))
+    with numpyro.plate("phi", P):
+        contrast = numpyro.sample("contrast", dist.Normal(0.3, 0.2))
+        offset = numpyro.sample("offset", dist.Normal(1.0, 0.2))
+    sigma = numpyro.sample("sigma", dist.LogNormal(jnp.log(SIGMA), 1.0))
+    mean = obvious_c2(points, D, gamma_dot, phi0, contrast, offset)
+    numpyro.sample("c2", dist.Normal(mean, sigma), obs=points.c2)
+
+
+def truth(points):
+    """Return the true values of all sites."""
+    t_ref, P, found = reference_time(points), points.phi.shape[0], {}
+    for name, (amplitude, exponent, offset) in RATES.items():
+        values = simulate.LAMINAR
+        level = values[amplitude] * t_ref ** values[exponent] + values[offset]
+        found |= {f"log_{name}": jnp.log(level), f"{name}_exponent": values[exponent],
+                  f"{name}_offset_share": values[offset] / level}  # fmt: skip
+    scaling = {"contrast": jnp.full(P, 0.25), "offset": jnp.ones(P), "sigma": SIGMA}
+    return {**found, **scaling, "phi0": simulate.LAMINAR["phi0"]}
+
+
+def main(name, num_warmup, num_samples):
+    """Print a row: the draws' effective number, and what they took, compilation left out."""
+    prepare(NUM_CHAINS)
+    data = CASES[name].data()
+    points = some_pairs(data, 0, most=data.num_pairs)
+    kernel = NUTS(model, dense_mass=True, init_strategy=init_to_value(values=truth(points)))
+    mcmc = MCMC(kernel, num_warmup=num_warmup, num_samples=num_samples, num_chains=NUM_CHAINS,
+                progress_bar=False)  # fmt: skip
+    fields = ("num_steps", "diverging")
+    mcmc.run(jax.random.key(0), points, extra_fields=fields) if name == "S" else None
+    began = time.process_time()
+    mcmc.run(jax.random.key(1), points, extra_fields=fields)
+    jax.block_until_ready(mcmc.get_samples())
+    cpu = time.process_time() - began
+    found = jax.tree.leaves(mcmc.get_samples(group_by_chain=True))
+    draws = jnp.concatenate([x.reshape(*x.shape[:2], -1) for x in found], axis=-1)
+    ess, extra = least_ess(draws), mcmc.get_extra_fields()
+    row("alternatives", tool="plain NumPyro NUTS", case=f"{name}: {CASES[name]}",
+        draws=draws.shape[0] * draws.shape[1],
+        **{"leapfrogs a draw": float(extra["num_steps"].mean()),
+           "divergences": int(extra["diverging"].sum()), "least ESS": ess, "CPU seconds": cpu,
+           "ESS per CPU second": ess / cpu, "GiB": peak_gib()})  # fmt: skip
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], *map(int, sys.argv[2:]))

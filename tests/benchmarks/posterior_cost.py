@@ -1,0 +1,49 @@
+"""Time to a certified posterior: posterior_cost.py CASE METHOD NOISE SCALING.
+
+Measured twice in one process: from nothing, compilation included, and again on other data of the
+same shape. A compilation cache is used where JAX_COMPILATION_CACHE_DIR names one.
+"""
+
+import sys
+import time
+
+import jax
+from cases import CASES, Case, least_ess, peak_gib, prepare, row
+
+from homodyne_bayes import FitConfig, simulate
+from homodyne_bayes.pipeline import sample_posterior
+
+
+def measured(case, noise, seed):
+    """Return data of a case with the noise that the likelihood is made for."""
+    if noise == "independent":
+        return case.data(seed)
+    return simulate.speckle(jax.random.key(seed), case.experiment, 4000, mean_photons=2.0)
+
+
+def cost(case, config, seed):
+    """Return what a certified posterior costs."""
+    data = measured(case, config.noise, seed)
+    wall, cpu = time.perf_counter(), time.process_time()
+    found = sample_posterior(data, config).inference
+    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    ess, certificate = least_ess(found.draws), found.certificate
+    return {
+        "seconds": wall, "CPU seconds": cpu, "certified": certificate.certified,
+        "k-hat": certificate.attempts[-1].k_hat, "least ESS": ess, "ESS per CPU second": ess / cpu,
+        "GiB": peak_gib(), **{stage: round(s, 1) for stage, s in found.seconds.items()},
+    }  # fmt: skip
+
+
+def main(name, method, noise, scaling):
+    """Print two rows, the first time and again."""
+    prepare()
+    case = CASES[name] if name in CASES else Case(*map(int, name.split("x")))
+    config = FitConfig(method=method, noise=noise, scaling=scaling, rescue_pairs=0)
+    asked = {"case": f"{name}: {case}", "likelihood": noise, "method": method, "scaling": scaling}
+    for seed, time_of_asking in enumerate(("first", "again")):
+        row("posterior", **asked, time=time_of_asking, **cost(case, config, seed))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
