@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-slow lint clean
+.PHONY: demo test test-slow lint bench bench-gpu clean
 
 demo: $(READY)
 	$(BIN)/homodyne-bayes demo --out demo
@@ -19,6 +19,12 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
+bench: $(READY)
+	$(BIN)/python tests/benchmarks/bench.py bench
+
+bench-gpu: $(READY)
+	$(BIN)/python tests/benchmarks/bench.py bench gpu
+
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	@echo "installing into $(VENV), about a minute"
@@ -26,4 +32,4 @@ $(READY): pyproject.toml
 	touch $(READY)
 
 clean:
-	rm -rf $(VENV) demo build *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) demo bench build *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -111,6 +111,25 @@ def test_draws_do_not_depend_on_the_number_of_devices(chain_method):
         np.testing.assert_array_equal(run.info.n_steps, runs[0].info.n_steps)
 
 
+def test_shards_share_one_compiled_program():
+    """Two shards or six, on one device or two: the model is traced for the first target only."""
+    traced = []
+
+    def counted(shard):
+        traced.append(None)
+        regression(shard)
+
+    settings = NutsSettings(num_warmup=60, num_samples=60, num_chains=2)
+    guess = Gaussian(jnp.asarray(WHOLE[0]), 4 * jnp.asarray(WHOLE[1]))
+    repeated = tuple(jnp.concatenate([leaf, leaf])[:6] for leaf in SHARDS)
+    counts = []
+    for shards in (tuple(leaf[:2] for leaf in SHARDS), repeated, SHARDS):
+        targets = each_shard(shards, guess, 0.25)
+        sample(jax.random.key(0), counted, targets, settings, jax.devices()[:2])
+        counts.append(len(traced))
+    assert 0 < counts[0] == counts[1] == counts[2]
+
+
 def test_the_seed_decides():
     settings = NutsSettings(num_warmup=60, num_samples=60, num_chains=1)
     guess = Gaussian(jnp.asarray(WHOLE[0]), 4 * jnp.asarray(WHOLE[1]))

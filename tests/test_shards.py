@@ -7,15 +7,25 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.flatten_util import ravel_pytree
 
-from homodyne_bayes import InputError, MissingPrecisionError, TwoTimeData, density, simulate
+from homodyne_bayes import (
+    InputError,
+    MissingPrecisionError,
+    TwoTimeData,
+    density,
+    kernels,
+    simulate,
+)
 from homodyne_bayes.covariance import Noise, frame_weights
 from homodyne_bayes.models import laminar_flow, static
+from homodyne_bayes.models.sampling import Coordinates, reference_time, to_power_law
 from homodyne_bayes.parameters import PRIORS
 from homodyne_bayes.shards import (
     BLOCK_SIZE,
     angle_shards,
     block_shards,
+    distinct_pairs,
     each_map,
     map_grid,
     num_shards,
@@ -51,6 +61,14 @@ def places_of(stacked):
     return [point[:3] for point in points_of(stacked)]
 
 
+NEAR_THE_TRUTH = {
+    name: jnp.asarray(value)
+    for name, value in {
+        "log_D_ref": 9.2, "D_slope": -0.2, "D_bend": 1.1, "log_gamma_dot_ref": -6.5,
+        "gamma_dot_slope": 0.1, "gamma_dot_bend": 0.9, "phi0": 2.0, "sigma": 0.01,
+        "contrast": [0.2, 0.25, 0.3], "offset": [1.0, 1.01, 0.99],
+    }.items()
+}  # fmt: skip
 EXPECTED = {
     (p, i, j)
     for p in range(2)
@@ -130,6 +148,47 @@ def test_blocks_maps_and_pairs_have_the_same_likelihood(data, convention, monkey
     for value, gradient in found[1:]:
         assert float(value) == pytest.approx(float(found[0][0]), rel=1e-12)
         np.testing.assert_allclose(gradient, found[0][1], rtol=1e-9)
+
+
+def obvious_log_likelihood(data, values):
+    """Return the log likelihood as one would write it, pair by pair, in upstream's convention."""
+    angle, lo, hi = distinct_pairs(data.usable)
+    grid = whole_maps(data)
+    between = grid.time[hi][:, None] > grid.time[:-1]
+    between &= grid.time[lo][:, None] <= grid.time[:-1]
+    t_ref = reference_time(grid)
+
+    def integral(*names):
+        law = to_power_law(Coordinates(*(values[name] for name in names)), t_ref)
+        rate = kernels.power_law(grid, *law)
+        return (between * 0.5 * data.dt * (rate[1:] + rate[:-1])).sum(axis=1)
+
+    J = integral("log_D_ref", "D_slope", "D_bend")
+    Gamma = integral("log_gamma_dot_ref", "gamma_dot_slope", "gamma_dot_bend")
+    direction = jnp.cos(jnp.deg2rad(values["phi0"] - data.phi[angle]))
+    x = data.q * data.gap / (2 * jnp.pi) * direction * Gamma
+    g1 = jnp.exp(-0.5 * data.q**2 * J) * (jnp.sin(x) / x) ** 2
+    mean = values["offset"][angle] + values["contrast"][angle] * g1**2
+    return jax.scipy.stats.norm.logpdf(data.c2[angle, lo, hi], mean, values["sigma"]).sum()
+
+
+def test_gradients_are_those_of_the_obvious_formula(laminar_data, monkeypatch):
+    monkeypatch.setitem(BLOCK_SIZE, "cpu", 100)
+    model = partial(laminar_flow, priors=PRIORS)
+    parts = density.parts_of(block_shards(laminar_data, 1))
+    first = shard(parts, 0)
+    sites = density.unconstrained(model, first, NEAR_THE_TRUTH)
+    theta, unravel = ravel_pytree(sites)
+
+    def obvious(theta):
+        values = density.constrained(model, first, unravel(theta))[0]
+        prior = density.log_prior_and_likelihood(model, first, theta)[0]
+        return prior + obvious_log_likelihood(laminar_data, values)
+
+    value, gradient = jax.value_and_grad(partial(density.log_density, model, parts))(theta)
+    expected, slopes = jax.value_and_grad(obvious)(theta)
+    assert float(value) == pytest.approx(float(expected), rel=1e-11)
+    np.testing.assert_allclose(gradient, slopes, rtol=1e-9, atol=1e-9 * np.abs(slopes).max())
 
 
 def test_unknown_convention_is_refused():

@@ -1,6 +1,6 @@
-"""Time to a certified posterior: posterior_cost.py CASE METHOD NOISE SCALING.
+"""Time to a certified posterior: posterior_cost.py TIMES CASE METHOD NOISE SCALING.
 
-Measured twice in one process: from nothing, compilation included, and again on other data of the
+Measured in one process: first from nothing, compilation included, then again on other data of the
 same shape. A compilation cache is used where JAX_COMPILATION_CACHE_DIR names one.
 """
 
@@ -31,18 +31,18 @@ def cost(case, config, seed):
     return {
         "seconds": wall, "CPU seconds": cpu, "certified": certificate.certified,
         "k-hat": certificate.attempts[-1].k_hat, "least ESS": ess, "ESS per CPU second": ess / cpu,
-        "GiB": peak_gib(), **{stage: round(s, 1) for stage, s in found.seconds.items()},
+        "GiB": peak_gib(), **{f"{stage} (s)": s for stage, s in found.seconds.items()},
     }  # fmt: skip
 
 
-def main(name, method, noise, scaling):
-    """Print two rows, the first time and again."""
+def main(times, name, method, noise, scaling):
+    """Print a row for every time."""
     prepare()
     case = CASES[name] if name in CASES else Case(*map(int, name.split("x")))
     config = FitConfig(method=method, noise=noise, scaling=scaling, rescue_pairs=0)
     asked = {"case": f"{name}: {case}", "likelihood": noise, "method": method, "scaling": scaling}
-    for seed, time_of_asking in enumerate(("first", "again")):
-        row("posterior", **asked, time=time_of_asking, **cost(case, config, seed))
+    for seed in range(int(times)):
+        row("posterior", **asked, time="again" if seed else "first", **cost(case, config, seed))
 
 
 if __name__ == "__main__":

@@ -8,14 +8,15 @@ from cases import Case, prepare, row
 
 from homodyne_bayes import FitConfig
 from homodyne_bayes.consensus import sample
-from homodyne_bayes.inference import nuts_settings
 from homodyne_bayes.merges import RULES
-from homodyne_bayes.nuts import Gaussian
-from homodyne_bayes.pipeline import bound_model, deal, least_squares, sample_posterior
+from homodyne_bayes.nuts import Gaussian, NutsSettings
+from homodyne_bayes.pipeline import bound_model, least_squares, sample_posterior
+from homodyne_bayes.shards import block_shards
 
 FRAMES = (64, 200, 632, 2000)  # of 5 angles: 1e4, 1e5, 1e6 and 1e7 pairs
 SHARDS, DEVICES = (1, 2, 4, 8, 16), (1, 2)
 OF_SHARDS = Case(5, 200)
+SETTINGS = NutsSettings(num_warmup=100, num_samples=150, num_chains=2)
 
 
 def against_pairs():
@@ -31,20 +32,17 @@ def against_pairs():
 
 def against_shards():
     """Print what the chains of all shards take together, on one device and on two."""
-    data, config = OF_SHARDS.data(), FitConfig(noise="independent", num_chains=2)
+    data, config = OF_SHARDS.data(), FitConfig(noise="independent")
     model, warm = bound_model(config), least_squares(data, config)
     mode = Gaussian(warm.theta, warm.covariance)
     for num_shards in SHARDS:
-        settings = FitConfig(noise="independent", num_shards=max(num_shards, 2), num_chains=2)
-        method = "consensus" if num_shards > 1 else "full"
-        shards = deal(data, FitConfig(**{**vars(settings), "method": method}), None)
-        targets = RULES["cavity"].targets(shards, mode)
+        targets = RULES["cavity"].targets(block_shards(data, num_shards), mode)
         for num_devices in DEVICES:
             devices, seconds = jax.devices()[:num_devices], []
             for seed in range(2):
                 began = time.perf_counter()
                 key = jax.random.key(seed)
-                chains = sample(key, model, targets, nuts_settings(config), devices)
+                chains = sample(key, model, targets, SETTINGS, devices)
                 seconds.append(time.perf_counter() - began)
             row("shards", shards=num_shards, devices=num_devices, seconds=seconds[-1],
                 **{"leapfrogs a draw": float(chains.info.n_steps.mean()),
