@@ -85,8 +85,9 @@ class MarginalNormal(dist.Distribution):
         """Return xᵀWy of every two of k maps (k, p, G, G), (p, k, k)."""
         noise = self.grid.noise
         if noise is None:
-            weighted = self.grid.used * maps / self.sigma**2
-            return jnp.einsum("ipab,jpab->pij", weighted, maps)
+            weighted = [self.grid.used * x for x in maps]
+            rows = [[(x * y).sum(axis=(1, 2)) for y in maps] for x in weighted]
+            return jnp.moveaxis(jnp.array(rows), -1, 0) / self.sigma**2
         binned = covariance.average(maps, noise.frame_weight, noise.bin_frames)
         return noise.weight[:, None, None] * covariance.gram(noise, binned)
 
