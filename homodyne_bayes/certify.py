@@ -20,7 +20,7 @@ import scipy.special
 import scipy.stats
 from arviz_stats.base import array_stats
 
-from homodyne_bayes.consensus import Progress
+from homodyne_bayes.consensus import Progress, on_devices
 from homodyne_bayes.convergence import MIN_ESS_PER_CHAIN
 from homodyne_bayes.density import Model, Shard, log_prior_and_likelihoods, num_points
 from homodyne_bayes.nuts import Gaussian, whiten
@@ -224,7 +224,7 @@ def evaluator(
     used = tuple((devices or jax.local_devices())[:J])
     rows = -(-J // len(used))
     at = np.minimum(np.arange(len(used) * rows), J - 1).reshape(len(used), rows)
-    placed = jax.pmap(lambda leaf: leaf, devices=used)(jax.tree.map(lambda leaf: leaf[at], parts))
+    placed = on_devices(jax.tree.map(lambda leaf: leaf[at], parts), used)
     together = max(1, min(BLOCK, POINTS_AT_ONCE * J // num_points(model, parts)))
     program = _evaluation(model, together, used)
 

@@ -163,7 +163,9 @@ def _run_lanes(
     for number in range(num_rounds):
         lanes = np.arange(number * width, (number + 1) * width)
         present = np.minimum(lanes, num_lanes - 1)  # an idle device repeats the last lane
-        target = jax.tree.map(lambda leaf, at=target_of[present]: leaf[at], targets)
+        target = on_devices(
+            jax.tree.map(lambda leaf, at=target_of[present]: leaf[at], targets), devices[:width]
+        )
         state = start(keys[present], target)
         chunks = []
         for chunk in range(num_chunks):
@@ -174,6 +176,11 @@ def _run_lanes(
         kept = _after_warmup(chunks, settings)
         rounds.append(jax.tree.map(lambda leaf, idle=lanes >= num_lanes: leaf[~idle], kept))
     return jax.tree.map(lambda *leaves: np.concatenate(leaves), *rounds)
+
+
+def on_devices(stacked: Any, devices: Sequence[jax.Device]) -> Any:
+    """Return a pytree with its leading axis spread over devices, so that it is sent once."""
+    return jax.pmap(lambda leaf: leaf, devices=devices)(stacked)
 
 
 @lru_cache(maxsize=16)
