@@ -3,18 +3,16 @@
 import contextlib
 import json
 import os
+import shutil
 import warnings
-from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, get_args
 
 import click
 import jax
 import platformdirs
 import xarray as xr
-from click.core import ParameterSource
-from pydantic.fields import FieldInfo
 from rich.table import Table
 
 from homodyne_bayes import (
@@ -26,19 +24,13 @@ from homodyne_bayes import (
     report,
     results,
     simulate,
+    suitability,
     terminal,
 )
-from homodyne_bayes.config import (
-    SECTIONS,
-    DataConfig,
-    FitConfig,
-    Method,
-    descriptions,
-    make,
-    read_settings,
-)
+from homodyne_bayes.config import DataConfig, FitConfig, Method, descriptions, make
 from homodyne_bayes.data import TwoTimeData
 from homodyne_bayes.errors import InputError, MissingPrecisionError
+from homodyne_bayes.options import chosen_settings, refuse_options, settings_options
 from homodyne_bayes.parameters import DIFFUSION, SHEAR
 
 WRITERS = {".h5": formats.write_aps_u, ".hdf": formats.write_aps_u, ".nc": formats.write_netcdf}
@@ -56,36 +48,8 @@ def main() -> None:
         terminal.fail(error.format_message(), 2)
     except OSError as error:
         terminal.fail(f"{error.strerror or error}: {error.filename or 'no file named'}", 2)
-    except (KeyboardInterrupt, click.Abort):
-        terminal.fail("interrupted; nothing was written", 130)
-
-
-def _option(name: str, setting: FieldInfo) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Return the option of a setting; its text goes to `config.make`, which checks it."""
-    repeated = name == "priors"
-    literal = get_origin(setting.annotation) is Literal
-    silent = repeated or setting.default in (None, ())
-    shown = "" if silent else f"  [default: {setting.default}]"
-    return click.option(
-        "--prior" if repeated else "--" + name.replace("_", "-"),
-        name,
-        type=click.Choice(get_args(setting.annotation)) if literal else str,
-        metavar=None if literal else "NAME=LOC,SCALE" if repeated else "VALUE",
-        multiple=repeated,
-        help=f"{setting.description}{shown}",
-    )
-
-
-def settings_options(
-    command: Callable[..., None], without: tuple[str, ...] = ()
-) -> Callable[..., None]:
-    """Give a command one option for every setting of every section, named as the setting."""
-    for kind in reversed(SECTIONS.values()):
-        for name, setting in reversed(descriptions(kind).items()):
-            command = command if name in without else _option(name, setting)(command)
-    return click.option(
-        "--settings", metavar="FILE.yaml", help="Settings file with sections data: and fit:."
-    )(command)
+    except (KeyboardInterrupt, click.Abort) as stopped:
+        terminal.fail(str(stopped) or "interrupted; nothing was written", 130)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -140,20 +104,29 @@ def inspect_command(file: str) -> None:
 @commands.command()
 @click.argument("file")
 @click.option("--out", metavar="FILE.nc", help="Result file.  [default: <FILE>_posterior.nc]")
+@click.option("--resume", is_flag=True, help="Go on where the same fit was stopped.")
 @settings_options
-def fit(file: str, out: str | None, settings: str | None, **flags: Any) -> None:
+def fit(file: str, out: str | None, resume: bool, settings: str | None, **flags: Any) -> None:
     """Sample the posterior of a data FILE and write it.
 
     Finds the mode by least squares and the noise from its residuals, samples by the method asked
     for (consensus Monte Carlo in 4 shards unless told otherwise), and certifies the draws against
     the posterior of all the data. A setting given as a flag wins over the same one in the settings
-    file.
+    file. Finished chains are kept in the folder <out>.parts until the result is written.
     """
-    chosen = _chosen(settings, flags)
+    chosen = chosen_settings(settings, flags)
     path = _writable(out or f"{Path(file).stem}_posterior.nc", file)
     config = make(FitConfig, chosen["fit"])
     data = _read(file, make(DataConfig, chosen["data"]))
-    _fit(data, config, path)
+    parts = path.with_name(f"{path.name}.parts")
+    if not resume:
+        shutil.rmtree(parts, ignore_errors=True)
+    try:
+        _fit(data, config, path, parts)
+    except KeyboardInterrupt:
+        kept = f"finished chains are in {parts}: the same command with --resume goes on"
+        raise KeyboardInterrupt(f"interrupted; {kept}" if parts.exists() else "") from None
+    shutil.rmtree(parts, ignore_errors=True)
 
 
 @commands.command()
@@ -168,7 +141,7 @@ def compare(file: str, models: str, settings: str | None, **flags: Any) -> None:
 
     Every model is fitted to all angles and to all but each one.
     """
-    chosen = _chosen(settings, flags)
+    chosen = chosen_settings(settings, flags)
     shared = {"method": comparison.METHOD} | chosen["fit"]
     names = [name.strip() for name in models.split(",")]
     configs = {name: make(FitConfig, shared | {"model": name}) for name in names}
@@ -205,14 +178,15 @@ def calibrate(result: str | None, simulations: int, out: str | None, settings: s
     method laplace, which is fast, unless --method is given. Intervals must hold the truth as often
     as they say.
     """
-    chosen = _chosen(settings, flags)["fit"]
+    chosen = chosen_settings(settings, flags)["fit"]
     geometry = ("phi", "frames", "q", "dt", "gap")
     if result is None:
-        _refuse(("noise", "bin_frames"), "calibration without --coverage is of independent noise")
+        why = "calibration without --coverage is of independent noise"
+        refuse_options(("noise", "bin_frames"), why)
         design = {name: flags[name] for name in geometry}
         _rank(make(FitConfig, chosen), design, simulations, _writable(out or "calibration.nc"))
         return
-    _refuse(geometry, "with --coverage experiments are those of the result")
+    refuse_options(geometry, "with --coverage experiments are those of the result")
     path, tree = _writable(out or "coverage.nc", result), results.read(result)
     recorded = json.loads(tree.attrs["settings"])
     config = make(FitConfig, recorded | {"method": coverage.METHOD} | chosen)
@@ -238,14 +212,6 @@ def _cover(study: coverage.Study, config: FitConfig, simulations: int, path: Pat
     figure, page = coverage.write(found, path)
     terminal.print_coverage(found)
     terminal.console().print(f"wrote {path}, {figure} and {page}", highlight=False)
-
-
-def _refuse(names: tuple[str, ...], why: str) -> None:
-    """Raise `InputError` if one of these options was given on the command line."""
-    context = click.get_current_context()
-    for name in names:
-        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
-            raise InputError(f"{why}: leave out --{name.replace('_', '-')}")
 
 
 @commands.command()
@@ -321,28 +287,21 @@ def demo(out: str, seed: int) -> None:
     screen.print(f"wrote {folder / 'report.html'}: open it in a browser", highlight=False)
 
 
-def _fit(data: TwoTimeData, config: FitConfig, path: Path) -> xr.DataTree:
-    config = pipeline.shardable(data, config)
+def _fit(
+    data: TwoTimeData, config: FitConfig, path: Path, parts: Path | None = None
+) -> xr.DataTree:
+    config = suitability.shardable(data, config)
     shards = f" in {config.num_shards} shards" if config.method == "consensus" else ""
     work = (
         f"fitting {config.model} to {terminal.described(data)}, method {config.method}{shards} "
         f"on {jax.local_device_count()} × {jax.devices()[0].device_kind}"
     )
     with terminal.progress_bar(work) as progress:
-        tree = pipeline.fit(data, config, progress)
+        tree = pipeline.fit(data, config, progress, parts)
     results.write(tree, path)
     terminal.print_summary(tree)
     terminal.console().print(f"wrote {path}", highlight=False)
     return tree
-
-
-def _chosen(settings: str | None, flags: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return the settings of each section, flags before those of the settings file."""
-    chosen = read_settings(settings)
-    for section, kind in SECTIONS.items():
-        given = {name: flags.get(name) for name in descriptions(kind)}
-        chosen[section] |= {name: flag for name, flag in given.items() if flag not in (None, ())}
-    return chosen
 
 
 def _read(file: str, chosen: DataConfig) -> TwoTimeData:

@@ -19,7 +19,8 @@ from homodyne_bayes.data import TwoTimeData
 from homodyne_bayes.errors import InputError
 from homodyne_bayes.inference import Certificate, Progress, silent
 from homodyne_bayes.noise import Estimate
-from homodyne_bayes.pipeline import bound_model, check_flow, estimate_noise, sample_posterior
+from homodyne_bayes.pipeline import bound_model, estimate_noise, sample_posterior
+from homodyne_bayes.suitability import check_flow
 
 METHOD: Method = "laplace"  # the cheapest; NUTS on all the data follows where its weights fail
 FINITE_VARIANCE = 0.5  # k-hat of weights below which their standard error means something

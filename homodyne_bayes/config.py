@@ -114,7 +114,7 @@ class FitConfig:
     bin_frames: Count = 1
     """Frames averaged together in residuals, for more than 1000; short lags are lost."""
     num_shards: Annotated[int, Field(ge=2)] = 4
-    """Shards of method consensus: whole angles, at most one each; frames if noise is independent."""
+    """Shards of method consensus: whole angles, at most one each; of frames if independent."""
     merge: MergeRule = "cavity"
     """How shards are merged; cavity samples each within the rest as a Gaussian, and is exactest."""
     rescue_pairs: Annotated[int, Field(ge=0)] = 100_000

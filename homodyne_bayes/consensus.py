@@ -18,6 +18,7 @@ import numpy as np
 
 from homodyne_bayes.density import Model, Shard, log_density, parts_of
 from homodyne_bayes.nuts import Gaussian, NutsInfo, NutsSettings, Transitions, nuts, standardise
+from homodyne_bayes.shelf import Shelf
 
 CHUNK = 50  # transitions between two looks at progress and Ctrl-C
 
@@ -101,6 +102,7 @@ def sample(
     settings: NutsSettings,
     devices: Sequence[jax.Device] | None = None,
     progress: Progress | None = None,
+    shelf: Shelf | None = None,
 ) -> Chains:
     """Run NUTS on every target.
 
@@ -118,6 +120,8 @@ def sample(
         Devices to use, all local ones by default.
     progress : callable
         Called with work done and in total, after every 50 transitions.
+    shelf : Shelf, optional
+        Where finished chains are kept, and taken from instead of being run.
 
     Returns
     -------
@@ -131,7 +135,9 @@ def sample(
     keys = jax.vmap(
         lambda k: jax.random.split(jax.random.fold_in(key, k), settings.num_chains)
     )(jnp.arange(num_targets)).reshape(num_targets * groups, settings.num_chains // groups)
-    outputs = _run_lanes(model, targets, target_of, keys, settings, devices, progress)
+    outputs = _run_lanes(
+        model, targets, target_of, keys, settings, devices, progress, shelf
+    )
     kept, num_gradients = jax.tree.map(
         lambda leaf: leaf.reshape(num_targets, settings.num_chains, *leaf.shape[2:]), outputs
     )
@@ -148,6 +154,7 @@ def _run_lanes(
     settings: NutsSettings,
     devices: list[jax.Device],
     progress: Progress | None,
+    shelf: Shelf | None,
 ) -> tuple[Transitions, np.ndarray]:
     """Run lane i, the chains with ``keys[i]`` on target ``target_of[i]``, in rounds over devices.
 
@@ -155,14 +162,15 @@ def _run_lanes(
     leapfrog steps of every chain.
     """
     num_lanes = len(target_of)
+    finished = {} if shelf is None else _shelved(shelf, num_lanes)
+    todo = np.array([lane for lane in range(num_lanes) if lane not in finished], int)
     width = min(len(devices), num_lanes)
     start, advance = _programs(model, settings, tuple(devices[:width]))
     num_chunks = -(-(settings.num_warmup + settings.num_samples) // CHUNK)
-    num_rounds = -(-num_lanes // width)
-    rounds = []
+    num_rounds = -(-len(todo) // width)
     for number in range(num_rounds):
-        lanes = np.arange(number * width, (number + 1) * width)
-        present = np.minimum(lanes, num_lanes - 1)  # an idle device repeats the last lane
+        lanes = todo[number * width : (number + 1) * width]
+        present = np.pad(lanes, (0, width - len(lanes)), mode="edge")  # idle devices repeat one
         target = on_devices(
             jax.tree.map(lambda leaf, at=target_of[present]: leaf[at], targets), devices[:width]
         )
@@ -174,8 +182,28 @@ def _run_lanes(
             if progress is not None:
                 progress(number * num_chunks + chunk + 1, num_rounds * num_chunks)
         kept = _after_warmup(chunks, settings)
-        rounds.append(jax.tree.map(lambda leaf, idle=lanes >= num_lanes: leaf[~idle], kept))
-    return jax.tree.map(lambda *leaves: np.concatenate(leaves), *rounds)
+        for at, lane in enumerate(lanes):
+            finished[lane] = jax.tree.map(lambda leaf, at=at: leaf[at], kept)
+            if shelf is not None:
+                (z, score, info), steps = finished[lane]
+                piece = {"z": z, "score": score, **info._asdict(), "num_gradients": steps}
+                shelf.save(_piece(lane), piece)
+    return jax.tree.map(lambda *leaves: np.stack(leaves), *(finished[i] for i in range(num_lanes)))
+
+
+def _piece(lane: int) -> str:
+    return f"chains-{lane:04d}"
+
+
+def _shelved(shelf: Shelf, num_lanes: int) -> dict[int, tuple[Transitions, np.ndarray]]:
+    """Return the lanes that are on the shelf."""
+    found = {}
+    for lane in range(num_lanes):
+        piece: Any = shelf.load(_piece(lane))
+        if piece is not None:
+            info = NutsInfo(*(piece[name] for name in NutsInfo._fields))
+            found[lane] = Transitions(piece["z"], piece["score"], info), piece["num_gradients"]
+    return found
 
 
 def on_devices(stacked: Any, devices: Sequence[jax.Device]) -> Any:

@@ -32,6 +32,7 @@ from homodyne_bayes.convergence import (
 from homodyne_bayes.density import Model, Shard, num_points, parts_of
 from homodyne_bayes.merges import RULES, merge
 from homodyne_bayes.nuts import Gaussian, NutsSettings, standardise
+from homodyne_bayes.shelf import Shelf
 
 Progress = Callable[[str, int, int], None]
 
@@ -118,6 +119,7 @@ def infer(
     laplace: Gaussian,
     config: FitConfig,
     progress: Progress = silent,
+    shelf: Shelf | None = None,
 ) -> Inference:
     """Sample the posterior of a model given shards, and certify it.
 
@@ -139,11 +141,13 @@ def infer(
         Method, merge, budget and settings of NUTS; the rest is not looked at.
     progress : callable
         Called as ``progress(stage, done, total)``.
+    shelf : Shelf, optional
+        Where finished chains are kept, and taken from instead of being run.
     """
     approximate_key, settle_key = jax.random.split(key)
     began = time.perf_counter()
     first = METHODS[config.method](
-        approximate_key, model, shards, laplace, config, partial(progress, "sampling")
+        approximate_key, model, shards, laplace, config, partial(progress, "sampling"), shelf
     )
     sampling = {"sampling": time.perf_counter() - began}
     evaluate = evaluator(model, parts_of(shards), progress=partial(progress, "certifying"))
@@ -217,11 +221,13 @@ def sample_shards(
     laplace: Gaussian,
     config: FitConfig,
     progress: Callable[[int, int], None] | None = None,
+    shelf: Shelf | None = None,
 ) -> Approximation:
     """Run NUTS on every shard and merge."""
     sample_key, merge_key = jax.random.split(key)
     targets = RULES[config.merge].targets(shards, laplace)
-    chains = sample(sample_key, model, targets, nuts_settings(config), progress=progress)
+    settings = nuts_settings(config)
+    chains = sample(sample_key, model, targets, settings, progress=progress, shelf=shelf)
     return merged(merge_key, chains, laplace, config.merge)
 
 
@@ -246,9 +252,11 @@ def sample_all(
     guess: Gaussian,
     config: FitConfig,
     progress: Callable[[int, int], None] | None = None,
+    shelf: Shelf | None = None,
 ) -> Approximation:
     """Run NUTS on all the data."""
-    run = sample(key, model, all_data(shards, guess), nuts_settings(config), progress=progress)
+    target, settings = all_data(shards, guess), nuts_settings(config)
+    run = sample(key, model, target, settings, progress=progress, shelf=shelf)
     draws = run.draws[0]
     found = convergence(draws, np.asarray(run.info.diverging[0]))
     faults = faults_of_chains(found, *draws.shape[:2])
@@ -262,6 +270,7 @@ def draw_laplace(
     laplace: Gaussian,
     config: FitConfig,
     _progress: Callable[[int, int], None] | None = None,
+    _shelf: Shelf | None = None,
 ) -> Approximation:
     """Draw from the Gaussian at the mode."""
     shape = (config.num_chains, config.num_samples, laplace.mean.size)

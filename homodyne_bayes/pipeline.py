@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from functools import lru_cache, partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -12,16 +13,15 @@ import numpy as np
 import xarray as xr
 
 from homodyne_bayes import density, results
-from homodyne_bayes.config import INTEGRATED, FitConfig
+from homodyne_bayes.config import FitConfig
 from homodyne_bayes.covariance import Noise
-from homodyne_bayes.data import MIN_FRAMES, TwoTimeData
+from homodyne_bayes.data import TwoTimeData
 from homodyne_bayes.density import parts_of
 from homodyne_bayes.errors import InputError
 from homodyne_bayes.inference import Inference, Progress, infer, silent, timed
 from homodyne_bayes.information import mean_c2
 from homodyne_bayes.models import load_model
 from homodyne_bayes.models.sampling import reference_time
-from homodyne_bayes.models.scaling import order
 from homodyne_bayes.noise import Estimate, estimate, laplace_under
 from homodyne_bayes.nuts import Gaussian
 from homodyne_bayes.parameters import PER_ANGLE, RATES, Prior
@@ -30,12 +30,11 @@ from homodyne_bayes.shards import (
     ShardGrid,
     angle_shards,
     block_shards,
-    check_num_shards,
-    require_x64,
     some_pairs,
     whole_maps,
 )
-from homodyne_bayes.theory.scaling import averaged_scaling
+from homodyne_bayes.shelf import Shelf
+from homodyne_bayes.suitability import shardable, whole_angles
 from homodyne_bayes.warmstart import WarmStart, warm_start
 
 NUM_PRIOR_DRAWS = 2000
@@ -76,6 +75,7 @@ def fit(
     data: TwoTimeData,
     config: FitConfig = FitConfig(),  # noqa: B008 - frozen
     progress: Progress = silent,
+    folder: str | Path | None = None,
 ) -> xr.DataTree:
     """Sample the posterior of a model given measured maps.
 
@@ -89,6 +89,9 @@ def fit(
         How to fit.
     progress : callable
         Called as ``progress(stage, done, total)``.
+    folder : path, optional
+        Where finished chains are kept. Those that are there are taken instead of being run, so
+        that a fit that was stopped goes on, to the same draws.
 
     Returns
     -------
@@ -98,12 +101,14 @@ def fit(
     Raises
     ------
     InputError
-        If data and model do not fit together or no finite density is found.
+        If data and model do not fit together, no finite density is found, or what is in the
+        folder was made from other data or settings.
     MissingPrecisionError
         If JAX is set to float32.
     """
     config = shardable(data, config)
-    made = sample_posterior(data, config, progress)
+    shelf = None if folder is None else Shelf(Path(folder), _made_from(data, config))
+    made = sample_posterior(data, config, progress, shelf=shelf)
     tree = _tree(data, config, made)
     tree.attrs = results.as_attributes(
         {
@@ -131,11 +136,12 @@ def sample_posterior(
     config: FitConfig = FitConfig(),  # noqa: B008 - frozen
     progress: Progress = silent,
     noise: Noise | None = None,
+    shelf: Shelf | None = None,
 ) -> Sampled:
     """Sample and certify the posterior in the sampler's coordinates, without making a result.
 
     Parameters and errors are those of `fit`; ``noise``, where given, is taken as it is, so that
-    models can be compared under the same.
+    models can be compared under the same; chains are kept on the ``shelf``.
     """
     config = shardable(data, config)
     model, infer_key = bound_model(config), _keys(config)[1]
@@ -154,11 +160,22 @@ def sample_posterior(
     if config.scaling != "individual":
         with timed(seconds, "scaling"), during(progress, "scaling"):
             laplace = rescaled(model, parts_of(shards), laplace)
-    inference = infer(infer_key, model, shards, laplace, config, progress)
+    inference = infer(infer_key, model, shards, laplace, config, progress, shelf)
     inference = inference._replace(seconds=seconds | inference.seconds)
     inference = _doubted(inference, warm.share)
     whole = replace(whole_maps(data, config.convention, noise), scaling=config.scaling)
     return Sampled(model, whole, warm, estimated, inference)
+
+
+def _made_from(data: TwoTimeData, config: FitConfig) -> dict[str, Any]:
+    """Return all that the draws depend on; one device rounds otherwise than several."""
+    return {
+        "data_sha256": data.sha256(),
+        "settings": asdict(config),
+        "priors": _stated_priors(config),
+        "versions": results.versions(),
+        "several_devices": jax.local_device_count() > 1,
+    }
 
 
 def estimate_noise(data: TwoTimeData, config: FitConfig) -> Estimate:
@@ -201,11 +218,6 @@ def bound_model(config: FitConfig) -> density.Model:
     return _bind(config.model, tuple(config.prior_table().items()))
 
 
-def whole_angles(config: FitConfig) -> bool:
-    """Return whether a shard has to hold all pairs of its angles."""
-    return config.noise != "independent" or config.scaling in INTEGRATED
-
-
 def deal(data: TwoTimeData, config: FitConfig, noise: Noise | None) -> ShardGrid:
     """Return all data in shards of parts, one shard where the method samples all at once."""
     K = config.num_shards if config.method == "consensus" else 1
@@ -228,70 +240,6 @@ def during(progress: Progress, stage: str) -> Iterator[None]:
     progress(stage, 0, 1)
     yield
     progress(stage, 1, 1)
-
-
-def check_flow(data: TwoTimeData, model: str) -> None:
-    """Raise `InputError` if a model needs a gap or azimuths that the data do not have."""
-    if model != "laminar_flow":
-        return
-    if data.gap is None:
-        raise InputError("model laminar_flow needs the gap in Å, found none: pass --gap")
-    if "phi" in data.provenance.get("assumed", ()):
-        raise InputError(
-            "model laminar_flow needs the azimuth of every map, found none in the file: "
-            "pass --phi, or fit --model static"
-        )
-
-
-def shardable(data: TwoTimeData, config: FitConfig) -> FitConfig:
-    """Return the settings as they can be met by the data, or say why they cannot.
-
-    Where noise is correlated or contrast and offset are integrated, a shard has an angle or more;
-    where there is a single angle, NUTS samples all the data. Where contrast and offset are
-    constant, those without a prior of the user are held at estimates from quantiles.
-
-    Raises
-    ------
-    InputError
-        If data and settings do not fit together.
-    MissingPrecisionError
-        If JAX is set to float32.
-    """
-    require_x64()
-    check_flow(data, config.model)
-    check_bins(data, config)
-    if 2 * order(config.scaling) >= data.num_angles and order(config.scaling):
-        raise InputError(
-            f"scaling {config.scaling!r} needs at least {2 * order(config.scaling) + 1} angles, "
-            f"found {data.num_angles}: choose fewer harmonics, or another scaling"
-        )
-    if config.scaling == "constant" and not set(PER_ANGLE) <= set(config.priors):
-        found = dict(zip(PER_ANGLE, averaged_scaling(data), strict=True))
-        held = {name: (value, config.prior_table()[name].scale) for name, value in found.items()}
-        config = replace(config, priors={**held, **config.priors})
-    if config.method != "consensus":
-        return config
-    if not whole_angles(config):
-        check_num_shards(data, config.num_shards)
-        return config
-    most = min(config.num_shards, data.num_angles)
-    return replace(config, num_shards=most) if most > 1 else replace(config, method="full")
-
-
-def check_bins(data: TwoTimeData, config: FitConfig) -> None:
-    """Raise `InputError` if frames cannot be averaged as asked for."""
-    if config.bin_frames == 1:
-        return
-    if config.noise == "independent":
-        raise InputError(
-            "bin_frames averages the residuals of correlated noise, found noise 'independent': "
-            "choose noise speckle or corrected, or leave bin_frames at 1"
-        )
-    if data.num_frames < MIN_FRAMES * config.bin_frames:
-        raise InputError(
-            f"bin_frames must leave at least {MIN_FRAMES} bins, found {config.bin_frames} for "
-            f"{data.num_frames} frames"
-        )
 
 
 def _stated_priors(config: FitConfig) -> dict[str, str]:

@@ -11,12 +11,13 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "homodyne_bayes"
 ROOMS = (
-    "errors", "parameters", "config", "axes", "data", "layouts", "formats", "covariance",
+    "errors", "parameters", "config", "axes", "data", "layouts", "formats", "shelf", "covariance",
     "shards", "kernels", "marginal", "simulate", "models", "density", "nuts", "information",
     "warmstart", "rescale", "misfit", "pixels", "noise", "consensus", "merges", "convergence",
     "certify", "inference",
-    "diagnostics", "results", "tables", "map_plots", "plots", "report", "theory", "pipeline",
-    "comparison", "calibration", "coverage", "terminal", "cli",
+    "diagnostics", "results", "tables", "map_plots", "plots", "report", "theory",
+    "suitability", "pipeline", "comparison", "calibration", "coverage",
+    "options", "terminal", "cli",
 )  # fmt: skip
 FOLDERS = {"models": ROOT / "models", "theory": PACKAGE / "theory"}
 NO_JAX = ("errors", "parameters", "config", "axes", "data", "layouts", "formats")

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from homodyne_bayes import FitConfig, simulate
 from homodyne_bayes.density import log_density
 from homodyne_bayes.pipeline import bound_model, sample_posterior
-from homodyne_bayes.shards import angle_shards
+from homodyne_bayes.shards import each_map
 
 PHI, REPEATS = (-60.0, -30.0, 0.0, 30.0, 60.0), 5
 FRAMES = (64, 128, 256, 512, 1000)
@@ -34,10 +34,10 @@ def cost(num_frames):
     data = simulate.speckle(jax.random.key(0), experiment, 4000, mean_photons=2.0)
     config = FitConfig(method="laplace", rescue_pairs=0)
     made = sample_posterior(data, config)
-    shards, model = angle_shards(data, len(PHI), noise=made.estimate.noise), bound_model(config)
-    value = jax.jit(lambda theta: log_density(model, shards, theta))
+    parts, model = each_map(data, noise=made.estimate.noise), bound_model(config)
+    value = jax.jit(lambda theta: log_density(model, parts, theta))
     theta = made.estimate.theta
-    gradient = jax.jit(jax.grad(lambda theta: log_density(model, shards, theta)))
+    gradient = jax.jit(jax.grad(lambda theta: log_density(model, parts, theta)))
     stages = made.inference.seconds
     verdict = "certified" if made.inference.certificate.certified else "not certified"
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20

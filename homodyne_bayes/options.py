@@ -1,0 +1,56 @@
+"""Settings as options of a command: one for every setting, named and described as it is."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, get_args, get_origin
+
+import click
+from click.core import ParameterSource
+from pydantic.fields import FieldInfo
+
+from homodyne_bayes.config import SECTIONS, descriptions, read_settings
+from homodyne_bayes.errors import InputError
+
+
+def _option(name: str, setting: FieldInfo) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Return the option of a setting; its text goes to `config.make`, which checks it."""
+    repeated = name == "priors"
+    literal = get_origin(setting.annotation) is Literal
+    silent = repeated or setting.default in (None, ())
+    shown = "" if silent else f"  [default: {setting.default}]"
+    return click.option(
+        "--prior" if repeated else "--" + name.replace("_", "-"),
+        name,
+        type=click.Choice(get_args(setting.annotation)) if literal else str,
+        metavar=None if literal else "NAME=LOC,SCALE" if repeated else "VALUE",
+        multiple=repeated,
+        help=f"{setting.description}{shown}",
+    )
+
+
+def settings_options(
+    command: Callable[..., None], without: tuple[str, ...] = ()
+) -> Callable[..., None]:
+    """Give a command one option for every setting of every section, named as the setting."""
+    for kind in reversed(SECTIONS.values()):
+        for name, setting in reversed(descriptions(kind).items()):
+            command = command if name in without else _option(name, setting)(command)
+    return click.option(
+        "--settings", metavar="FILE.yaml", help="Settings file with sections data: and fit:."
+    )(command)
+
+
+def chosen_settings(settings: str | None, flags: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the settings of each section, flags before those of the settings file."""
+    chosen = read_settings(settings)
+    for section, kind in SECTIONS.items():
+        given = {name: flags.get(name) for name in descriptions(kind)}
+        chosen[section] |= {name: flag for name, flag in given.items() if flag not in (None, ())}
+    return chosen
+
+
+def refuse_options(names: tuple[str, ...], why: str) -> None:
+    """Raise `InputError` if one of these options was given on the command line."""
+    context = click.get_current_context()
+    for name in names:
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            raise InputError(f"{why}: leave out --{name.replace('_', '-')}")

@@ -1,0 +1,94 @@
+"""Finished work on disk: a folder with a netCDF file a piece, each saying what it was made from.
+
+A piece is written under another name and renamed, so that it is there whole or not at all.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from homodyne_bayes.errors import InputError
+from homodyne_bayes.formats import atomic_path
+
+Arrays = Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """A folder of finished pieces.
+
+    Attributes
+    ----------
+    folder : Path
+        Made when first needed.
+    made_from : mapping of str to object
+        All that pieces depend on: data, settings, versions; JSON can hold it. A piece made from
+        anything else is refused.
+    """
+
+    folder: Path
+    made_from: Mapping[str, Any]
+
+    def save(self, name: str, arrays: Arrays) -> None:
+        """Put a piece on the shelf, whole or not at all."""
+        self.folder.mkdir(exist_ok=True)
+        variables = {
+            key: ([f"{key}_{axis}" for axis in range(np.ndim(value))], np.asarray(value))
+            for key, value in arrays.items()
+        }
+        with atomic_path(self._path(name)) as temporary:
+            xr.Dataset(variables, attrs={"made_from": json.dumps(self.made_from)}).to_netcdf(
+                temporary, engine="netcdf4"
+            )
+
+    def load(self, name: str) -> dict[str, np.ndarray] | None:
+        """Return a piece, or None if it is not there.
+
+        Raises
+        ------
+        InputError
+            If it cannot be read or was made from something else.
+        """
+        path = self._path(name)
+        if not path.exists():
+            return None
+        try:
+            with xr.open_dataset(path, engine="netcdf4") as piece:
+                recorded = json.loads(piece.attrs["made_from"])
+                arrays = {str(key): np.asarray(value) for key, value in piece.items()}
+        except (OSError, KeyError, ValueError) as error:
+            raise InputError(
+                f"{path}: expected finished work, could not read it ({error}); delete it, or "
+                "leave out --resume"
+            ) from error
+        self._check(path, recorded)
+        return arrays
+
+    def _path(self, name: str) -> Path:
+        return self.folder / f"{name}.nc"
+
+    def _check(self, path: Path, recorded: Any) -> None:
+        """Raise `InputError` naming the first thing that is not as it was."""
+        now = _flat(json.loads(json.dumps(self.made_from)))
+        then = _flat(recorded)
+        for key in [*now, *then]:
+            if now.get(key) != then.get(key):
+                raise InputError(
+                    f"{path}: was made with {key} = {then.get(key)}, and now it is "
+                    f"{now.get(key)}: restore it to resume, or leave out --resume to start anew"
+                )
+
+
+def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
+    """Return the leaves of nested mappings, named with dots."""
+    if not isinstance(tree, dict):
+        return {prefix: tree}
+    found: dict[str, Any] = {}
+    for key, value in tree.items():
+        found |= _flat(value, f"{prefix}.{key}" if prefix else key)
+    return found
