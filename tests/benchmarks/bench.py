@@ -67,7 +67,8 @@ def rows_of(python, script, *arguments, **environment):
         return [{**failed, "reason": f"not done in {TIME_LIMIT} s"}]
     except subprocess.CalledProcessError as error:
         return [{**failed, "reason": error.stderr.strip().splitlines()[-1]}]
-    return [json.loads(line) for line in done.stdout.splitlines() if line.startswith(("{", "["))]
+    found = [json.loads(line) for line in done.stdout.splitlines() if line.startswith(("{", "["))]
+    return [row for each in found for row in (each if isinstance(each, list) else [each])]
 
 
 def posterior(arguments):
@@ -100,7 +101,19 @@ def homodyne():
         np.savez(path, c2=data.c2, phi=data.phi, dt=data.dt, q=data.q, gap=data.gap,
                  truth=json.dumps(simulate.LAMINAR))  # fmt: skip
         theirs = rows_of(python, "homodyne_cost.py", str(path), HOMODYNE_LIMIT)
-    return ours + theirs
+    return ours + [_of_homodyne(row) if "tool" in row else row for row in theirs]
+
+
+def _of_homodyne(found):
+    """Return a row of homodyne among the alternatives."""
+    ess, cpu = found["min_ess"], found["cpu_seconds"]
+    return {
+        "table": "alternatives", "tool": f"{found['tool']}, {found['shards']} shards",
+        "case": f"homodyne: {CASES['homodyne']}", "draws": found["draws"],
+        "leapfrogs a draw": found["leapfrogs_per_draw"], "divergences": found["divergences"],
+        "least ESS": ess, "CPU seconds": cpu, "ESS per CPU second": ess and ess / cpu,
+        "ended": found["reason"],
+    }  # fmt: skip
 
 
 def markdown(rows):
