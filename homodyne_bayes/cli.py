@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import shutil
+import signal
 import warnings
 from functools import partial
 from pathlib import Path
@@ -40,6 +41,7 @@ DEMO_ANGLES = (-60.0, -30.0, 0.0, 30.0, 60.0)
 def main() -> None:
     """Run the command line; every foreseen failure is one sentence and exit code 2."""
     warnings.showwarning = terminal.show_warning
+    signal.signal(signal.SIGINT, _interrupt_once)
     try:
         commands.main(standalone_mode=False)
     except (InputError, MissingPrecisionError) as error:
@@ -50,6 +52,12 @@ def main() -> None:
         terminal.fail(f"{error.strerror or error}: {error.filename or 'no file named'}", 2)
     except (KeyboardInterrupt, click.Abort) as stopped:
         terminal.fail(str(stopped) or "interrupted; nothing was written", 130)
+
+
+def _interrupt_once(_signal: int, _frame: object) -> None:
+    """Stop the work, and let nothing interrupt what is still to be said."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

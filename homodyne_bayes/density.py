@@ -141,6 +141,8 @@ def log_density(
 ) -> jax.Array:
     """Return log p(theta)^prior_power + log p(parts | theta), Jacobians included.
 
+    It can be differentiated by theta and by the power, not by the data.
+
     Parameters
     ----------
     model : callable

@@ -1,4 +1,4 @@
-"""Pre-indexed points of a two-time map, and the ways to split them into shards."""
+"""Pre-indexed points of two-time maps, and the ways to deal them into shards of parts."""
 
 from dataclasses import dataclass, replace
 from functools import partial
@@ -26,8 +26,8 @@ class ShardGrid:
     """Points of a two-time map with everything about them that does not depend on parameters.
 
     The index arrays broadcast against each other, so one kernel serves paired points, all three
-    of shape (N,), and whole maps, where they are (G, 1), (1, G) and (P, 1, 1). Stacked shards
-    carry one more leading axis (K,) on every array.
+    of shape (N,), and whole maps or blocks of them, where they are (G, 1), (1, G) and (P, 1, 1).
+    Shards are stacks of parts: two more leading axes (K, J) on every array.
 
     Attributes
     ----------
