@@ -33,8 +33,9 @@ def check_times(t: ArrayLike, dt: float | None = None) -> float:
     if t.ndim != 1 or len(t) < MIN_FRAMES:
         raise InputError(f"frame times must be a list of at least {MIN_FRAMES}, but have shape "
                          f"{t.shape}; give one time per frame")
-    step = float((t[-1] - t[0]) / (len(t) - 1)) if dt is None else dt
-    worst = np.abs(t - t[0] - step * np.arange(len(t))).max()
+    with np.errstate(invalid="ignore", over="ignore"):  # what is not finite is off the grid
+        step = float((t[-1] - t[0]) / (len(t) - 1)) if dt is None else dt
+        worst = np.abs(t - t[0] - step * np.arange(len(t))).max()
     if not (step > 0 and worst <= TIME_TOLERANCE * step):
         raise InputError(f"frame times must be rising and uniform, but with a step of {step:.6g} "
                          f"s the worst is {worst:.3g} s off the grid; correct the times or dt")
@@ -57,7 +58,8 @@ def check_time_axes(
 
 def circular_distance(a: ArrayLike, b: ArrayLike) -> np.ndarray:
     """Return the distance between azimuths in degree, 0 to 180, broadcasting."""
-    return np.abs((np.asarray(a, float) - np.asarray(b, float) + 180.0) % 360.0 - 180.0)
+    with np.errstate(invalid="ignore"):  # NaN from what is not finite
+        return np.abs((np.asarray(a, float) - np.asarray(b, float) + 180.0) % 360.0 - 180.0)
 
 
 def check_azimuths(phi: ArrayLike, count: int) -> np.ndarray:

@@ -51,7 +51,8 @@ def main() -> None:
     except OSError as error:
         terminal.fail(f"{error.strerror or error}: {error.filename or 'no file named'}", 2)
     except (KeyboardInterrupt, click.Abort) as stopped:
-        terminal.fail(str(stopped) or "interrupted; nothing was written", 130)
+        said = str(stopped.__cause__ or stopped)  # click wraps the interrupt
+        terminal.fail(said or "interrupted; nothing was written", 130)
 
 
 def _interrupt_once(_signal: int, _frame: object) -> None:

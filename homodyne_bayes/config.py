@@ -28,7 +28,7 @@ NoiseModel = Literal["speckle", "corrected", "independent"]
 SCALINGS = ("individual", "averaged", "constant", "fourier", "hierarchical", "marginal")
 INTEGRATED = ("hierarchical", "marginal")  # contrast and offset are not sampled
 
-MAX_FRAMES = 100_000
+MAX_FRAMES = MAX_MAPS = 100_000
 
 _STRICT = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
@@ -52,6 +52,8 @@ def _named(value: Any) -> Any:
     """Turn ["phi0=0,5"] as typed on a command line into {"phi0": ["0", "5"]}."""
     if isinstance(value, dict):
         return value
+    if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
+        raise ValueError("must map names to location and scale, as {phi0: [0, 5]}")
     parts = [item.partition("=") for item in value]
     return {name: _listed(numbers) for name, _, numbers in parts}
 

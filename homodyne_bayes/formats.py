@@ -28,8 +28,8 @@ Q_TOLERANCE = 5e-3
 SCALAR_TOLERANCE = 1e-6
 TYPICAL = {"q": (1e-4, 1.0), "dt": (1e-6, 1e3), "gap": (1e5, 1e8)}
 TYPICAL_MEAN_C2 = (0.5, 2.5)
-READ_ERRORS = (OSError, EOFError, LookupError, MemoryError, RuntimeError, TypeError, ValueError,
-               tokenize.TokenError, zipfile.BadZipFile, zlib.error)
+READ_ERRORS = (AttributeError, OSError, EOFError, LookupError, MemoryError, RuntimeError,
+               TypeError, ValueError, tokenize.TokenError, zipfile.BadZipFile, zlib.error)
 
 
 def contents(path: str | Path) -> FileContents:
@@ -125,7 +125,8 @@ def warn_untypical(data: TwoTimeData) -> None:
     off_diagonal = ~np.eye(data.num_frames, dtype=bool)
     low, high = TYPICAL_MEAN_C2
     for matrix, azimuth in zip(data.c2, data.phi, strict=True):
-        mean = np.nanmean(matrix[off_diagonal], dtype=float)
+        with np.errstate(over="ignore"):
+            mean = np.nanmean(matrix[off_diagonal], dtype=float)
         if not low <= mean <= high:
             warnings.warn(f"the mean of c2 off the diagonal is {mean:.3g} at phi = {azimuth:.6g}, "
                           f"outside {low:g} to {high:g}; its baseline should be 1", stacklevel=3)

@@ -12,7 +12,7 @@ import numpy as np
 import xarray as xr
 
 from homodyne_bayes.axes import MIN_FRAMES, check_time_axes
-from homodyne_bayes.config import MAX_FRAMES
+from homodyne_bayes.config import MAX_FRAMES, MAX_MAPS
 from homodyne_bayes.data import check_groups, dataset_header, parse_provenance
 from homodyne_bayes.errors import InputError
 
@@ -119,7 +119,16 @@ def _map_size(shape: tuple[int, ...], dtype: np.dtype) -> tuple[int, int]:
     if not MIN_FRAMES <= shape[-1] <= MAX_FRAMES:
         raise InputError(f"expected {MIN_FRAMES} to {MAX_FRAMES} frames, found {shape[-1]}; use "
                          "maps within these limits")
+    if count > MAX_MAPS:
+        raise InputError(f"expected at most {MAX_MAPS} maps, found {count}; keep fewer in a file")
     return count, shape[-1]
+
+
+def _real(values: np.ndarray, name: str) -> np.ndarray:
+    """Return the values, unless they are complex."""
+    if np.iscomplexobj(values):
+        raise InputError(f"expected {name} to be real, found complex numbers; write it again")
+    return values
 
 
 def _per_map(values: np.ndarray | None, count: int, name: str) -> list[float | None]:
@@ -138,8 +147,8 @@ def _per_map(values: np.ndarray | None, count: int, name: str) -> list[float | N
 
 def _describe_netcdf(path: Path) -> FileContents:
     with xr.open_dataset(path, engine="netcdf4") as dataset:
-        header = dataset_header(dataset)
         count, frames = _map_size(dataset["c2"].shape, dataset["c2"].dtype)
+        header = dataset_header(dataset)
         notes = []
         if "group_c2" in dataset:
             groups = check_groups(dataset["group_c2"].shape, dataset["c2"].shape)
@@ -209,8 +218,22 @@ def _dataset(file: h5py.File, name: str) -> h5py.Dataset:
     return item
 
 
+def _values(file: h5py.File, name: str) -> np.ndarray:
+    item = _dataset(file, name)
+    if item.size > MAX_MAPS:
+        raise InputError(f"expected at most {MAX_MAPS} values of {name}, found {item.size}; "
+                         "process the file again")
+    return _real(np.ravel(item[...]), name)
+
+
 def _integers(file: h5py.File, name: str) -> np.ndarray:
-    return np.ravel(_dataset(file, name)[...]).astype(int)
+    values = _values(file, name)
+    with np.errstate(invalid="ignore"):
+        whole = values.astype(int)
+    if not np.array_equal(whole, values):
+        raise InputError(f"expected {name} to hold whole numbers, found others; process the file "
+                         "again")
+    return whole
 
 
 def _map_names(file: h5py.File) -> list[str]:
@@ -226,7 +249,7 @@ def _map_names(file: h5py.File) -> list[str]:
 
 def _bins(file: h5py.File, count: int) -> tuple[list[Bin], list[str]]:
     """Return q and phi of each map, by its rank among the processed bins, and notes."""
-    q, phi = (np.ravel(_dataset(file, name)[...]).astype(float) for name in (Q_AXIS, PHI_AXIS))
+    q, phi = (_values(file, name).astype(float) for name in (Q_AXIS, PHI_AXIS))
     lengths = tuple(_integers(file, AXIS_LENGTHS).tolist())
     if lengths != (len(q), len(phi)):
         raise InputError(f"expected {AXIS_LENGTHS} to be ({len(q)}, {len(phi)}), the lengths of "
@@ -263,7 +286,7 @@ def _frame_step(file: h5py.File) -> float | None:
     """Return frame_time times stride times average in s, or None where one of them is missing."""
     if not all(name in file for name in FRAME_STEP):
         return None
-    return float(np.prod([_dataset(file, name)[...].item() for name in FRAME_STEP]))
+    return float(np.prod([_values(file, name).item() for name in FRAME_STEP]))
 
 
 def _dark_frames(file: h5py.File) -> list[str]:
@@ -346,9 +369,9 @@ def _maps_key(headers: Mapping[str, Header]) -> str:
 
 def _arrays(path: Path, headers: Mapping[str, Header], names: tuple[str, ...],
             ) -> dict[str, np.ndarray]:
-    """Return those of the named arrays that exist, refusing pickled ones."""
+    """Return those of the named arrays that exist, refusing pickled and complex ones."""
     with np.load(path, allow_pickle=False) as archive:
-        return {name: archive[name] for name in names if name in headers}
+        return {name: _real(archive[name], name) for name in names if name in headers}
 
 
 LAYOUTS: dict[str, Layout] = {

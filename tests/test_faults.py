@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 import xarray as xr
-from test_shelf import CONFIG, command
 
 from homodyne_bayes import fit, formats
+from tests.test_shelf import CONFIG, command
 
 
 def test_a_full_disk_loses_nothing_that_was_finished(laminar_data, tmp_path, monkeypatch):

@@ -25,7 +25,6 @@ SHARDS = 2
 SETTINGS = {"num_warmup": 100, "num_samples": 200, "num_chains": 2}
 UNKNOWN = ("draws", "min_ess", "max_r_hat", "divergences", "leapfrogs_per_draw")
 PHYSICAL = ("D0", "alpha", "D_offset", "gamma_dot_t0", "beta", "gamma_dot_t_offset", "phi0")
-PATIENCE = 10  # s that processes told to end may take
 
 
 def pairs_of(data):
@@ -41,22 +40,13 @@ def posterior(data, shards):
     from homodyne.config.parameter_space import ParameterSpace
     from homodyne.optimization.cmc import fit_mcmc_jax
 
-    mode = "laminar_flow"
+    mode, (q, gap, dt) = "laminar_flow", (float(data[name]) for name in ("q", "gap", "dt"))
     return fit_mcmc_jax(
-        *pairs_of(data),
-        q=float(data["q"]),
-        L=float(data["gap"]),
-        analysis_mode=mode,
-        cmc_config={
-            "enable": shards > 1,
-            "sharding": {"num_shards": shards},
-            "per_shard_mcmc": SETTINGS,
-        },
+        *pairs_of(data), q, gap, mode, dt=dt, progress_bar=False,
+        cmc_config={"sharding": {"num_shards": shards}, "per_shard_mcmc": SETTINGS},
         initial_values=json.loads(str(data["truth"])) if "truth" in data else None,
         parameter_space=ParameterSpace.from_defaults(mode),
-        dt=float(data["dt"]),
-        progress_bar=False,
-    )
+    )  # fmt: skip
 
 
 def is_reported(name):
@@ -103,7 +93,7 @@ def stop(process):
     cpu = sum(sum(each.cpu_times()[:4]) for each in family)
     for each in family:
         each.terminate()
-    for each in psutil.wait_procs(family, PATIENCE)[1]:
+    for each in psutil.wait_procs(family, timeout=10)[1]:
         each.kill()
     return cpu
 

@@ -1,0 +1,164 @@
+"""Valid files of every layout, and what can be done to them: one mutation a seed."""
+
+import json
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import yaml
+
+from homodyne_bayes.formats import write_aps_u, write_netcdf
+from tests.bad_inputs import USER, good_cache, good_data, maps
+
+NUMBERS = (np.nan, np.inf, -np.inf, 0.0, -1.0, 1e308, 1e-308, 2**63 - 1, -(2**31), 0.5)
+SETTINGS = {
+    "data": {"q": 0.0054, "gap": 2e6, "exclude_frames": [3, 4]},
+    "fit": {"model": "static", "num_shards": 4, "priors": {"phi0": [0, 10]}, "seed": 1},
+}
+Arrays = dict[str, Any]
+
+
+def value_for(rng: random.Random, old: np.ndarray) -> Any:
+    """Return something in place of an array: other numbers, shape, type, or no number at all."""
+    old = np.asarray(old)
+    flat = old.astype(float, copy=True).ravel() if old.dtype.kind in "fiub" else np.zeros(old.size)
+    choices: tuple[Callable[[], Any], ...] = (
+        lambda: np.where(np.arange(flat.size) == rng.randrange(flat.size or 1),
+                         rng.choice(NUMBERS), flat).reshape(old.shape),
+        lambda: np.full(old.shape, rng.choice(NUMBERS)),
+        lambda: old[..., : rng.randrange(max(1, old.shape[-1]))] if old.ndim else np.empty(0),
+        lambda: np.empty((0, *old.shape[1:])),
+        lambda: old[None],
+        lambda: np.concatenate([flat, flat]),
+        lambda: flat[::-1].reshape(old.shape),
+        lambda: flat.reshape(old.shape).astype(rng.choice(["f2", "f4", "i1", "u8", "c16", "?"])),
+        lambda: rng.choice(NUMBERS),
+        lambda: "text",
+        lambda: np.array(["a", "b"], dtype="S1"),
+    )
+    with np.errstate(all="ignore"):
+        return rng.choice(choices)()
+
+
+def damaged(rng: random.Random, path: Path) -> str:
+    """Damage the bytes of a file, and say how."""
+    whole = bytearray(path.read_bytes())
+    kind = rng.choice(["cut", "flip", "prefix", "suffix", "zeros", "empty"])
+    at = rng.randrange(len(whole))
+    if kind == "cut":
+        whole = whole[:at]
+    elif kind == "flip":
+        for _ in range(rng.choice([1, 8, 64])):
+            whole[rng.randrange(len(whole))] ^= 1 << rng.randrange(8)
+    elif kind == "prefix":
+        whole = bytearray(rng.randbytes(rng.randrange(1, 64))) + whole
+    elif kind == "suffix":
+        whole += rng.randbytes(rng.randrange(1, 4096))
+    elif kind == "zeros":
+        whole[at : at + 256] = bytes(len(whole[at : at + 256]))
+    else:
+        whole = bytearray()
+    path.write_bytes(whole)
+    return f"bytes: {kind}"
+
+
+def edited_hdf5(rng: random.Random, path: Path) -> str:
+    """Change one dataset, group, attribute or link of an HDF5 file, and say how."""
+    with h5py.File(path, "r+") as file:
+        names: list[str] = []
+        file.visit(names.append)
+        name = rng.choice(names)
+        item = file[name]
+        kind = rng.choice(["drop", "replace", "replace", "replace", "group", "dangling", "loop",
+                           "rename", "attribute"])  # fmt: skip
+        if kind == "attribute":
+            owner = file if rng.random() < 0.5 else item
+            for key in [*owner.attrs, "gap", "provenance", "units"][: rng.randrange(1, 4)]:
+                owner.attrs[key] = rng.choice([*NUMBERS, "text", "{", "[]", b"\xff"])
+            return f"hdf5: attributes of {name}"
+        old = item[()] if isinstance(item, h5py.Dataset) else np.zeros(3)
+        if kind == "replace" and isinstance(old, bytes | np.ndarray) and \
+                np.asarray(old).dtype.kind == "O":  # fmt: skip
+            old = np.zeros(2)
+        if kind == "rename":
+            file.move(name, f"{name}_other")
+            return f"hdf5: rename {name}"
+        del file[name]
+        if kind == "replace":
+            file[name] = value_for(rng, old)
+        elif kind == "group":
+            file.create_group(name)
+        elif kind == "dangling":
+            file[name] = h5py.SoftLink("/nowhere")
+        elif kind == "loop":
+            file[name] = h5py.SoftLink(f"/{name}")
+        return f"hdf5: {kind} {name}"
+
+
+def edited_arrays(rng: random.Random, arrays: Arrays) -> tuple[Arrays, str]:
+    """Change one array of an archive, and say how."""
+    name = rng.choice(list(arrays))
+    if rng.random() < 0.2:
+        return {key: value for key, value in arrays.items() if key != name}, f"npz: drop {name}"
+    if rng.random() < 0.1:
+        return arrays | {name: np.array([{}, None], dtype=object)}, f"npz: pickle {name}"
+    return arrays | {name: value_for(rng, arrays[name])}, f"npz: replace {name}"
+
+
+def mutated(seed: int, folder: Path) -> tuple[Path, str]:
+    """Make one mutated file, and say what was done."""
+    rng = random.Random(seed)
+    layout = rng.choice(["aps-u", "netcdf", "cache", "npz", "npy"])
+    path = folder / f"{seed}.{ {'aps-u': 'hdf', 'netcdf': 'nc', 'npy': 'npy'}.get(layout, 'npz')}"
+    done = ""
+    if layout in ("aps-u", "netcdf"):
+        (write_aps_u if layout == "aps-u" else write_netcdf)(path, good_data())
+    elif layout == "npy":
+        np.save(path, value_for(rng, maps()) if rng.random() < 0.7 else maps())
+        done = "npy: replace"
+    else:
+        arrays = good_cache() if layout == "cache" else {"c2": maps(), "q": 0.0054, "dt": 0.1}
+        arrays, done = edited_arrays(rng, arrays)
+        np.savez(path, **arrays)
+    if rng.random() < 0.4 or (layout == "npy" and rng.random() < 0.5):
+        done = damaged(rng, path)
+    elif layout in ("aps-u", "netcdf"):
+        done = edited_hdf5(rng, path)
+    return path, f"{layout}, {done}"
+
+
+def options(seed: int) -> dict[str, Any]:
+    """Return what a user passes beside the file: nothing, or all that may be missing."""
+    return dict(USER) if seed % 2 else {}
+
+
+def mutated_settings(seed: int, folder: Path) -> tuple[Path, str]:
+    """Make one mutated settings file, and say what was done."""
+    rng = random.Random(seed)
+    settings = json.loads(json.dumps(SETTINGS))
+    section = rng.choice(["data", "fit"])
+    key = rng.choice([*settings[section], "unknown", "méthode"])
+    value = rng.choice([*map(float, NUMBERS), "text", None, [], {}, [1, "a"], {"a": {"b": 1}}, True,
+                        "1-1000000000", "../../etc/passwd:f", "\x00"])  # fmt: skip
+    settings[section][key] = value
+    if rng.random() < 0.1:
+        settings[section] = value
+    text = yaml.safe_dump(settings, allow_unicode=True)
+    kind = rng.choice(["value", "value", "cut", "tag", "insert", "deep", "bytes"])
+    at = rng.randrange(len(text))
+    content = {
+        "value": text,
+        "cut": text[:at],
+        "tag": text + "\nfit: !!python/object/apply:os.system ['true']\n",
+        "insert": text[:at] + rng.choice(":-[]{}&*!|>%@`\t\n\"'") + text[at:],
+        "deep": "data: " + "[" * 50 + "]" * 50,
+        "bytes": text,
+    }[kind].encode()
+    if kind == "bytes":
+        content = content[:at] + rng.randbytes(8) + content[at:]
+    path = folder / f"{seed}.yaml"
+    path.write_bytes(content)
+    return path, f"yaml: {kind} {section}.{key}"
