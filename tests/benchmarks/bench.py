@@ -147,13 +147,18 @@ def figure(rows):
         pd.DataFrame([row for row in rows if row["table"] == table])
         for table in ("pairs", "shards")
     )
-    for column, marker in (("seconds", "o"), ("warm start", "s"), ("certifying", "^")):
+    pairs = pairs.rename(columns={"seconds": "in all"})
+    for column, marker in (("in all", "o"), ("warm start", "s"), ("certifying", "^")):
         left.loglog(pairs["pairs"], pairs[column], marker=marker, label=column)
     left.set(xlabel="distinct pairs", ylabel="time to a certified posterior (s)")
     for (devices, own), marker in zip(shards.groupby("devices"), "os", strict=True):
         label = f"{devices} device{'s' * (devices > 1)}"
         right.plot(own["shards"], own["seconds"], marker=marker, label=label)
-    right.set(xlabel="shards", ylabel="chains of all shards (s)", ylim=(0, None))
+    counts = sorted(set(shards["shards"]))
+    right.set_xscale("log", base=2)
+    right.set_xticks(counts, [str(count) for count in counts])
+    right.set(xlabel="shards", ylabel="chains of all shards (s)")
+    right.set_ylim(0, 1.4 * shards["seconds"].max())
     for axes in (left, right):
         axes.legend(frameon=False)
     return made
