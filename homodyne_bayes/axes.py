@@ -1,5 +1,6 @@
 """Time axes, azimuths and selections of frames: what is checked before there are any maps."""
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -119,3 +120,22 @@ def record_selection(
     offset, earlier = provenance.get("first_frame", 0), provenance.get("exclude_frames", [])
     excluded = sorted({*earlier, *(offset + int(frame) for frame in exclude_frames)})
     return {**provenance, "first_frame": offset + first, "exclude_frames": excluded}
+
+
+def parse_provenance(text: str) -> dict[str, Any]:
+    """Return the provenance stored as a JSON object."""
+    try:
+        provenance = json.loads(text)
+    except json.JSONDecodeError:
+        provenance = None
+    if not isinstance(provenance, dict):
+        raise InputError(f"the provenance must be a JSON object, but is {text[:40]!r}; write the "
+                         "file again")
+    lists = {"assumed": str, "exclude_frames": int}
+    wrong = [name for name, kind in lists.items() if not isinstance(provenance.get(name, []), list)
+             or not all(type(item) is kind for item in provenance.get(name, []))]
+    wrong += ["first_frame"] if type(provenance.get("first_frame", 0)) is not int else []
+    if wrong:
+        raise InputError(f"the provenance must have lists of sentences and of frames, but not so "
+                         f"{', '.join(wrong)}; write the file again")
+    return provenance

@@ -1,6 +1,7 @@
 """Settings: what to read and how to fit, checked when made; unknown or invalid keys raise."""
 
 import difflib
+import reprlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -30,6 +31,7 @@ INTEGRATED = ("hierarchical", "marginal")  # contrast and offset are not sampled
 
 MAX_FRAMES = MAX_MAPS = 100_000
 
+_SHORT = reprlib.Repr(maxlevel=3, maxstring=200, maxlong=50, maxother=200)
 _STRICT = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
 
@@ -170,8 +172,8 @@ def read_settings(path: str | Path | None) -> dict[str, dict[str, Any]]:
         settings = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: expected a YAML file, could not read it: {error}") from error
-    except yaml.YAMLError as error:
-        line = str(error).replace("\n", " ")
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # no such day, lists in lists
+        line = " ".join(str(error).split())
         raise InputError(f"{path}: expected YAML, found a syntax error: {line}") from error
     settings = {} if settings is None else settings
     if not isinstance(settings, dict):
@@ -180,9 +182,11 @@ def read_settings(path: str | Path | None) -> dict[str, dict[str, Any]]:
         )
     for section in settings:
         if section not in SECTIONS:
-            raise InputError(f"{path}: unknown section {section!r}; {suggest(section, SECTIONS)}")
+            raise InputError(f"{path}: unknown section {_SHORT.repr(section)}; "
+                             f"{suggest(section, SECTIONS)}")
         if not isinstance(settings[section] or {}, dict):
-            raise InputError(f"{path}: {section} must hold settings, found {settings[section]!r}")
+            raise InputError(f"{path}: {section} must hold settings, found "
+                             f"{_SHORT.repr(settings[section])}")
     return {section: dict(settings.get(section) or {}) for section in SECTIONS}
 
 
@@ -199,12 +203,12 @@ def make[T: (DataConfig, FitConfig)](kind: type[T], settings: Mapping[str, Any])
     except ValidationError as error:
         first: Any = error.errors()[0]
         section = next(name for name, known in SECTIONS.items() if known is kind)
-        where = ".".join([section, *(str(part) for part in first["loc"])])
+        where = " ".join(".".join([section, *map(str, first["loc"])]).split())
         if first["type"] == "unexpected_keyword_argument":
             hint = suggest(first["loc"][-1], kind.__dataclass_fields__)
             raise InputError(f"{where}: unknown; {hint}") from None
         found, message = first["input"], first["msg"].removeprefix("Value error, ")
-        raise InputError(f"{where}: {_lower(message)}, found {found!r}") from None
+        raise InputError(f"{where}: {_lower(message)}, found {_SHORT.repr(found)}") from None
 
 
 def descriptions(kind: type) -> dict[str, FieldInfo]:

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -15,6 +16,7 @@ from homodyne_bayes.axes import (
     check_azimuths,
     check_time_axes,
     match_angles,
+    parse_provenance,
     record_selection,
     usable_frames,
 )
@@ -23,6 +25,40 @@ from homodyne_bayes.errors import InputError
 MIN_USABLE_FRAMES = 3
 SYMMETRY_TOLERANCE = 1e-5
 UNITS = {"q": "1/Å", "dt": "s", "gap": "Å"}
+
+Bin = tuple[float | None, float | None]
+
+
+@dataclass(frozen=True)
+class FileContents:
+    """What a file holds, found without loading its maps.
+
+    Attributes
+    ----------
+    path : Path
+        The file.
+    format : str
+        Name of its layout, a key of ``LAYOUTS``.
+    bins : list of (q, phi)
+        Wavevector in 1/Å and azimuth in degree of each map; None where the file does not tell.
+    num_frames : int
+        Frames G of each map.
+    dt, gap : float or None
+        In s and Å; None where the file does not tell.
+    notes : list of str
+        Sentences on what was found, assumed and missing.
+    provenance : mapping
+        What the file stores about its origin; "assumed" lists what reading it assumes.
+    """
+
+    path: Path
+    format: str
+    bins: list[Bin]
+    num_frames: int
+    dt: float | None = None
+    gap: float | None = None
+    notes: list[str] = field(default_factory=list)
+    provenance: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -223,18 +259,6 @@ def dataset_header(dataset: xr.Dataset) -> dict[str, Any]:
     return {"phi": dataset["phi"].values, "dt": dt, "q": float(attrs["q"]),
             "gap": float(attrs["gap"]) if "gap" in attrs else None,
             "provenance": {**provenance, "assumed": [*provenance.get("assumed", []), *assumed]}}
-
-
-def parse_provenance(text: str) -> dict[str, Any]:
-    """Return the provenance stored as a JSON object."""
-    try:
-        provenance = json.loads(text)
-    except json.JSONDecodeError:
-        provenance = None
-    if not isinstance(provenance, dict):
-        raise InputError(f"the provenance must be a JSON object, but is {text[:40]!r}; write the "
-                         "file again")
-    return provenance
 
 
 def check_groups(shape: tuple[int, ...], maps: tuple[int, ...]) -> int:

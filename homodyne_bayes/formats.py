@@ -3,7 +3,9 @@
 import dataclasses
 import hashlib
 import json
+import lzma
 import math
+import struct
 import tempfile
 import tokenize
 import warnings
@@ -20,16 +22,19 @@ from numpy.typing import ArrayLike
 
 from homodyne_bayes import layouts
 from homodyne_bayes.axes import match_angles, record_selection, usable_frames
-from homodyne_bayes.data import UNITS, TwoTimeData
+from homodyne_bayes.data import UNITS, FileContents, TwoTimeData
 from homodyne_bayes.errors import InputError
-from homodyne_bayes.layouts import LAYOUTS, FileContents
+from homodyne_bayes.layouts import LAYOUTS
+from homodyne_bayes.limits import check_heaps
 
 Q_TOLERANCE = 5e-3
 SCALAR_TOLERANCE = 1e-6
 TYPICAL = {"q": (1e-4, 1.0), "dt": (1e-6, 1e3), "gap": (1e5, 1e8)}
 TYPICAL_MEAN_C2 = (0.5, 2.5)
-READ_ERRORS = (AttributeError, OSError, EOFError, LookupError, MemoryError, RuntimeError,
-               TypeError, ValueError, tokenize.TokenError, zipfile.BadZipFile, zlib.error)
+READ_ERRORS = (ArithmeticError, AttributeError, OSError, EOFError, LookupError, MemoryError,
+               RuntimeError, TypeError, ValueError, lzma.LZMAError, struct.error,
+               tokenize.TokenError, zipfile.BadZipFile, zlib.error)
+MAX_SENTENCE = 1000  # characters of a complaint, which may quote the file
 
 
 def contents(path: str | Path) -> FileContents:
@@ -41,7 +46,7 @@ def contents(path: str | Path) -> FileContents:
         If the file cannot be read or has no known layout.
     """
     path = Path(path)
-    with _naming(path):
+    with naming(path):
         found = LAYOUTS[_layout(path)].describe(path)
     q, phi = found.bins[0]
     missing = _missing({"q": q, "phi": phi, "dt": found.dt, "gap": found.gap})
@@ -93,7 +98,7 @@ def read(
         For values outside the range that such experiments have.
     """
     path = Path(path)
-    with _naming(path):
+    with naming(path):
         layout = LAYOUTS[_layout(path)]
         found = layout.describe(path)
         chosen, q = _choose_q(found, q)
@@ -210,15 +215,22 @@ def _lag_means(c2: np.ndarray) -> np.ndarray:
 
 
 @contextmanager
-def _naming(path: Path) -> Iterator[None]:
+def naming(path: Path) -> Iterator[None]:
     """Put the path in front of every complaint, and turn those of the libraries into ours."""
     try:
         yield
     except InputError as error:
-        raise InputError(f"{path}: {error}") from error
+        raise InputError(f"{path}: {_one_line(error)}") from error
     except READ_ERRORS as error:
         raise InputError(f"{path}: expected a complete file, found one that cannot be read "
-                         f"({' '.join(str(error).split())}); copy or write it again") from error
+                         f"({_one_line(error)}); copy or write it again") from error
+
+
+def _one_line(error: Exception) -> str:
+    """Return what an error says in one line that can be printed, whatever the file had in it."""
+    line = " ".join(str(error).encode(errors="backslashreplace").decode().split())
+    half = MAX_SENTENCE // 2
+    return line if len(line) <= MAX_SENTENCE else f"{line[:half]} ... {line[-half:]}"
 
 
 def _layout(path: Path) -> str:
@@ -243,9 +255,10 @@ def _members(path: Path, start: bytes) -> set[str]:
         return set(layouts.npz_headers(path))
     if not start.startswith(layouts.HDF5):
         return set()
+    check_heaps(path)
     with h5py.File(path, "r") as file:
         asked = {name for layout in LAYOUTS.values() for name in layout.members}
-        return set(file) | {name for name in asked if name in file}
+        return set(file) | {name for name in asked if layouts.find(file, name) is not None}
 
 
 def _missing(values: dict[str, Any]) -> list[str]:

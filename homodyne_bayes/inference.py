@@ -186,8 +186,8 @@ def settle(
     last, certification = first, certified(keys[0], first)
     sound, refused = _verdict(last, certification, config)
     attempts, gradients = certification.attempts, first.gradients
-    affordable = num_points(model, parts_of(shards)) <= config.rescue_pairs
-    if not sound and first.nuts is None and affordable:
+    hopeful = not sound and first.nuts is None
+    if hopeful and num_points(model, parts_of(shards)) <= config.rescue_pairs:
         guess = laplace if first.faults else certification.moments
         with timed(seconds, "full NUTS"):
             last = sample_all(

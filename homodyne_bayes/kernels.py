@@ -74,7 +74,7 @@ def shear_factor(grid: ShardGrid, gamma_dot: jax.Array, phi0: jax.Array | float)
     """Return sinc(x) of every point; ``gamma_dot`` (G,) in 1/s, ``phi0`` in degree.
 
     x is a difference of the phases of two frames, so that its sine and cosine are products of
-    theirs: no transcendental function is computed for a point. 1/Γ is shared by all angles.
+    theirs: maps and blocks need no transcendental function for a point, and all angles share 1/Γ.
     """
     scale, Gamma = phase_per_strain(grid, phi0), cumulative(grid, gamma_dot)
     between = _between(grid, Gamma)

@@ -1,9 +1,10 @@
 """One pair of small functions per file layout, describe and load, and the table of them."""
 
-import itertools
+import io
+import math
 import zipfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -11,10 +12,19 @@ import h5py
 import numpy as np
 import xarray as xr
 
-from homodyne_bayes.axes import MIN_FRAMES, check_time_axes
-from homodyne_bayes.config import MAX_FRAMES, MAX_MAPS
-from homodyne_bayes.data import check_groups, dataset_header, parse_provenance
+from homodyne_bayes.axes import check_time_axes, parse_provenance
+from homodyne_bayes.config import MAX_MAPS
+from homodyne_bayes.data import Bin, FileContents, check_groups, dataset_header
 from homodyne_bayes.errors import InputError
+from homodyne_bayes.limits import (
+    check_bytes,
+    check_chunks,
+    check_stored,
+    dataset_bytes,
+    map_size,
+    per_map,
+    real_numbers,
+)
 
 HDF5, ZIP, NPY = b"\x89HDF\r\n\x1a\n", b"PK\x03\x04", b"\x93NUMPY"
 
@@ -33,40 +43,9 @@ FRAME_STEP = (
 )
 OWN_GROUP = "homodyne_bayes"
 
+MAX_HEADER, MAX_LINKS = 2**16, 16
+
 Header = tuple[tuple[int, ...], np.dtype]
-Bin = tuple[float | None, float | None]
-
-
-@dataclass(frozen=True)
-class FileContents:
-    """What a file holds, found without loading its maps.
-
-    Attributes
-    ----------
-    path : Path
-        The file.
-    format : str
-        Name of its layout, a key of ``LAYOUTS``.
-    bins : list of (q, phi)
-        Wavevector in 1/Å and azimuth in degree of each map; None where the file does not tell.
-    num_frames : int
-        Frames G of each map.
-    dt, gap : float or None
-        In s and Å; None where the file does not tell.
-    notes : list of str
-        Sentences on what was found, assumed and missing.
-    provenance : mapping
-        What the file stores about its origin; "assumed" lists what reading it assumes.
-    """
-
-    path: Path
-    format: str
-    bins: list[Bin]
-    num_frames: int
-    dt: float | None = None
-    gap: float | None = None
-    notes: list[str] = field(default_factory=list)
-    provenance: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -91,7 +70,8 @@ def npz_headers(path: Path) -> dict[str, Header]:
         headers = {}
         for name in names:
             with archive.open(name) as stream:
-                headers[name.removesuffix(".npy")] = _npy_header(stream)
+                start = io.BytesIO(stream.read(MAX_HEADER))
+            headers[name.removesuffix(".npy")] = _npy_header(start)
     return headers
 
 
@@ -107,47 +87,18 @@ def _npy_header(stream: IO[bytes]) -> Header:
     return shape, dtype
 
 
-def _map_size(shape: tuple[int, ...], dtype: np.dtype) -> tuple[int, int]:
-    """Return the number of maps and of frames that an array declares, if it can be maps."""
-    square = len(shape) in {2, 3} and shape[-1] == shape[-2]
-    count = shape[0] if len(shape) == 3 else 1
-    if not square or count == 0:
-        raise InputError(f"expected maps of shape (frames, frames) or (angles, frames, frames), "
-                         f"found {shape}; move the angles to the first axis")
-    if dtype.kind not in "fiu":
-        raise InputError(f"expected maps of real numbers, found the type {dtype}; convert them")
-    if not MIN_FRAMES <= shape[-1] <= MAX_FRAMES:
-        raise InputError(f"expected {MIN_FRAMES} to {MAX_FRAMES} frames, found {shape[-1]}; use "
-                         "maps within these limits")
-    if count > MAX_MAPS:
-        raise InputError(f"expected at most {MAX_MAPS} maps, found {count}; keep fewer in a file")
-    return count, shape[-1]
-
-
-def _real(values: np.ndarray, name: str) -> np.ndarray:
-    """Return the values, unless they are complex."""
-    if np.iscomplexobj(values):
-        raise InputError(f"expected {name} to be real, found complex numbers; write it again")
-    return values
-
-
-def _per_map(values: np.ndarray | None, count: int, name: str) -> list[float | None]:
-    """Return one value per map from nothing, one value or a list of them."""
-    if values is None:
-        return [None] * count
-    flat = np.ravel(values).astype(float)
-    if flat.size not in {1, count}:
-        raise InputError(f"expected {count} values of {name}, one per map, found {flat.size}; "
-                         "write the file again")
-    return [float(value) for value in np.broadcast_to(flat, count)]
-
-
 # netCDF-4 as TwoTimeData.to_dataset makes it
 
 
+def _open_netcdf(path: Path) -> xr.Dataset:
+    """Open a file that keeps everything inside and declares no more than it may."""
+    check_stored(path)
+    return xr.open_dataset(path, engine="netcdf4", decode_times=False)
+
+
 def _describe_netcdf(path: Path) -> FileContents:
-    with xr.open_dataset(path, engine="netcdf4") as dataset:
-        count, frames = _map_size(dataset["c2"].shape, dataset["c2"].dtype)
+    with _open_netcdf(path) as dataset:
+        count, frames = map_size(dataset["c2"].shape, dataset["c2"].dtype)
         header = dataset_header(dataset)
         notes = []
         if "group_c2" in dataset:
@@ -159,12 +110,12 @@ def _describe_netcdf(path: Path) -> FileContents:
 
 
 def _load_netcdf(path: Path, indices: list[int]) -> np.ndarray:
-    with xr.open_dataset(path, engine="netcdf4") as dataset:
+    with _open_netcdf(path) as dataset:
         return dataset["c2"][indices].values
 
 
 def _load_netcdf_groups(path: Path, indices: list[int]) -> np.ndarray | None:
-    with xr.open_dataset(path, engine="netcdf4") as dataset:
+    with _open_netcdf(path) as dataset:
         return dataset["group_c2"][indices].values if "group_c2" in dataset else None
 
 
@@ -174,17 +125,18 @@ def _load_netcdf_groups(path: Path, indices: list[int]) -> np.ndarray | None:
 def _describe_aps_u(path: Path) -> FileContents:
     with h5py.File(path, "r") as file:
         names = _map_names(file)
-        headers = {(item.shape, item.dtype) for item in (_dataset(file, name) for name in names)}
+        headers = {(item.shape, item.dtype) for item in (_map(file, name) for name in names)}
         if len(headers) != 1:
             raise InputError(f"expected {MAPS} to hold maps of one size and type, found "
                              f"{len(headers)} kinds; process the file again")
         shape, dtype = headers.pop()
-        _, frames = _map_size((1, *shape), dtype)
+        _, frames = map_size((1, *shape), dtype)
         bins, notes = _bins(file, len(names))
         dt, gap = _frame_step(file), None
         provenance = {}
-        if OWN_GROUP in file:
-            attrs = _member(file, OWN_GROUP).attrs
+        own = find(file, OWN_GROUP)
+        if own is not None:
+            attrs = own.attrs
             provenance = parse_provenance(attrs.get("provenance", "{}"))
             gap = float(attrs["gap"]) if "gap" in attrs else None
         notes += _dark_frames(file)
@@ -194,27 +146,57 @@ def _describe_aps_u(path: Path) -> FileContents:
 def _load_aps_u(path: Path, indices: list[int]) -> np.ndarray:
     with h5py.File(path, "r") as file:
         names = _map_names(file)
-        return np.stack([_dataset(file, names[i])[...] for i in indices])
+        items = [_map(file, names[i]) for i in indices]
+        check_bytes(path, sum(map(dataset_bytes, items)), MAPS)
+        return np.stack([item[...] for item in items])
+
+
+def find(file: h5py.File, name: str) -> h5py.Group | h5py.Dataset | None:
+    """Return what this very file stores under a name, if anything; never opens another file."""
+    item, parts, followed = file, name.split("/"), 0
+    while parts:
+        part = parts.pop(0)
+        if part in {"", "."}:
+            continue
+        key = part.encode(errors="surrogateescape")
+        if not isinstance(item, h5py.Group) or not item.id.links.exists(key):
+            return None
+        kind = item.id.links.get_info(key).type
+        if kind == h5py.h5l.TYPE_HARD:
+            item = item[part]
+        elif kind != h5py.h5l.TYPE_SOFT:
+            raise InputError(f"expected {name} inside the file, found a link to another file; copy "
+                             "the data into one file (h5repack or h5copy)")
+        elif (followed := followed + 1) > MAX_LINKS:
+            return None
+        else:
+            target = item.id.links.get_val(key).decode(errors="surrogateescape")
+            item, parts = file if target.startswith("/") else item, [*target.split("/"), *parts]
+    return item
 
 
 def _member(file: h5py.File, name: str) -> h5py.Group | h5py.Dataset:
-    """Return a group or dataset stored in this very file."""
-    for prefix in itertools.accumulate(name.split("/"), "{}/{}".format):
-        if isinstance(file.get(prefix, getlink=True), h5py.ExternalLink):
-            raise InputError(f"expected {prefix} inside the file, found a link to another file; "
-                             "copy the data into one file (h5repack or h5copy)")
-    if name not in file:
+    """Return a group or dataset that must be there."""
+    item = find(file, name)
+    if item is None:
         raise InputError(f"expected {name}, found no such entry; check that the two-time "
                          "correlation was computed")
-    return file[name]
+    return item
+
+
+def _map(file: h5py.File, name: str) -> h5py.Dataset:
+    """Return one of many maps, which are not loaded all at once."""
+    item = _member(file, name)
+    if not isinstance(item, h5py.Dataset):
+        raise InputError(f"expected {name} to be a dataset, found a group; process the file again")
+    check_chunks(item)
+    return item
 
 
 def _dataset(file: h5py.File, name: str) -> h5py.Dataset:
-    """Return a dataset whose numbers are in this very file."""
-    item = _member(file, name)
-    if not isinstance(item, h5py.Dataset) or item.is_virtual or item.external:
-        raise InputError(f"expected {name} to be a dataset stored in the file, found a group or "
-                         "numbers kept in other files; copy the data into one file")
+    """Return a dataset that can be loaded whole."""
+    item = _map(file, name)
+    check_bytes(file.filename, dataset_bytes(item), name)
     return item
 
 
@@ -223,7 +205,10 @@ def _values(file: h5py.File, name: str) -> np.ndarray:
     if item.size > MAX_MAPS:
         raise InputError(f"expected at most {MAX_MAPS} values of {name}, found {item.size}; "
                          "process the file again")
-    return _real(np.ravel(item[...]), name)
+    if item.dtype.kind not in "fiub":
+        raise InputError(f"expected {name} to be real numbers, found the type {item.dtype}; "
+                         "process the file again")
+    return np.ravel(item[...])
 
 
 def _integers(file: h5py.File, name: str) -> np.ndarray:
@@ -254,10 +239,11 @@ def _bins(file: h5py.File, count: int) -> tuple[list[Bin], list[str]]:
     if lengths != (len(q), len(phi)):
         raise InputError(f"expected {AXIS_LENGTHS} to be ({len(q)}, {len(phi)}), the lengths of "
                          f"the q and phi axes, found {lengths}; make the q-map again")
-    names = _dataset(file, MAP_NAMES).asstr()[...].tolist()
+    stored = _dataset(file, MAP_NAMES)
+    names = stored.asstr()[...].tolist() if stored.size == 2 else []
     if names != ["q", "phi"]:
-        raise InputError(f"expected {MAP_NAMES} to be q and phi, found {', '.join(names)}; make a "
-                         "q-phi map")
+        raise InputError(f"expected {MAP_NAMES} to be q and phi, found "
+                         f"{', '.join(names) or 'other names'}; make a q-phi map")
     cells, labels = _integers(file, INDEX_MAPPING), np.sort(_integers(file, BINS))
     area = len(q) * len(phi)
     rising = (np.diff(cells, prepend=-1) > 0).all()
@@ -284,14 +270,14 @@ def _bins(file: h5py.File, count: int) -> tuple[list[Bin], list[str]]:
 
 def _frame_step(file: h5py.File) -> float | None:
     """Return frame_time times stride times average in s, or None where one of them is missing."""
-    if not all(name in file for name in FRAME_STEP):
+    if any(find(file, name) is None for name in FRAME_STEP):
         return None
     return float(np.prod([_values(file, name).item() for name in FRAME_STEP]))
 
 
 def _dark_frames(file: h5py.File) -> list[str]:
     """Return a note on detector frames without a count, if there are any."""
-    if INTENSITY not in file:
+    if find(file, INTENSITY) is None:
         return []
     counts = _dataset(file, INTENSITY)[1]
     dark = int((counts == 0).sum())
@@ -303,7 +289,7 @@ def _dark_frames(file: h5py.File) -> list[str]:
 
 def _describe_cache(path: Path) -> FileContents:
     headers = npz_headers(path)
-    count, frames = _map_size(*headers["c2_exp"])
+    count, frames = map_size(*headers["c2_exp"])
     small = _arrays(path, headers, ("wavevector_q_list", "phi_angles_list", "t1", "t2",
                                     "cache_metadata_json"))
     dt: float | None = None
@@ -321,30 +307,30 @@ def _describe_cache(path: Path) -> FileContents:
     provenance: dict[str, Any] = {"assumed": assumed}
     if "cache_metadata_json" in small:
         provenance["cache_metadata"] = str(small["cache_metadata_json"])
-    bins = list(zip(_per_map(small.get("wavevector_q_list"), count, "wavevector_q_list"),
-                    _per_map(small.get("phi_angles_list"), count, "phi_angles_list"),
+    bins = list(zip(per_map(small.get("wavevector_q_list"), count, "wavevector_q_list"),
+                    per_map(small.get("phi_angles_list"), count, "phi_angles_list"),
                     strict=True))
     return FileContents(path, "cache", bins, frames, dt, provenance=provenance)
 
 
 def _describe_npz(path: Path) -> FileContents:
     headers = npz_headers(path)
-    count, frames = _map_size(*headers[_maps_key(headers)])
+    count, frames = map_size(*headers[_maps_key(headers)])
     small = _arrays(path, headers, ("q", "dt", "gap", "phi"))
-    q, dt, gap = (_per_map(small.get(name), 1, name)[0] for name in ("q", "dt", "gap"))
-    bins = [(q, phi) for phi in _per_map(small.get("phi"), count, "phi")]
+    q, dt, gap = (per_map(small.get(name), 1, name)[0] for name in ("q", "dt", "gap"))
+    bins = [(q, phi) for phi in per_map(small.get("phi"), count, "phi")]
     return FileContents(path, "npz", bins, frames, dt, gap)
 
 
 def _load_npz(path: Path, indices: list[int]) -> np.ndarray:
-    key = _maps_key(npz_headers(path))
-    with np.load(path, allow_pickle=False) as archive:
-        return _stacked(archive[key])[indices]
+    headers = npz_headers(path)
+    key = _maps_key(headers)
+    return _stacked(_arrays(path, headers, (key,))[key])[indices]
 
 
 def _describe_npy(path: Path) -> FileContents:
     with path.open("rb") as stream:
-        count, frames = _map_size(*_npy_header(stream))
+        count, frames = map_size(*_npy_header(stream))
     return FileContents(path, "npy", [(None, None)] * count, frames)
 
 
@@ -370,8 +356,15 @@ def _maps_key(headers: Mapping[str, Header]) -> str:
 def _arrays(path: Path, headers: Mapping[str, Header], names: tuple[str, ...],
             ) -> dict[str, np.ndarray]:
     """Return those of the named arrays that exist, refusing pickled and complex ones."""
-    with np.load(path, allow_pickle=False) as archive:
-        return {name: _real(archive[name], name) for name in names if name in headers}
+    found = {}
+    with zipfile.ZipFile(path) as archive:
+        for name in (name for name in names if name in headers):
+            shape, dtype = headers[name]
+            check_bytes(path, math.prod(shape) * max(8, dtype.itemsize), name)
+            with archive.open(f"{name}.npy") as stream:
+                values = np.lib.format.read_array(stream, allow_pickle=False)
+            found[name] = real_numbers(values, name)
+    return found
 
 
 LAYOUTS: dict[str, Layout] = {

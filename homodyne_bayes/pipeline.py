@@ -107,7 +107,14 @@ def fit(
         If JAX is set to float32.
     """
     config = shardable(data, config)
-    shelf = None if folder is None else Shelf(Path(folder), _made_from(data, config))
+    made_from = {
+        "settings": asdict(config),
+        "priors": _stated_priors(config),
+        "data_sha256": data.sha256(),
+        "versions": results.versions(),
+    }
+    several = {"several_devices": jax.local_device_count() > 1}  # one rounds otherwise
+    shelf = None if folder is None else Shelf(Path(folder), made_from | several)
     made = sample_posterior(data, config, progress, shelf=shelf)
     tree = _tree(data, config, made)
     tree.attrs = results.as_attributes(
@@ -118,12 +125,9 @@ def fit(
             "noise": config.noise,
             "scaling": config.scaling,
             "seed": config.seed,
-            "settings": asdict(config),
-            "priors": _stated_priors(config),
-            "data_sha256": data.sha256(),
+            **made_from,
             "num_pairs": data.num_pairs,
             "provenance": dict(data.provenance),
-            "versions": results.versions(),
             "devices": [str(device) for device in jax.local_devices()],
             "seconds": made.inference.seconds,
         }
@@ -165,17 +169,6 @@ def sample_posterior(
     inference = _doubted(inference, warm.share)
     whole = replace(whole_maps(data, config.convention, noise), scaling=config.scaling)
     return Sampled(model, whole, warm, estimated, inference)
-
-
-def _made_from(data: TwoTimeData, config: FitConfig) -> dict[str, Any]:
-    """Return all that the draws depend on; one device rounds otherwise than several."""
-    return {
-        "data_sha256": data.sha256(),
-        "settings": asdict(config),
-        "priors": _stated_priors(config),
-        "versions": results.versions(),
-        "several_devices": jax.local_device_count() > 1,
-    }
 
 
 def estimate_noise(data: TwoTimeData, config: FitConfig) -> Estimate:

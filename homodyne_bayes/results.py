@@ -40,8 +40,9 @@ from homodyne_bayes.config import NoiseModel
 from homodyne_bayes.convergence import Convergence
 from homodyne_bayes.data import TwoTimeData
 from homodyne_bayes.errors import InputError
-from homodyne_bayes.formats import atomic_path
+from homodyne_bayes.formats import atomic_path, naming
 from homodyne_bayes.inference import Inference, ShardRun
+from homodyne_bayes.limits import check_stored
 from homodyne_bayes.noise import Estimate
 from homodyne_bayes.parameters import PARAMETERS, PER_ANGLE, RATES
 
@@ -233,21 +234,21 @@ def read(path: str | Path) -> xr.DataTree:
     InputError
         If the file is not a result of this package.
     """
-    if not Path(path).is_file():
+    path = Path(path)
+    if not path.is_file():
         raise InputError(f"{path}: expected a result file (.nc), found no such file")
-    try:
+    with naming(path):
+        check_stored(path)
         with xr.open_datatree(path, engine="netcdf4") as tree:
             missing = [group for group in GROUPS if group not in tree.children]
             if missing:
                 raise InputError(
-                    f"{path}: expected a result of `homodyne-bayes fit`, found no group "
-                    f"{missing[0]!r}"
+                    f"expected a result of `homodyne-bayes fit`, found no group {missing[0]!r}; "
+                    "name another file"
                 )
             if tree.attrs.get("noise") not in get_args(NoiseModel) or "scaling" not in tree.attrs:
                 raise InputError(
-                    f"{path}: expected a result that names its noise and scaling, found one of an "
-                    "older version: fit the data again"
+                    "expected a result that names its noise and scaling, found one of an older "
+                    "version: fit the data again"
                 )
             return tree.load()
-    except (OSError, RuntimeError) as error:
-        raise InputError(f"{path}: expected a netCDF result, could not read it: {error}") from error

@@ -13,7 +13,8 @@ import numpy as np
 import xarray as xr
 
 from homodyne_bayes.errors import InputError
-from homodyne_bayes.formats import atomic_path
+from homodyne_bayes.formats import READ_ERRORS, atomic_path
+from homodyne_bayes.limits import check_stored
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -58,10 +59,11 @@ class Shelf:
         if not path.exists():
             return None
         try:
+            check_stored(path)
             with xr.open_dataset(path, engine="netcdf4") as piece:
                 recorded = json.loads(piece.attrs["made_from"])
                 arrays = {str(key): np.asarray(value) for key, value in piece.items()}
-        except (OSError, KeyError, ValueError) as error:
+        except READ_ERRORS as error:
             raise InputError(
                 f"{path}: expected finished work, could not read it ({error}); delete it, or "
                 "leave out --resume"

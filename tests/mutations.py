@@ -2,6 +2,8 @@
 
 import json
 import random
+import struct
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,17 @@ import numpy as np
 import yaml
 
 from homodyne_bayes.formats import write_aps_u, write_netcdf
-from tests.bad_inputs import USER, good_cache, good_data, maps
+from tests.bad_inputs import (
+    MAP_1,
+    USER,
+    archive,
+    edited_aps_u,
+    good_aps_u,
+    good_cache,
+    good_data,
+    maps,
+    plain_netcdf,
+)
 
 NUMBERS = (np.nan, np.inf, -np.inf, 0.0, -1.0, 1e308, 1e-308, 2**63 - 1, -(2**31), 0.5)
 SETTINGS = {
@@ -162,3 +174,139 @@ def mutated_settings(seed: int, folder: Path) -> tuple[Path, str]:
     path = folder / f"{seed}.yaml"
     path.write_bytes(content)
     return path, f"yaml: {kind} {section}.{key}"
+
+
+def header(shape: tuple[int, ...]) -> bytes:
+    """Return how an .npy file of this shape starts."""
+    text = f"{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}}}".ljust(117) + "\n"
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text.encode()
+
+
+def with_member(name: str, *parts: bytes, **arrays: Any) -> Callable[[Path], Path]:
+    """Return a builder of an .npz archive of these arrays and of one member of raw bytes."""
+
+    def build(folder: Path) -> Path:
+        path = archive(**arrays)(folder)
+        with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as file, file.open(name, "w") as out:
+            for part in parts:
+                out.write(part)
+        return path
+
+    return build
+
+
+def edited_netcdf(edit: Callable[[h5py.File], None]) -> Callable[[Path], Path]:
+    """Return a builder of a good netCDF file with one edit."""
+
+    def build(folder: Path) -> Path:
+        path = plain_netcdf(folder)
+        (folder / "other").write_bytes(path.read_bytes())
+        with h5py.File(path, "r+") as file:
+            edit(file)
+        return path
+
+    return build
+
+
+def _linked(file: h5py.File) -> None:
+    file.move("c2", "old")
+    file["c2"] = h5py.ExternalLink("other", "/c2")
+
+
+def _raw_numbers_elsewhere(file: h5py.File) -> None:
+    scales = [file[name].name for name in ("phi", "t1", "t2")]
+    del file["c2"]
+    item = file.create_dataset("c2", (3, 12, 12), "f8", external=[("other", 0, 8 * 3 * 144)])
+    for axis, name in enumerate(scales):
+        item.dims[axis].attach_scale(file[name])
+
+
+def _huge_axis(file: h5py.File) -> None:
+    axis = file.create_dataset("huge", (3 * 10**8,), "f8", chunks=(10**6,), compression="gzip")
+    axis.make_scale("huge")
+
+
+def _soft_link_out(file: h5py.File) -> None:
+    del file[MAP_1]
+    file["away"] = h5py.ExternalLink("other", "/")
+    file[MAP_1] = h5py.SoftLink("/away/c2")
+
+
+def _all_outside(file: h5py.File) -> None:
+    del file["xpcs"]
+    file["xpcs"] = h5py.ExternalLink("other", "/")
+
+
+def _nothing_stored(file: h5py.File) -> None:
+    group = file[MAP_1].parent
+    for name in list(group):
+        del group[name]
+        group.create_dataset(name, (20_000, 20_000), "f4", chunks=(1000, 1000), compression="gzip")
+
+
+def _huge_counts(file: h5py.File) -> None:
+    name = "xpcs/spatial_mean/intensity_vs_time"
+    del file[name]
+    file.create_dataset(name, (2, 3 * 10**8), "f8", chunks=(1, 10**6))
+
+
+def _huge_chunk(file: h5py.File) -> None:
+    del file[MAP_1]
+    file.create_dataset(MAP_1, (12, 12), "f4", chunks=(16_000, 16_000), maxshape=(None, None),
+                        compression="gzip")  # fmt: skip
+
+
+def zeroed_heap(folder: Path) -> Path:
+    """Write a good file and zeros over its heap of strings."""
+    path = good_aps_u(folder)
+    whole = bytearray(path.read_bytes())
+    at = whole.index(b"GCOL")
+    whole[at + 16 : at + 272] = bytes(256)
+    path.write_bytes(whole)
+    return path
+
+
+def _provenance(text: str) -> Callable[[h5py.File], None]:
+    return lambda file: file.attrs.__setitem__("provenance", text)
+
+
+def newline_name(folder: Path) -> Path:
+    """Write names with line breaks, and many of them."""
+    with h5py.File(folder / "names.h5", "w") as file:
+        for i in range(1000):
+            file.create_group(f"a\nb{i}")
+    return folder / "names.h5"
+
+
+HOSTILE: dict[str, tuple[Callable[[Path], Path], str]] = {
+    "soft link to an external link": (edited_aps_u(_soft_link_out), "a link to another file"),
+    "group in another file": (edited_aps_u(_all_outside), "a link to another file"),
+    "netCDF variable in another file": (edited_netcdf(_linked), "c2 inside the file"),
+    "netCDF raw numbers in another file": (edited_netcdf(_raw_numbers_elsewhere), "other files"),
+    "netCDF axis of 300 million": (edited_netcdf(_huge_axis), "2400000000 declared"),
+    "netCDF provenance of other types": (
+        edited_netcdf(_provenance('{"first_frame": "x", "exclude_frames": 5, "assumed": "phi"}')),
+        "not so assumed, exclude_frames, first_frame"),
+    "maps of which nothing is stored": (edited_aps_u(_nothing_stored), "declared"),
+    "counts of 300 million frames": (edited_aps_u(_huge_counts), "4800000000 declared"),
+    "chunk of a gigabyte": (edited_aps_u(_huge_chunk), "a chunk of .* 1024000000 declared"),
+    "heap of zeros": (zeroed_heap, "stored strings are damaged"),
+    "q of 400 million": (with_member("q.npy", header((4 * 10**8,)), c2=maps()), "declared"),
+    "compressed zeros": (
+        with_member("c2.npy", header((1, 6000, 6000)), *[bytes(10**6)] * 288, dt=0.1),
+        "288000000 declared"),
+    "header of a gigabyte": (
+        with_member("c2.npy", b"\x93NUMPY\x02\x00", struct.pack("<I", 10**9), bytes(10**7)),
+        "reading array header"),
+    "names of two lines": (newline_name, "found the entries a b0"),
+}  # fmt: skip
+HOSTILE_SETTINGS = {
+    "deep": "data: " + "[" * 5000 + "]" * 5000,
+    "no such day": "data: {q: 2001-99-99}",
+    "5000 digits": "data: {q: " + "9" * 5000 + "}",
+    "key of two lines": 'data: {"a\\nb": 1}',
+    "holds itself": "data: &a {q: *a}",
+    "aliases of aliases": "data: [&a0 [x, x]" + "".join(
+        f", &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 12)) + "]",
+    "range": "data: {exclude_frames: '0-" + "9" * 4000 + "'}",
+}  # fmt: skip

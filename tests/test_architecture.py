@@ -11,7 +11,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "homodyne_bayes"
 ROOMS = (
-    "errors", "parameters", "config", "axes", "data", "layouts", "formats", "shelf", "covariance",
+    "errors", "parameters", "config", "axes", "limits", "data", "layouts", "formats", "shelf",
+    "covariance",
     "shards", "kernels", "marginal", "simulate", "models", "density", "nuts", "information",
     "warmstart", "rescale", "misfit", "pixels", "noise", "consensus", "merges", "convergence",
     "certify", "inference",
@@ -20,7 +21,7 @@ ROOMS = (
     "options", "terminal", "cli",
 )  # fmt: skip
 FOLDERS = {"models": ROOT / "models", "theory": PACKAGE / "theory"}
-NO_JAX = ("errors", "parameters", "config", "axes", "data", "layouts", "formats")
+NO_JAX = ("errors", "parameters", "config", "axes", "limits", "data", "layouts", "formats")
 MAX_FILE, MAX_FUNCTION, MAX_SETTINGS = 400, 60, 25
 
 

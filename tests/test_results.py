@@ -339,7 +339,7 @@ def test_same_seed_same_draws(laminar_data, laminar_result):
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(None, "found no such file"), (b"not netcdf", "could not read"), (b"", "could not read")],
+    [(None, "found no such file"), (b"not netcdf", "cannot be read"), (b"", "cannot be read")],
 )
 def test_files_that_are_no_result(tmp_path, content, message):
     path = tmp_path / "result.nc"
