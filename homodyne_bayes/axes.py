@@ -63,24 +63,47 @@ def circular_distance(a: ArrayLike, b: ArrayLike) -> np.ndarray:
         return np.abs((np.asarray(a, float) - np.asarray(b, float) + 180.0) % 360.0 - 180.0)
 
 
-def check_azimuths(phi: ArrayLike, count: int) -> np.ndarray:
+def check_azimuths(phi: ArrayLike, count: int, q: ArrayLike = 0.0) -> np.ndarray:
     """Return the azimuths in degree, (count,), wrapped to (-180, 180].
 
     Raises
     ------
     InputError
-        Unless there are ``count`` finite ones of which no two are the same (mod 360).
+        Unless there are ``count`` finite ones of which no two with one q are the same (mod 360).
     """
     phi = np.atleast_1d(np.asarray(phi, float))
     if phi.shape != (count,) or not np.isfinite(phi).all():
         raise InputError(f"phi must be {count} finite angles in degree, one per map, but is "
                          f"{np.array2string(phi, threshold=8)}; pass one per map")
-    same = np.triu(circular_distance(phi[:, None], phi[None, :]) < DUPLICATE_PHI, 1)
+    q = np.broadcast_to(q, count)
+    same = (circular_distance(phi[:, None], phi) < DUPLICATE_PHI) & (q[:, None] == q)
+    same = np.triu(same, 1)
     if same.any():
         i, j = np.argwhere(same)[0]
-        raise InputError(f"each phi must occur once, but maps {i} and {j} both have phi = "
+        raise InputError(f"each phi must occur once a q, but maps {i} and {j} both have phi = "
                          f"{phi[i]:.6g} (mod 360); leave one of them out")
     return np.where((phi > -180) & (phi <= 180), phi, 180 - (180 - phi) % 360)
+
+
+def match_bins(phi: ArrayLike, available: ArrayLike, q: ArrayLike) -> np.ndarray:
+    """Return the indices of maps with these azimuths, of every q of the maps in turn.
+
+    Parameters
+    ----------
+    phi : array_like
+        Azimuths asked for, degree.
+    available, q : array_like, (P,)
+        Azimuth in degree and wavevector in 1/Å of every map; one q stands for all.
+
+    Raises
+    ------
+    InputError
+        As `match_angles`, for the maps of any q.
+    """
+    available = np.asarray(available, float)
+    q = np.broadcast_to(np.asarray(q, float), available.shape)
+    groups = [np.flatnonzero(q == value) for value in dict.fromkeys(q)]
+    return np.concatenate([own[match_angles(phi, available[own])] for own in groups])
 
 
 def match_angles(phi: ArrayLike, available: ArrayLike) -> np.ndarray:

@@ -1,6 +1,7 @@
 """The command line: the only place that touches flags, progress bars, printing and JAX settings."""
 
 import contextlib
+import itertools
 import json
 import os
 import shutil
@@ -204,7 +205,7 @@ def calibrate(result: str | None, simulations: int, out: str | None, settings: s
 
 def _rank(config: FitConfig, given: dict[str, Any], simulations: int, path: Path) -> None:
     """Rank truths and write what was found."""
-    phi, frames = _angles(given.pop("phi")), given.pop("frames")
+    phi, frames = _numbers("--phi", given.pop("phi")), given.pop("frames")
     design = calibration.Design(phi, frames, **given)
     with terminal.progress_bar(f"calibrating {config.model}, method {config.method}") as progress:
         ranks = calibration.ranks(design, config, simulations, progress)
@@ -246,7 +247,8 @@ def report_command(result: str, out: str | None) -> None:
               show_default=True)
 @click.option("--phi", default="-60,-30,0,30,60", show_default=True, help="Azimuths in degree.")
 @click.option("--frames", default=80, show_default=True, help="Number of frames.")
-@click.option("--q", default=0.0054, show_default=True, help="Wavevector in 1/Å.")
+@click.option("--q", default="0.0054", show_default=True, help="Wavevectors in 1/Å, all of them "
+              "with all azimuths.")
 @click.option("--dt", default=0.1, show_default=True, help="Time between frames in s.")
 @click.option("--gap", default=2e6, show_default=True, help="Gap in Å.")
 @click.option("--contrast", default=0.25, show_default=True, help="Above 0, at most 1.")
@@ -327,15 +329,17 @@ def _read(file: str, chosen: DataConfig) -> TwoTimeData:
 
 def _experiment(phi: str, parameters: dict[str, float], o: dict[str, Any]) -> simulate.Experiment:
     """Return the experiment of the simulate command's options."""
-    geometry = {name: o[name] for name in ("q", "dt", "gap", "contrast", "convention")}
-    return simulate.Experiment(_angles(phi), o["frames"], parameters, **geometry)
+    geometry = {name: o[name] for name in ("dt", "gap", "contrast", "convention")}
+    bins = itertools.product(_numbers("--q", o["q"]), _numbers("--phi", phi))
+    q, azimuths = zip(*bins, strict=True)
+    return simulate.Experiment(azimuths, o["frames"], parameters, q=q, **geometry)
 
 
-def _angles(phi: str) -> tuple[float, ...]:
+def _numbers(option: str, text: str) -> tuple[float, ...]:
     try:
-        return tuple(float(part) for part in phi.split(","))
+        return tuple(float(part) for part in text.split(","))
     except ValueError:
-        raise InputError(f"--phi must be numbers separated by commas, found {phi!r}") from None
+        raise InputError(f"{option} must be numbers separated by commas, found {text!r}") from None
 
 
 def _parameters(model: str, values: tuple[str, ...]) -> dict[str, float]:

@@ -5,7 +5,6 @@ correlated, so that leaving out single ones would flatter every model; angles ar
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import NamedTuple
 
 import jax
@@ -117,7 +116,7 @@ def compare(
         for kept in subsets:
             progress("comparing", len(fits), total)
             own = None if noise is None else jax.tree.map(lambda leaf, kept=kept: leaf[kept], noise)
-            made = sample_posterior(_some(data, kept), config, noise=own)
+            made = sample_posterior(data.take(kept), config, noise=own)
             fits.append(evidence(made.inference.certificate))
     progress("comparing", total, total)
     stacked = Evidence(*(np.reshape(leaf, (len(configs), -1)) for leaf in zip(*fits, strict=True)))
@@ -253,10 +252,3 @@ def strength(log_bayes_factor: float) -> str:
 
 def _why(k_hat: float) -> str:
     return f"k-hat is {k_hat:.2f}, not below {MAX_K_HAT}"
-
-
-def _some(data: TwoTimeData, kept: np.ndarray) -> TwoTimeData:
-    groups = None if data.group_c2 is None else data.group_c2[kept]
-    return replace(
-        data, c2=data.c2[kept], phi=data.phi[kept], usable=data.usable[kept], group_c2=groups
-    )

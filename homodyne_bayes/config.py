@@ -14,6 +14,8 @@ from pydantic import (
     Field,
     TypeAdapter,
     ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
 )
 from pydantic.dataclasses import dataclass
 from pydantic.fields import FieldInfo
@@ -69,7 +71,14 @@ def _scaling(value: str) -> str:
     return f"fourier:{int(harmonics or 2)}" if name == "fourier" else name
 
 
+def _wavevectors(value: Any, checked: ValidatorFunctionWrapHandler) -> Any:
+    """Take "all" as it is, "1, 2.5" as typed on a command line apart, and a number as one."""
+    listed = [value] if isinstance(value, int | float) else _listed(value)
+    return "all" if listed == ["all"] else checked(listed)
+
+
 Count = Annotated[int, Field(ge=1)]
+Wavevectors = Annotated[tuple[float, ...], WrapValidator(_wavevectors)]
 Degrees = Annotated[tuple[float, ...], BeforeValidator(_listed)]
 Frames = Annotated[tuple[int, ...], BeforeValidator(_frames)]
 LocScale = tuple[float, Annotated[float, Field(gt=0)]]
@@ -81,8 +90,8 @@ Priors = Annotated[dict[str, LocScale], BeforeValidator(_named)]
 class DataConfig:
     """What to read from a file; the text of every field is its command line help."""
 
-    q: float | None = None
-    """Wavevector in 1/Å: which of the file's, or its only one."""
+    q: Wavevectors | None = None
+    """Wavevectors in 1/Å: which of the file's, or its only one; several share D(t), as do all."""
     dt: float | None = None
     """Time between frames in s, where the file has none."""
     gap: float | None = None

@@ -93,10 +93,14 @@ def average(maps: jax.Array, frame_weight: jax.Array, bin_frames: int) -> jax.Ar
 def intensity_covariance(
     g1_squared: jax.Array, contrast: Any, nugget: Any, frame_weight: jax.Array, bin_frames: int
 ) -> jax.Array:
-    """Return S = contrast·g₁² + nugget·1 of binned frames, (P, m, m), from g₁² (P, G, G)."""
+    """Return S = contrast·g₁² + nugget·1 of binned frames, (P, m, m), from g₁² (P, G, G).
+
+    Contrast and nugget are those of all maps, or of every map, (P,).
+    """
+    contrast, nugget = (jnp.asarray(x)[..., None] for x in (contrast, nugget))
     squares = _bins(frame_weight**2, bin_frames).sum(axis=-1)
     variance = jnp.where(squares > 0, nugget * squares + JITTER * contrast, 1.0)
-    smooth = contrast * average(g1_squared, frame_weight, bin_frames)
+    smooth = contrast[..., None] * average(g1_squared, frame_weight, bin_frames)
     return smooth + variance[..., None] * jnp.eye(variance.shape[-1])
 
 

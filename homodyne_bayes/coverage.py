@@ -103,8 +103,8 @@ def like(tree: xr.DataTree) -> Study:
     """Return experiments like the one of a result.
 
     Geometry, frames and convention are those of the result, all frames usable; truths are draws
-    of its posterior. Contrast, photons and the number of independent pixels, the median over
-    angles, are those that its noise was found to have.
+    of its posterior. Contrast, photons and the number of independent pixels, medians over
+    maps, are those that its noise was found to have.
 
     Parameters
     ----------
@@ -136,14 +136,14 @@ def like(tree: xr.DataTree) -> Study:
         phi=tuple(float(phi) for phi in fixed["phi"]),
         num_frames=fixed.sizes["frame"],
         parameters=truths[0],
-        q=float(fixed["q"]),
+        q=tuple(fixed["q"].values.tolist()) if fixed["q"].ndim else float(fixed["q"]),
         dt=float(fixed["dt"]),
-        contrast=float(noise["contrast"]),
+        contrast=float(noise["contrast"].median()),
         convention=tree.attrs["convention"],
         **gap,
     )
-    pixels, photons = round(float(noise["num_pixels"].median())), float(noise["mean_photons"])
-    return Study(experiment, truths, pixels, photons if photons < MANY_PHOTONS else None)
+    pixels, photons = (float(noise[name].median()) for name in ("num_pixels", "mean_photons"))
+    return Study(experiment, truths, round(pixels), photons if photons < MANY_PHOTONS else None)
 
 
 def cover(

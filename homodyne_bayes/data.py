@@ -4,7 +4,6 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -15,55 +14,22 @@ from homodyne_bayes.axes import (
     MIN_FRAMES,
     check_azimuths,
     check_time_axes,
-    match_angles,
+    match_bins,
     parse_provenance,
     record_selection,
     usable_frames,
 )
 from homodyne_bayes.errors import InputError
+from homodyne_bayes.limits import real_numbers
 
 MIN_USABLE_FRAMES = 3
 SYMMETRY_TOLERANCE = 1e-5
 UNITS = {"q": "1/Å", "dt": "s", "gap": "Å"}
 
-Bin = tuple[float | None, float | None]
-
-
-@dataclass(frozen=True)
-class FileContents:
-    """What a file holds, found without loading its maps.
-
-    Attributes
-    ----------
-    path : Path
-        The file.
-    format : str
-        Name of its layout, a key of ``LAYOUTS``.
-    bins : list of (q, phi)
-        Wavevector in 1/Å and azimuth in degree of each map; None where the file does not tell.
-    num_frames : int
-        Frames G of each map.
-    dt, gap : float or None
-        In s and Å; None where the file does not tell.
-    notes : list of str
-        Sentences on what was found, assumed and missing.
-    provenance : mapping
-        What the file stores about its origin; "assumed" lists what reading it assumes.
-    """
-
-    path: Path
-    format: str
-    bins: list[Bin]
-    num_frames: int
-    dt: float | None = None
-    gap: float | None = None
-    notes: list[str] = field(default_factory=list)
-    provenance: Mapping[str, Any] = field(default_factory=dict)
-
 
 @dataclass(frozen=True, eq=False)
 class TwoTimeData:
-    """Two-time correlation maps of one wavevector; the constructor checks everything.
+    """Two-time correlation maps of one sample; the constructor checks everything.
 
     Frame times are ``0, dt, 2 dt, ...``; index 0 is the first selected frame.
 
@@ -77,8 +43,8 @@ class TwoTimeData:
         Azimuths in degree, wrapped to (-180, 180].
     dt : float
         Time between frames in s.
-    q : float
-        Wavevector magnitude in 1/Å.
+    q : float or ndarray, (P,)
+        Wavevector magnitude in 1/Å, of every map where they differ.
     gap : float or None
         Stator-rotor gap in Å; only flow models need it.
     usable : ndarray of bool, (P, G)
@@ -95,14 +61,14 @@ class TwoTimeData:
     Raises
     ------
     InputError
-        For wrong shapes, repeated azimuths, impossible values, maps that are neither symmetric
-        nor half, non-finite entries outside unusable frames, too few usable frames.
+        For wrong shapes, azimuths repeated at one q, impossible values, maps that are neither
+        symmetric nor half, non-finite entries outside unusable frames, too few usable frames.
     """
 
     c2: np.ndarray
     phi: np.ndarray
     dt: float
-    q: float
+    q: float | np.ndarray
     gap: float | None = None
     usable: np.ndarray = field(default_factory=lambda: np.array(True))
     provenance: Mapping[str, Any] = field(default_factory=dict)
@@ -112,30 +78,37 @@ class TwoTimeData:
         """Check every field and store its canonical form."""
         c2 = _as_maps(self.c2)
         groups = None if self.group_c2 is None else _as_groups(self.group_c2, c2.shape)
-        phi = check_azimuths(self.phi, len(c2))
+        q = _as_wavevectors(self.q, len(c2))
+        phi = check_azimuths(self.phi, len(c2), q)
         scalars = {name: _positive(name, value) for name, value in self.scalars.items()}
         usable = _as_flags(self.usable, c2.shape[:2])
         for i, azimuth in enumerate(phi):
-            maps = {f"phi = {azimuth:.6g}": c2[i]}
+            where = f"phi = {azimuth:.6g}"
+            where += f", q = {np.asarray(q)[i]:.6g}" if np.ndim(q) else ""
+            maps = {where: c2[i]}
             for group, matrix in enumerate(() if groups is None else groups[i]):
-                maps[f"phi = {azimuth:.6g} in pixel group {group}"] = matrix
+                maps[f"{where} in pixel group {group}"] = matrix
             usable[i] = _settle(maps, usable[i])
         _check_enough(usable, phi)
         provenance = {"assumed": [], **self.provenance}
-        canonical = {"c2": c2, "phi": phi, **scalars, "usable": usable, "provenance": provenance,
-                     "group_c2": groups}
+        canonical = {"c2": c2, "phi": phi, "q": q, **scalars, "usable": usable,
+                     "provenance": provenance, "group_c2": groups}
         for name, value in canonical.items():
             object.__setattr__(self, name, value)
 
     @property
     def scalars(self) -> dict[str, float]:
-        """The scalars q, dt and, where known, gap by name."""
-        known = {} if self.gap is None else {"gap": self.gap}
-        return {"q": self.q, "dt": self.dt, **known}
+        """The scalars dt and, where known, gap by name."""
+        return {"dt": self.dt} | ({} if self.gap is None else {"gap": self.gap})
+
+    @property
+    def wavevectors(self) -> np.ndarray:
+        """Wavevector in 1/Å of every map, (P,)."""
+        return np.broadcast_to(self.q, self.num_angles)
 
     @property
     def num_angles(self) -> int:
-        """Number P of angles."""
+        """Number P of maps: of angles, of all wavevectors."""
         return self.c2.shape[0]
 
     @property
@@ -171,7 +144,7 @@ class TwoTimeData:
         Parameters
         ----------
         phi : array_like, optional
-            Azimuths in degree to keep, each within 0.5° (mod 360) of exactly one of the data's.
+            Azimuths in degree to keep, each within 0.5° (mod 360) of exactly one of every q.
         first_frame, stop_frame : int, optional
             0-based; the first is kept, the last is not.
         exclude_frames : sequence of int
@@ -186,7 +159,6 @@ class TwoTimeData:
         InputError
             If an azimuth or frame does not exist or too few frames remain.
         """
-        angles = slice(None) if phi is None else match_angles(phi, self.phi)
         first = 0 if first_frame is None else first_frame
         stop = self.num_frames if stop_frame is None else stop_frame
         if not (first >= 0 and stop <= self.num_frames and stop - first >= MIN_FRAMES):
@@ -195,14 +167,23 @@ class TwoTimeData:
                              "--first-frame or --stop-frame")
         usable = self.usable & usable_frames(self.num_frames, exclude_frames)
         frames = slice(first, stop)
-        groups = None if self.group_c2 is None else self.group_c2[angles, :, frames, frames]
-        return replace(self, c2=self.c2[angles, frames, frames], phi=self.phi[angles],
-                       usable=usable[angles, frames], group_c2=groups,
-                       provenance=record_selection(self.provenance, first, exclude_frames))
+        groups = None if self.group_c2 is None else self.group_c2[:, :, frames, frames]
+        cut = replace(self, c2=self.c2[:, frames, frames], usable=usable[:, frames],
+                      group_c2=groups,
+                      provenance=record_selection(self.provenance, first, exclude_frames))
+        return cut if phi is None else cut.take(match_bins(phi, self.phi, self.q))
+
+    def take(self, maps: ArrayLike) -> Self:
+        """Return the maps of these indices."""
+        at = np.asarray(maps)
+        return replace(self, c2=self.c2[at], phi=self.phi[at], q=self.wavevectors[at],
+                       usable=self.usable[at],
+                       group_c2=None if self.group_c2 is None else self.group_c2[at])
 
     def sha256(self) -> str:
         """Return the SHA-256 hex digest of c2, phi, dt, q, gap, usable and any group_c2."""
-        header = json.dumps([self.dt, self.q, self.gap, self.c2.dtype.str, self.c2.shape])
+        q = np.asarray(self.q).tolist()
+        header = json.dumps([self.dt, q, self.gap, self.c2.dtype.str, self.c2.shape])
         digest = hashlib.sha256(header.encode())
         for array in (self.c2, self.phi, self.usable):
             digest.update(np.ascontiguousarray(array))
@@ -214,10 +195,13 @@ class TwoTimeData:
     def to_dataset(self) -> xr.Dataset:
         """Return a Dataset: c2 (phi, t1, t2), usable (phi, frame), group_c2 (phi, group, t1, t2).
 
-        There is a group_c2 only where the data have one.
+        There is a group_c2 only where the data have one. A q of all maps is an attribute, q of
+        every map a coordinate (phi).
         """
         seconds = {"units": "s"}
-        units = {f"{name}_units": UNITS[name] for name in self.scalars}
+        units = {"q_units": UNITS["q"], **{f"{name}_units": UNITS[name] for name in self.scalars}}
+        q = {"q": ("phi", self.q)} if np.ndim(self.q) else {}
+        scalars = self.scalars if q else {"q": self.q, **self.scalars}
         variables: dict[str, Any] = {
             "c2": (("phi", "t1", "t2"), self.c2, {"units": "1"}),
             "usable": (("phi", "frame"), self.usable),
@@ -226,9 +210,9 @@ class TwoTimeData:
             variables["group_c2"] = (("phi", "group", "t1", "t2"), self.group_c2, {"units": "1"})
         return xr.Dataset(
             variables,
-            {"phi": ("phi", self.phi, {"units": "degree"}),
+            {"phi": ("phi", self.phi, {"units": "degree"}), **q,
              "t1": ("t1", self.time, seconds), "t2": ("t2", self.time, seconds)},
-            {**self.scalars, **units, "provenance": json.dumps(dict(self.provenance))},
+            {**scalars, **units, "provenance": json.dumps(dict(self.provenance))},
         )
 
     @classmethod
@@ -249,14 +233,15 @@ class TwoTimeData:
 def dataset_header(dataset: xr.Dataset) -> dict[str, Any]:
     """Return phi, dt, q, gap and provenance of a Dataset, checked, without loading c2."""
     missing = [name for name in ("c2", "phi", "t1", "t2") if name not in dataset.variables]
-    missing += [name for name in ("q", "dt") if name not in dataset.attrs]
+    missing += [name for name in ("q", "dt") if name not in {*dataset.attrs, *dataset.coords}]
     if missing:
-        raise InputError(f"a dataset of two-time data needs c2, phi, t1, t2 and the attributes q "
-                         f"and dt, but {', '.join(missing)} is missing; write it by to_dataset")
+        raise InputError(f"a dataset of two-time data needs c2, phi, t1, t2, q and dt, "
+                         f"but {', '.join(missing)} is missing; write it by to_dataset")
     attrs = dataset.attrs
+    q = np.asarray(dataset["q"] if "q" in dataset.coords else attrs["q"])
     dt, assumed = check_time_axes(dataset["t1"].values, dataset["t2"].values, float(attrs["dt"]))
     provenance = parse_provenance(attrs.get("provenance", "{}"))
-    return {"phi": dataset["phi"].values, "dt": dt, "q": float(attrs["q"]),
+    return {"phi": dataset["phi"].values, "dt": dt, "q": real_numbers(q, "q"),
             "gap": float(attrs["gap"]) if "gap" in attrs else None,
             "provenance": {**provenance, "assumed": [*provenance.get("assumed", []), *assumed]}}
 
@@ -304,6 +289,18 @@ def _as_floats(values: np.ndarray, name: str) -> np.ndarray:
     if values.dtype.kind not in "fiu":
         raise InputError(f"{name} must be real numbers, but its type is {values.dtype}; convert it")
     return values.astype(np.float32 if values.dtype == np.float32 else np.float64)
+
+
+def _as_wavevectors(q: ArrayLike, count: int) -> float | np.ndarray:
+    """Return one q of all maps as a float, or that of every map, (count,)."""
+    q = np.asarray(q, float)
+    if q.shape not in {(), (count,)}:
+        raise InputError(f"q must be one value or {count}, one per map, but has shape {q.shape}; "
+                         "pass one per map")
+    if not ((q > 0) & np.isfinite(q)).all():
+        raise InputError(f"q must be positive and finite (in {UNITS['q']}), but is "
+                         f"{np.array2string(q, threshold=8)}; pass the right --q")
+    return q if len(np.unique(q)) > 1 else float(q.flat[0])
 
 
 def _as_flags(usable: ArrayLike | None, shape: tuple[int, ...]) -> np.ndarray:

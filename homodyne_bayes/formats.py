@@ -14,18 +14,18 @@ import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import h5py
 import numpy as np
 from numpy.typing import ArrayLike
 
 from homodyne_bayes import layouts
-from homodyne_bayes.axes import match_angles, record_selection, usable_frames
-from homodyne_bayes.data import UNITS, FileContents, TwoTimeData
+from homodyne_bayes.axes import match_bins, record_selection, usable_frames
+from homodyne_bayes.data import UNITS, TwoTimeData
 from homodyne_bayes.errors import InputError
 from homodyne_bayes.layouts import LAYOUTS
-from homodyne_bayes.limits import check_heaps
+from homodyne_bayes.limits import FileContents, check_heaps
 
 Q_TOLERANCE = 5e-3
 SCALAR_TOLERANCE = 1e-6
@@ -58,13 +58,13 @@ def contents(path: str | Path) -> FileContents:
 def read(
     path: str | Path,
     *,
-    q: float | None = None,
+    q: ArrayLike | Literal["all"] | None = None,
     dt: float | None = None,
     gap: float | None = None,
     phi: ArrayLike | None = None,
     exclude_frames: Sequence[int] = (),
 ) -> TwoTimeData:
-    """Return the maps of one wavevector of a file of any known layout.
+    """Return the maps of one or more wavevectors of a file of any known layout.
 
     What the file tells is used; what is passed beside it must agree. Only the maps asked for are
     loaded where the layout allows it.
@@ -73,12 +73,13 @@ def read(
     ----------
     path : str or Path
         The file.
-    q : float, optional
-        Wavevector in 1/Å, within 0.5 % of one in the file.
+    q : float, array_like or "all", optional
+        Wavevectors in 1/Å, each within 0.5 % of one in the file; "all" keeps every one. Of a file
+        that does not tell: that of all maps, or one a map.
     dt, gap : float, optional
         Time between frames in s, and gap in Å.
     phi : array_like, (P,), optional
-        Azimuths in degree: those to keep of a file that tells them, within 0.5° (mod 360); the
+        Azimuths in degree: those to keep at every q of a file that tells them, within 0.5°; the
         azimuth of each map of a file that does not.
     exclude_frames : sequence of int
         Frames to leave out of all angles, 0-based; what the maps hold there is not looked at.
@@ -101,9 +102,11 @@ def read(
     with naming(path):
         layout = LAYOUTS[_layout(path)]
         found = layout.describe(path)
-        chosen, q = _choose_q(found, q)
+        chosen = _choose_q(found, q)
         chosen, azimuths, assumed = _choose_phi(found, chosen, phi)
         dt, gap = _agree("dt", found.dt, dt), _agree("gap", found.gap, gap)
+        known = [found.bins[i][0] for i in chosen]
+        q = q if None in known else np.asarray(known, float)
         if q is None or dt is None or azimuths is None:
             missing = _missing({"q": q, "dt": dt, "phi": azimuths})
             raise InputError(f"expected q, dt and phi, but the file does not tell "
@@ -114,15 +117,16 @@ def read(
         if exclude_frames:
             provenance = record_selection(provenance, 0, exclude_frames)
         groups = layout.load_groups(path, chosen) if layout.load_groups else None
-        data = TwoTimeData(layout.load(path, chosen), np.asarray(azimuths, float), dt, q, gap,
-                           usable, provenance, groups)
+        data = TwoTimeData(layout.load(path, chosen), np.asarray(azimuths, float), dt,
+                           np.asarray(q, float), gap, usable, provenance, groups)
     warn_untypical(data)
     return data
 
 
 def warn_untypical(data: TwoTimeData) -> None:
     """Warn (UserWarning) about values that such experiments do not have, as wrong units give."""
-    for name, value in data.scalars.items():
+    values = [("q", q) for q in np.unique(data.q)] + list(data.scalars.items())
+    for name, value in values:
         low, high = TYPICAL[name]
         if not low <= value <= high:
             warnings.warn(f"{name} = {value:g} {UNITS[name]} is outside the usual {low:g} to "
@@ -175,6 +179,10 @@ def write_aps_u(path: str | Path, data: TwoTimeData) -> None:
     for the maps of pixel groups, which are left out. Mean counts are unknown and written as 1, or
     0 for frames unusable in all angles.
     """
+    q, phi = (np.array(list(dict.fromkeys(values))) for values in (data.wavevectors, data.phi))
+    cells = np.array([len(phi) * np.flatnonzero(q == own_q)[0] + np.flatnonzero(phi == own_phi)[0]
+                      for own_q, own_phi in zip(data.wavevectors, data.phi, strict=True)])
+    data, cells = data.take(np.argsort(cells)), np.sort(cells).astype(np.int32)
     count, frames = data.usable.shape
     labels = np.arange(1, count + 1, dtype=np.int32)
     counts = data.usable.any(axis=0).astype(np.float32)
@@ -184,10 +192,10 @@ def write_aps_u(path: str | Path, data: TwoTimeData) -> None:
         **dict(zip(layouts.FRAME_STEP, (np.array([[data.dt]]), 1, 1), strict=True)),
         "xpcs/twotime/config/begin_frame": 0,
         "xpcs/twotime/config/end_frame": frames,
-        layouts.Q_AXIS: np.array([data.q]),
-        layouts.PHI_AXIS: data.phi,
-        layouts.AXIS_LENGTHS: np.array([1, count]),
-        layouts.INDEX_MAPPING: labels - 1,
+        layouts.Q_AXIS: q,
+        layouts.PHI_AXIS: phi,
+        layouts.AXIS_LENGTHS: np.array([len(q), len(phi)]),
+        layouts.INDEX_MAPPING: cells,
         "xpcs/qmap/dynamic_roi_map": labels[None, :],
         layouts.MAP_NAMES: ["q", "phi"],
         "xpcs/qmap/map_units": ["1/Å", "degree"],
@@ -266,20 +274,23 @@ def _missing(values: dict[str, Any]) -> list[str]:
     return [name for name, value in values.items() if value is None]
 
 
-def _choose_q(found: FileContents, q: float | None) -> tuple[list[int], float | None]:
-    """Return which maps have the wavevector asked for, and its value in the file."""
+def _choose_q(found: FileContents, q: ArrayLike | Literal["all"] | None) -> list[int]:
+    """Return which maps have the wavevectors asked for, in their order."""
     known = {f"{value:.6g}": value for value, _ in found.bins if value is not None}
-    if not known:
-        return list(range(len(found.bins))), q
+    if not known or (isinstance(q, str) and q == "all"):
+        return list(range(len(found.bins)))
+    choices = f"one of {', '.join(known)}, or several of them, or all"
     if q is None and len(known) > 1:
-        raise InputError(f"expected a choice of q, found {len(known)} values; pass --q with one of "
-                         f"{', '.join(known)}")
-    label = min(known, key=lambda name: 0.0 if q is None else abs(known[name] - q))
-    if q is not None and not abs(known[label] - q) <= Q_TOLERANCE * known[label]:
-        raise InputError(f"expected a q within 0.5 % of one in the file, found {q:.6g}; pass --q "
-                         f"with one of {', '.join(known)}")
-    chosen = [i for i, (value, _) in enumerate(found.bins) if f"{value:.6g}" == label]
-    return chosen, known[label]
+        raise InputError(f"expected a choice of q, found {len(known)} values; pass --q with "
+                         f"{choices}")
+    labels = set(known) if q is None else set()
+    for value in () if q is None else np.atleast_1d(np.asarray(q, float)):
+        label = min(known, key=lambda name: abs(known[name] - value))
+        if not abs(known[label] - value) <= Q_TOLERANCE * known[label]:
+            raise InputError(f"expected a q within 0.5 % of one in the file, found {value:.6g}; "
+                             f"pass --q with {choices}")
+        labels.add(label)
+    return [i for i, (value, _) in enumerate(found.bins) if f"{value:.6g}" in labels]
 
 
 def _choose_phi(
@@ -288,7 +299,8 @@ def _choose_phi(
     """Return which of the chosen maps to keep, their azimuths if known, and what was assumed."""
     known = [azimuth for azimuth in (found.bins[i][1] for i in chosen) if azimuth is not None]
     if known:
-        kept = range(len(chosen)) if phi is None else match_angles(phi, known)
+        q = [found.bins[i][0] or np.nan for i in chosen]
+        kept = range(len(chosen)) if phi is None else match_bins(phi, known, q)
         return [chosen[i] for i in kept], [known[i] for i in kept], []
     if phi is None and len(chosen) == 1:
         return chosen, [0.0], ["phi"]

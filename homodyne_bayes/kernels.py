@@ -60,8 +60,13 @@ def cumulative(grid: ShardGrid, rate: jax.Array) -> jax.Array:
 
 def g1_diffusion(grid: ShardGrid, D: jax.Array) -> jax.Array:
     """Return ``exp(-q²/2 ∫D dt)`` of every point; ``D`` (G,) in Å²/s."""
-    exponent = -0.5 * grid.q**2 * integral(grid, D)
+    exponent = -0.5 * wavevector(grid) ** 2 * integral(grid, D)
     return _computed_once(jnp.exp(jnp.clip(exponent, EXPONENT_FLOOR, 0.0)))
+
+
+def wavevector(grid: ShardGrid) -> jax.Array:
+    """Return q of every point in 1/Å, a scalar where all have the same."""
+    return grid.q[grid.phi_index] if grid.q.ndim else grid.q
 
 
 def phase_per_strain(grid: ShardGrid, phi0: jax.Array | float) -> jax.Array:

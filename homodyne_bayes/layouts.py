@@ -14,9 +14,11 @@ import xarray as xr
 
 from homodyne_bayes.axes import check_time_axes, parse_provenance
 from homodyne_bayes.config import MAX_MAPS
-from homodyne_bayes.data import Bin, FileContents, check_groups, dataset_header
+from homodyne_bayes.data import check_groups, dataset_header
 from homodyne_bayes.errors import InputError
 from homodyne_bayes.limits import (
+    Bin,
+    FileContents,
     check_bytes,
     check_chunks,
     check_stored,
@@ -104,7 +106,8 @@ def _describe_netcdf(path: Path) -> FileContents:
         if "group_c2" in dataset:
             groups = check_groups(dataset["group_c2"].shape, dataset["c2"].shape)
             notes = [f"c2 of {groups} pixel groups of every angle is there too"]
-    bins: list[Bin] = list(zip([header["q"]] * count, header["phi"].tolist(), strict=True))
+    q = np.broadcast_to(header["q"], count).tolist()
+    bins: list[Bin] = list(zip(q, header["phi"].tolist(), strict=True))
     return FileContents(path, "netcdf", bins, frames, header["dt"], header["gap"], notes,
                         header["provenance"])
 

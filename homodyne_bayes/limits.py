@@ -1,8 +1,11 @@
-"""What an array in a file may declare, checked before anything of it is loaded."""
+"""What files hold and declare, and what of it may be loaded."""
 
 import math
 import mmap
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -14,6 +17,40 @@ from homodyne_bayes.errors import InputError
 MAX_EXPANSION = 100  # bytes loaded, over those of the file
 ALWAYS_ALLOWED = 2**27  # bytes
 HEAP, SCANNED = b"GCOL\x01\0\0\0", 2**30  # how a heap of strings starts; bytes looked through
+
+Bin = tuple[float | None, float | None]
+
+
+@dataclass(frozen=True)
+class FileContents:
+    """What a file holds, found without loading its maps.
+
+    Attributes
+    ----------
+    path : Path
+        The file.
+    format : str
+        Name of its layout, a key of ``LAYOUTS``.
+    bins : list of (q, phi)
+        Wavevector in 1/Å and azimuth in degree of each map; None where the file does not tell.
+    num_frames : int
+        Frames G of each map.
+    dt, gap : float or None
+        In s and Å; None where the file does not tell.
+    notes : list of str
+        Sentences on what was found, assumed and missing.
+    provenance : mapping
+        What the file stores about its origin; "assumed" lists what reading it assumes.
+    """
+
+    path: Path
+    format: str
+    bins: list[Bin]
+    num_frames: int
+    dt: float | None = None
+    gap: float | None = None
+    notes: list[str] = field(default_factory=list)
+    provenance: Mapping[str, Any] = field(default_factory=dict)
 
 
 def map_size(shape: tuple[int, ...], dtype: np.dtype) -> tuple[int, int]:

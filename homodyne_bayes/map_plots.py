@@ -1,6 +1,5 @@
 """Figures of two-time maps: measured, fitted, residuals, cuts, and residuals made white."""
 
-from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -10,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from homodyne_bayes.diagnostics import group
+from homodyne_bayes.results import place
 
 MAX_ANGLES = 6
 AGES = (0.0, 0.3, 0.6)  # where lag cuts begin, of the record
@@ -32,7 +32,7 @@ def maps(tree: xr.DataTree) -> Figure:
     extreme = float(np.nanpercentile(np.abs(residual), 99))
     unit = r"$\sigma$" if "sigma" in group(tree, "posterior") else "its sd"
     wide = len(shown) > 3
-    side, panel = ("right", 1.75) if wide else ("bottom", 3.0)
+    side, panel, apart = ("right", 1.75, "\n") if wide else ("bottom", 3.0, ", ")
     nrows, ncols = (3, len(shown)) if wide else (len(shown), 3)
     fig = Figure((0.9 + panel * ncols, 0.7 + panel * nrows), layout="compressed")
     axes = fig.subplots(nrows, ncols, sharex=True, sharey=True, squeeze=False)
@@ -41,7 +41,7 @@ def maps(tree: xr.DataTree) -> Figure:
     axes = axes if wide else axes.T
     for row, (kind, c2, limits, cmap) in zip(axes, kinds, strict=True):
         for ax, one in zip(row, c2, strict=True):
-            image(ax, one, limits, cmap, f"{kind}, {degrees(one['phi'])}")
+            image(ax, one, limits, cmap, f"{kind}{apart}{place(one['phi'])}")
     fig.colorbar(axes[0, 0].images[0], ax=axes[:2], location=side, extend="both", aspect=30,
                  label=r"$c_2$")  # fmt: skip
     fig.colorbar(axes[2, 0].images[0], ax=axes[2], location=side, extend="both", aspect=15,
@@ -54,7 +54,7 @@ def lag_cuts(tree: xr.DataTree) -> Figure:
     """Draw c2 against the lag t2 - t1 at three ages t1: points measured, curves fitted."""
     shown = representative(group(tree, "observed_data")["phi"])
     fig, axes = panels(len(shown), 3, 3.3 if len(shown) > 1 else 5.5, 2.6, sharey=True)
-    time, phi = (group(tree, "observed_data")[name].values for name in ("t1", "phi"))
+    time, phi = group(tree, "observed_data")["t1"].values, group(tree, "observed_data")["phi"]
     for ax, angle in zip(axes, shown, strict=True):
         c2 = np.stack([group(tree, one)["c2"].values[angle] for one in ("observed_data", "fitted")])
         frames = np.flatnonzero(group(tree, "constant_data")["usable"].values[angle])
@@ -66,7 +66,7 @@ def lag_cuts(tree: xr.DataTree) -> Figure:
             ages = f"$t_1$ = {time[starts[0]]:.3g} to {time[starts[-1]]:.3g} s"
             ax.plot(time[lags], measured, ".", color=color, markersize=4, alpha=0.6)
             ax.plot(time[lags], fitted, color=color, label=ages)
-        ax.set_title(f"φ = {degrees(phi[angle])}", loc="left", fontsize="medium")
+        ax.set_title(f"φ = {place(phi[angle])}", loc="left", fontsize="medium")
         ax.set_xscale("log")
         ax.legend(frameon=False, fontsize="small")
     fig.supxlabel(r"lag $t_2 - t_1$ (s)", fontsize="medium")
@@ -83,7 +83,7 @@ def whitened(tree: xr.DataTree) -> Figure:
     count, size = len(shown) + 1, -(-entries.sizes["bin1"] // blocks.sizes["bin1"])
     fig, axes = panels(count, min((3, 4), key=lambda n: -count % n), 2.9, 2.6)
     for ax, one in zip(axes, blocks.isel(phi=shown), strict=False):
-        image(ax, one, (-WHITE_LIMIT, WHITE_LIMIT), "RdBu_r", f"φ = {degrees(one['phi'])}")
+        image(ax, one, (-WHITE_LIMIT, WHITE_LIMIT), "RdBu_r", f"φ = {place(one['phi'])}")
     fig.colorbar(axes[0].images[0], ax=axes[:-1], location="right", extend="both", aspect=30,
                  label=f"whitened residual of blocks of {size} × {size} (sd)")  # fmt: skip
     _distribution(axes[-1], {"entries": entries, f"{size} × {size} blocks": blocks})
@@ -92,7 +92,7 @@ def whitened(tree: xr.DataTree) -> Figure:
 
 
 def representative(phi: xr.DataArray) -> np.ndarray:
-    """Return indices of at most 6 angles spread evenly over the sorted azimuths (P,)."""
+    """Return indices of at most 6 maps spread evenly over the sorted azimuths (P,)."""
     chosen = np.linspace(0, len(phi) - 1, min(len(phi), MAX_ANGLES)).round().astype(int)
     return np.argsort(phi.values)[chosen]
 
@@ -148,7 +148,7 @@ def white_blocks(entries: xr.DataArray) -> xr.DataArray:
     blocks[:, lower] = blocks.swapaxes(1, 2)[:, lower]
     step = float(entries["bin1"][1] - entries["bin1"][0])
     centres = float(entries["bin1"][0]) + step * (size * np.arange(count) + (size - 1) / 2)
-    coords = {"phi": entries["phi"], "bin1": centres, "bin2": centres}
+    coords = {**entries["phi"].coords, "bin1": centres, "bin2": centres}
     return xr.DataArray(blocks, coords, ("phi", "bin1", "bin2"))
 
 
@@ -172,11 +172,6 @@ def panels(
     for ax in axes[count:]:
         ax.remove()
     return fig, axes[:count]
-
-
-def degrees(phi: Any) -> str:
-    """Return an azimuth as text."""
-    return f"{float(phi):.4g}°".replace("-", "−")
 
 
 def title_subset(fig: Figure, tree: xr.DataTree, shown: np.ndarray) -> None:

@@ -38,6 +38,8 @@ KINDS: dict[str, Kind] = {
                   "ballistic motion"),
     "angle": Kind(2, "the decay depends on the azimuth otherwise than the model says: there is "
                   "flow where none is fitted, or anisotropy"),
+    "wavevector": Kind(1, "the decay rate does not grow as the square of the wavevector: the "
+                       "motion is not diffusion, or wavevectors are wrong"),
     "contrast": Kind(1, "the contrast drifts: part of the scatterers are faster than a frame, or "
                      "the beam changed"),
     "baseline": Kind(3, "the baseline drifts with time or lag: the intensity was not normalised "
@@ -67,13 +69,15 @@ def directions(grid: ShardGrid, g1_squared: jax.Array) -> jax.Array:
     middle, lag = age[:, None] + age - 1, 2 * jnp.abs(age[:, None] - age) - 1
     log = jnp.log(jnp.maximum(g1_squared, SMALL))
     decay = g1_squared * log
-    phi = jnp.deg2rad(grid.phi[grid.phi_index.reshape(-1)[0]])
+    at = grid.phi_index.reshape(-1)[0]
+    phi, log_q = jnp.deg2rad(grid.phi[at]), jnp.log(jnp.broadcast_to(grid.q, grid.phi.shape))
     legendre = [jnp.asarray(leg2poly(row)[::-1]) for row in np.eye(NUM_AGES + 1)]
     ages = [jnp.polyval(coefficients, middle) for coefficients in legendre]
     made = {
         "rate": [decay * ages[j] for j in range(1, NUM_AGES + 1)],
         "shape": [decay * jnp.log(jnp.maximum(-log, SMALL))],
         "angle": [decay * jnp.cos(2 * phi), decay * jnp.sin(2 * phi)],
+        "wavevector": [decay * (log_q[at] - log_q[0])],
         "contrast": [g1_squared * ages[1]],
         "baseline": [ages[1], ages[2], lag],
     }

@@ -1,10 +1,11 @@
 """The noise of measured maps: the working covariance, how far it is right, and what remains.
 
 From the least squares fit come the contrast β and g1; shot noise adds a nugget e, found by maximum
-likelihood; the fit is made again with the working covariance, and once more with what that gives.
-Single entries are as scattered as the working covariance says, but sums over many entries, which
-parameters are, have third and fourth cumulants too. Simulated pixels of the same β, g1 and e give
-the true covariance of the score, and one number η widens the likelihood to it. Different angles are
+likelihood. Both are those of a wavevector, where the speckle has one intensity. The fit is made
+again with the working covariance, and once more with what that gives. Single entries are as
+scattered as the working covariance says, but sums over many entries, which parameters are, have
+third and fourth cumulants too. Simulated pixels of the same β, g1 and e give the true covariance of
+the score, and one number η widens the likelihood to it. Different angles and wavevectors are
 different pixels, and independent.
 """
 
@@ -30,6 +31,7 @@ from homodyne_bayes.information import (
     prior_precision,
     squared_g1,
 )
+from homodyne_bayes.kernels import wavevector
 from homodyne_bayes.misfit import Joint, lack_of_fit, whitened
 from homodyne_bayes.nuts import Gaussian
 from homodyne_bayes.pixels import Plugged, assemble, moments
@@ -49,8 +51,9 @@ class Estimate(NamedTuple):
         Of all angles; ``weight`` includes η.
     theta, covariance : jax.Array
         (d,) mode and (d, d) Laplace covariance of the posterior under it.
-    contrast, nugget : float
-        β, and the shot noise e, one over the photons of a pixel in a frame.
+    contrast, nugget : numpy.ndarray
+        (P,) β, and the shot noise e, one over the photons of a pixel in a frame; the same for all
+        angles of a wavevector.
     eta : float
         η, the part of the working information that is real.
     num_pixels : numpy.ndarray
@@ -66,8 +69,8 @@ class Estimate(NamedTuple):
     noise: Noise
     theta: jax.Array
     covariance: jax.Array
-    contrast: float
-    nugget: float
+    contrast: np.ndarray
+    nugget: np.ndarray
     eta: float
     num_pixels: np.ndarray
     log_likelihood: float
@@ -102,7 +105,7 @@ def estimate(
     grids, theta = each_map(data, config.convention), start
     for _ in range(NUM_REFITS):
         plugged, residual = plug_in(model, grids, theta)
-        plugged = plugged._replace(nugget=fit_nugget(plugged, residual, frame_weight, bins))
+        plugged = with_nugget(plugged, residual, frame_weight, bins, data.wavevectors)
         noise = scaled(working(plugged, frame_weight, bins), residual, start.size - 1)
         grids, theta, _ = under(model, data, config, noise, grids, theta)
     measured = moments(key, model, grids, theta, plugged, data.group_c2)
@@ -122,8 +125,8 @@ def estimate(
         noise=noise,
         theta=theta,
         covariance=posterior,
-        contrast=float(plugged.contrast),
-        nugget=float(plugged.nugget),
+        contrast=np.asarray(plugged.contrast),
+        nugget=np.asarray(plugged.nugget),
         eta=eta,
         num_pixels=num_pixels,
         log_likelihood=float(height),
@@ -165,7 +168,7 @@ def without_sigma(model: Model, grid: ShardGrid, theta: jax.Array) -> jax.Array:
 def plug_in(model: Model, grids: ShardGrid, theta: jax.Array) -> tuple[Plugged, jax.Array]:
     """Return β and g1² of a fit, without a nugget, and its residuals, (P, G, G)."""
     contrast, g1_squared, residual = _fitted(model)(grids, theta)
-    return Plugged(contrast[0], 0.0, g1_squared), residual
+    return Plugged(contrast, jnp.zeros_like(contrast), g1_squared), residual
 
 
 def working(plugged: Plugged, frame_weight: jax.Array, bin_frames: int) -> Noise:
@@ -200,13 +203,34 @@ def with_weight(noise: Noise, weight: jax.Array) -> Noise:
     return replace(noise, weight=weight, log_norm=noise.log_norm + more)
 
 
+def with_nugget(
+    plugged: Plugged,
+    residual: jax.Array,
+    frame_weight: jax.Array,
+    bin_frames: int,
+    wavevectors: np.ndarray,
+) -> Plugged:
+    """Return what is plugged in with the nugget of every wavevector, that of maps with one q."""
+    nugget = np.zeros(len(wavevectors))
+    for q in np.unique(wavevectors):
+        at = np.flatnonzero(wavevectors == q)
+        own = jax.tree.map(lambda leaf, at=at: leaf[at], plugged)
+        nugget[at] = fit_nugget(own, residual[at], frame_weight[at], bin_frames)
+    return plugged._replace(nugget=jnp.asarray(nugget))
+
+
 def fit_nugget(
     plugged: Plugged, residual: jax.Array, frame_weight: jax.Array, bin_frames: int
 ) -> float:
-    """Return the nugget of highest profile likelihood, the scale of every angle maximised out."""
+    """Return the nugget of highest profile likelihood, the scale of every map maximised out.
+
+    The maps, of one wavevector, have one contrast.
+    """
+    contrast = float(plugged.contrast[0])
 
     def loss(log_ratio: float) -> float:
-        trial = plugged._replace(nugget=plugged.contrast * np.exp(log_ratio))
+        nugget = jnp.full_like(plugged.contrast, contrast * np.exp(log_ratio))
+        trial = plugged._replace(nugget=nugget)
         return float(_profile(trial, residual, frame_weight, bin_frames))
 
     grid = np.log(NUGGETS)
@@ -214,7 +238,7 @@ def fit_nugget(
     ends = grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)]
     found = scipy.optimize.minimize_scalar(loss, bounds=ends, method="bounded",
                                            options={"xatol": 0.01})  # fmt: skip
-    return float(plugged.contrast * np.exp(found.x))
+    return float(contrast * np.exp(found.x))
 
 
 def real_part(joint: Joint, prior: np.ndarray, physical: np.ndarray) -> float:
@@ -240,7 +264,8 @@ def _fitted(model: Model) -> Any:
     def fitted(grids: ShardGrid, theta: jax.Array) -> Any:
         def one(grid: ShardGrid) -> Any:
             values = constrained(model, grid, space(model, grid).unravel(theta))[0]
-            contrast = (values["contrast"] / values["offset"] ** 2).mean()
+            same = jnp.ravel(wavevector(grid)) == grid.q
+            contrast = (values["contrast"] / values["offset"] ** 2).mean(where=same)
             residual = grid.c2 - observation(model, grid, theta).loc
             return contrast, squared_g1(model, grid, theta)[0], residual[0]
 
@@ -253,11 +278,11 @@ def _fitted(model: Model) -> Any:
 def _profile(
     plugged: Plugged, residual: jax.Array, frame_weight: jax.Array, bin_frames: int
 ) -> jax.Array:
-    def one(angle: tuple[jax.Array, jax.Array, jax.Array]) -> jax.Array:
-        squared, residual, frame_weight = jax.tree.map(lambda leaf: leaf[None], angle)
-        noise = working(plugged._replace(g1_squared=squared), frame_weight, bin_frames)
+    def one(angle: tuple[Plugged, jax.Array, jax.Array]) -> jax.Array:
+        plugged, residual, frame_weight = jax.tree.map(lambda leaf: leaf[None], angle)
+        noise = working(plugged, frame_weight, bin_frames)
         q = covariance.squares(noise, residual)
         return (-noise.log_norm + 0.5 * covariance.num_pairs(noise) * jnp.log(q)).sum()
 
-    loss = jax.lax.map(one, (plugged.g1_squared, residual, frame_weight)).sum()
+    loss = jax.lax.map(one, (plugged, residual, frame_weight)).sum()
     return jnp.where(jnp.isfinite(loss), loss, jnp.inf)

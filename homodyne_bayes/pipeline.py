@@ -84,7 +84,7 @@ def fit(
     Parameters
     ----------
     data : TwoTimeData
-        Measured maps of one wavevector.
+        Measured maps.
     config : FitConfig
         How to fit.
     progress : callable
@@ -259,7 +259,7 @@ def _tree(data: TwoTimeData, config: FitConfig, made: Sampled) -> xr.DataTree:
         theta: Any, leading: tuple[str, ...] = ("chain", "draw"), grid: ShardGrid = whole
     ) -> xr.Dataset:
         values = density.constrain(model, grid, jnp.asarray(theta), lambda name: name not in RATES)
-        return results.draws_dataset(values, data.phi, leading)
+        return results.draws_dataset(values, data, leading)
 
     def complete(key: jax.Array, theta: Any, grid: ShardGrid) -> dict[str, np.ndarray]:
         return parameter_values(key, model, grid, jnp.asarray(theta), lambda n: n not in RATES)
@@ -270,15 +270,15 @@ def _tree(data: TwoTimeData, config: FitConfig, made: Sampled) -> xr.DataTree:
     unravel = jax.vmap(jax.vmap(density.space(model, whole).unravel))
     unconstrained: Mapping[str, Any] = unravel(draws)
     groups = {
-        "posterior": results.draws_dataset(posterior, data.phi, ("chain", "draw")),
+        "posterior": results.draws_dataset(posterior, data, ("chain", "draw")),
         "unconstrained_posterior": results.draws_dataset(
             {name: np.asarray(value) for name, value in unconstrained.items()},
-            data.phi,
+            data,
             ("chain", "draw"),
         ),
         "approximation": parameters(inference.approximation.draws),
         "prior": results.draws_dataset(
-            complete(scaling_key, prior, without_data(whole)), data.phi, ("chain", "draw")
+            complete(scaling_key, prior, without_data(whole)), data, ("chain", "draw")
         ),
         "rates": results.rates_dataset(rates, data.time),
         "warm_start": parameters(gaussian, grid=made.unweighted),

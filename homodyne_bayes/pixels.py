@@ -24,10 +24,10 @@ MAX_MODES = 50  # simulated; fainter speckle is scaled down from this
 
 
 class Plugged(NamedTuple):
-    """What the working covariance is made of: β, e, and g1² of every angle, (P, G, G)."""
+    """What the working covariance is made of: β and e, (P,), and g1², (P, G, G), of every angle."""
 
-    contrast: Any
-    nugget: Any
+    contrast: jax.Array
+    nugget: jax.Array
     g1_squared: jax.Array
 
 
@@ -67,7 +67,7 @@ def moments(
     group_c2: np.ndarray | None = None,
 ) -> Moments:
     """Return the moments of every angle of stacked maps, in their order."""
-    simulated = min(max(float(plugged.contrast), 1 / MAX_MODES), 1.0)
+    simulated = min(max(float(plugged.contrast.max()), 1 / MAX_MODES), 1.0)
     weights = jnp.asarray(simulate.mode_weights(simulated))
     keys = jax.random.split(key, len(plugged.g1_squared))
     groups = None if group_c2 is None else jnp.asarray(np.nan_to_num(group_c2), float)
@@ -102,7 +102,7 @@ def _moments(model: Model) -> Any:
         groups: jax.Array | None, weights: jax.Array, ratio: jax.Array, nugget: jax.Array,
     ) -> Moments:  # fmt: skip
         def one(angle: Any) -> Moments:
-            key, grid, squared, groups = angle
+            key, grid, squared, groups, ratio, nugget = angle
             noise, places = grid.noise, own_places(model, grid)
             mean_slopes = slopes(model, grid, theta, places)
             X = jnp.concatenate([mean_slopes, directions(grid, squared)])
@@ -128,7 +128,7 @@ def _moments(model: Model) -> Any:
                 covariance.quadratic(noise, residual)[0],
             )
 
-        return jax.lax.map(one, (keys, grids, g1_squared, groups))
+        return jax.lax.map(one, (keys, grids, g1_squared, groups, ratio, nugget))
 
     return all_maps
 

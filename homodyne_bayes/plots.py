@@ -18,7 +18,6 @@ from homodyne_bayes.map_plots import (
     CYCLE,
     GREY,
     VERMILION,
-    degrees,
     lag_cuts,
     maps,
     panels,
@@ -26,6 +25,7 @@ from homodyne_bayes.map_plots import (
     whitened,
 )
 from homodyne_bayes.parameters import DIFFUSION, PARAMETERS, SHEAR
+from homodyne_bayes.results import place
 from homodyne_bayes.shards import map_grid
 from homodyne_bayes.tables import percent
 
@@ -184,7 +184,7 @@ def true_rates(tree: xr.DataTree) -> dict[str, np.ndarray]:
     if not laws:
         return {}
     num_frames = group(tree, "rates").sizes["time"]
-    grid = map_grid(fixed["phi"].values, num_frames, float(fixed["dt"]), float(fixed["q"]))
+    grid = map_grid(fixed["phi"].values, num_frames, float(fixed["dt"]), fixed["q"].values)
     return {
         name: np.asarray(kernels.power_law(grid, *(jnp.asarray(known[one]) for one in law)))
         for name, law in laws.items()
@@ -203,7 +203,7 @@ def _entries(draws: xr.DataArray) -> list[tuple[str, xr.DataArray]]:
     own, found = [dim for dim in draws.dims if dim not in ("shard", "chain", "draw")], []
     for position in np.ndindex(*(draws.sizes[dim] for dim in own)):
         one = draws.isel(dict(zip(own, position, strict=True)))
-        where = degrees(one["phi"]) if "phi" in own else ", ".join(map(str, position))
+        where = place(one["phi"]) if "phi" in own else ", ".join(map(str, position))
         found.append((_symbol(str(draws.name)) + (f"[{where}]" if where else ""), one))
     return found
 

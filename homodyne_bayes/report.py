@@ -263,7 +263,7 @@ def facts(tree: xr.DataTree) -> dict[str, str]:
     gap = float(fixed["gap"])
     return {
         "convention": tree.attrs["convention"],
-        "q": f"{float(fixed['q']):.6g} 1/Å",
+        "q": f"{', '.join(f'{q:.6g}' for q in np.unique(fixed['q']))} 1/Å",
         "dt": f"{float(fixed['dt']):.6g} s",
         "gap": f"{gap:.7g} Å" if math.isfinite(gap) else "not given",
         "angles × frames": f"{fixed.sizes['phi']} × {fixed.sizes['frame']}",

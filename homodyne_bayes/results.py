@@ -22,6 +22,8 @@ noise                   what the likelihood was given; misfit        phi, bin1, 
 constant_data           q, dt, gap, t_ref, usable                    phi, frame
 ======================= ============================================ =====================
 
+The dimension phi counts maps. Where they are of several wavevectors, q is a coordinate beside phi,
+and draws are labelled by both.
 Groups of shards are there where the data were sharded, ``noise`` where it is not taken as
 independent. The attributes of the root hold versions,
 settings, priors, seed, convention, data hash, provenance and cost; mappings are JSON.
@@ -51,15 +53,45 @@ GROUPS = ("posterior", "certificate", "warm_start", "observed_data")
 Values = Mapping[str, np.ndarray]
 
 
-def draws_dataset(values: Values, phi: np.ndarray, leading: tuple[str, ...]) -> xr.Dataset:
+def map_coordinates(data: TwoTimeData) -> dict[str, Any]:
+    """Return the coordinates of maps: azimuths, and wavevectors where they differ."""
+    q = {"q": ("phi", data.q, {"units": "1/Å"})} if np.ndim(data.q) else {}
+    return {"phi": ("phi", data.phi, {"units": "degree"}), **q}
+
+
+def degrees(phi: float, digits: int = 4) -> str:
+    """Return an azimuth as text."""
+    return f"{phi:.{digits}g}°".replace("-", "−")
+
+
+def place(phi: xr.DataArray, digits: int = 4) -> str:
+    """Return the azimuth of one map as text, with its wavevector where these differ."""
+    if phi.dtype.kind in "OU":
+        return str(phi.item())
+    q = f", {float(phi.coords['q']):.{digits}g} 1/Å" if "q" in phi.coords else ""
+    return degrees(float(phi), digits) + q
+
+
+def map_labels(data: TwoTimeData) -> dict[str, Any]:
+    """Return the coordinate phi of draws: azimuths, or their places where wavevectors differ.
+
+    ArviZ tells entries by the coordinate of their dimension alone.
+    """
+    coordinates = map_coordinates(data)
+    if "q" not in coordinates:
+        return coordinates
+    return {"phi": ("phi", [place(phi) for phi in xr.Dataset(coords=coordinates)["phi"]])}
+
+
+def draws_dataset(values: Values, data: TwoTimeData, leading: tuple[str, ...]) -> xr.Dataset:
     """Return draws of parameters as a Dataset with labelled dimensions and units.
 
     Parameters
     ----------
     values : mapping of str to array
         Draws with leading axes ``leading``; contrast and offset have one more, the angle.
-    phi : numpy.ndarray
-        (P,) azimuths, degree.
+    data : TwoTimeData
+        The maps of the angles.
     leading : tuple of str
         Names of the leading axes, e.g. ("chain", "draw").
     """
@@ -72,7 +104,7 @@ def draws_dataset(values: Values, phi: np.ndarray, leading: tuple[str, ...]) -> 
         unit = PARAMETERS[name].unit if name in PARAMETERS else ""
         arrays[name] = ((*leading, *dims), np.asarray(value), {"units": unit})
         if per_angle:
-            coords["phi"] = ("phi", phi, {"units": "degree"})
+            coords |= map_labels(data)
         coords |= {axis: np.arange(n) for axis, n in zip(leading, value.shape, strict=False)}
     return xr.Dataset(arrays, coords)
 
@@ -156,7 +188,7 @@ def map_dataset(c2: np.ndarray, data: TwoTimeData) -> xr.Dataset:
     return xr.Dataset(
         {"c2": (("phi", "t1", "t2"), c2)},
         {
-            "phi": ("phi", data.phi, {"units": "degree"}),
+            **map_coordinates(data),
             "t1": ("t1", data.time, seconds),
             "t2": ("t2", data.time, seconds),
         },
@@ -168,9 +200,9 @@ def noise_dataset(estimate: Estimate, data: TwoTimeData) -> xr.Dataset:
     bins = estimate.noise.bin_frames
     centres = data.dt * (bins * np.arange(estimate.whitened.shape[-1]) + (bins - 1) / 2)
     meanings: dict[str, tuple[Any, Any, str]] = {
-        "contrast": ((), estimate.contrast, "contrast β of the working covariance"),
-        "nugget": ((), estimate.nugget, "shot noise e of the working covariance"),
-        "mean_photons": ((), 1 / estimate.nugget, "photons of a pixel in a frame, 1/e"),
+        "contrast": ("phi", estimate.contrast, "contrast β of the working covariance"),
+        "nugget": ("phi", estimate.nugget, "shot noise e of the working covariance"),
+        "mean_photons": ("phi", 1 / estimate.nugget, "photons of a pixel in a frame, 1/e"),
         "eta": ((), estimate.eta, "part η of the working information that is real"),
         "num_pixels": ("phi", estimate.num_pixels, "independent pixels M of an angle"),
         "weight": ("phi", np.asarray(estimate.noise.weight), "factor of rᵀK⁻¹r in -2 log L"),
@@ -183,7 +215,7 @@ def noise_dataset(estimate: Estimate, data: TwoTimeData) -> xr.Dataset:
         {name: (dims, value, {"long_name": why}) for name, (dims, value, why) in meanings.items()}
         | misfit,
         {
-            "phi": ("phi", data.phi, {"units": "degree"}),
+            **map_coordinates(data),
             "bin1": ("bin1", centres, seconds),
             "bin2": ("bin2", centres, seconds),
             "kind": list(estimate.lack_of_fit.index),
@@ -195,15 +227,16 @@ def noise_dataset(estimate: Estimate, data: TwoTimeData) -> xr.Dataset:
 def constant_dataset(data: TwoTimeData, t_ref: float) -> xr.Dataset:
     """Return what was held fixed."""
     gap = np.nan if data.gap is None else data.gap
+    q = {} if np.ndim(data.q) else {"q": ((), data.q, {"units": "1/Å"})}
     return xr.Dataset(
         {
-            "q": ((), data.q, {"units": "1/Å"}),
+            **q,
             "dt": ((), data.dt, {"units": "s"}),
             "gap": ((), gap, {"units": "Å"}),
             "t_ref": ((), t_ref, {"units": "s"}),
             "usable": (("phi", "frame"), data.usable),
         },
-        {"phi": ("phi", data.phi, {"units": "degree"})},
+        map_coordinates(data),
     )
 
 

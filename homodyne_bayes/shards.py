@@ -43,8 +43,10 @@ class ShardGrid:
         (P,) azimuth of each angle, degree.
     time : jax.Array
         (G,) frame times ``0, dt, 2 dt, ...``, s.
-    q, gap, dt : jax.Array
-        Wavevector (1/Å), gap (Å, NaN where unknown) and frame spacing (s).
+    q : jax.Array
+        Wavevector, 1/Å; () or, where they differ, (P,), of each angle.
+    gap, dt : jax.Array
+        Gap (Å, NaN where unknown) and frame spacing (s).
     noise : Noise, optional
         Working covariance of whole maps (p, G, G); without it the values scatter independently.
     convention : {"upstream", "gap-average"}
@@ -81,7 +83,7 @@ def map_grid(
     phi: np.ndarray,
     num_frames: int,
     dt: float,
-    q: float,
+    q: float | np.ndarray,
     gap: float | None = None,
     convention: Convention = "upstream",
 ) -> ShardGrid:
@@ -93,8 +95,10 @@ def map_grid(
         (P,) azimuths, degree.
     num_frames : int
         G, number of frames.
-    dt, q, gap : float
-        Frame spacing (s), wavevector (1/Å), gap (Å).
+    dt, gap : float
+        Frame spacing (s), gap (Å).
+    q : float or numpy.ndarray
+        Wavevector (1/Å), of each azimuth, (P,), where they differ.
     convention : {"upstream", "gap-average"}
         Meaning of the shear phase.
     """
@@ -157,6 +161,7 @@ def angle_shards(
     """Deal whole angles round the circle into shards, every map a part.
 
     Every shard has its angles spread over the circle, so that a flow direction can be told in each.
+    Angles of different wavevectors are angles like others.
     Shards differ by at most one angle; a map of weight 0 fills the difference.
 
     Parameters
@@ -184,7 +189,7 @@ def angle_shards(
         raise InputError(
             f"num_shards must lie between 1 and {data.num_angles}, the angles, found {num_shards}"
         )
-    round_the_circle = np.argsort(data.phi)
+    round_the_circle = np.lexsort((data.wavevectors, data.phi))
     hands = [round_the_circle[k::num_shards] for k in range(num_shards)]
     most = len(hands[0])
     real = np.arange(most) < np.array([[len(hand)] for hand in hands])

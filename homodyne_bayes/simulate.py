@@ -32,8 +32,10 @@ class Experiment:
         Number of frames G.
     parameters : mapping of str to float
         D0, alpha, D_offset, and for flow gamma_dot_t0, beta, gamma_dot_t_offset, phi0.
-    q, dt, gap : float
-        Wavevector (1/Å), frame spacing (s), gap (Å).
+    q : float or tuple of float
+        Wavevector (1/Å), of every azimuth where they differ.
+    dt, gap : float
+        Frame spacing (s), gap (Å).
     contrast : float
         Speckle contrast of every angle.
     convention : {"upstream", "gap-average"}
@@ -43,7 +45,7 @@ class Experiment:
     phi: tuple[float, ...]
     num_frames: int
     parameters: Mapping[str, float]
-    q: float = 0.0054
+    q: float | tuple[float, ...] = 0.0054
     dt: float = 0.1
     gap: float = 2e6
     contrast: float = 0.25
@@ -303,7 +305,7 @@ def _grid(experiment: Experiment) -> ShardGrid:
         np.asarray(experiment.phi),
         experiment.num_frames,
         experiment.dt,
-        experiment.q,
+        np.asarray(experiment.q),
         experiment.gap,
         experiment.convention,
     )
@@ -321,7 +323,7 @@ def _data(
         c2=np.asarray(c2),
         phi=np.asarray(experiment.phi),
         dt=experiment.dt,
-        q=experiment.q,
+        q=np.asarray(experiment.q),
         gap=experiment.gap,
         provenance={
             "source": "simulated",

@@ -12,6 +12,7 @@ from homodyne_bayes import diagnostics
 from homodyne_bayes.diagnostics import TAIL, group
 from homodyne_bayes.misfit import KINDS
 from homodyne_bayes.parameters import PARAMETERS, PER_ANGLE
+from homodyne_bayes.results import place
 
 PLAIN_DECIMALS = 6
 MAX_LISTED = 6  # angles
@@ -54,14 +55,15 @@ def labels(tree: xr.DataTree, names: list[str]) -> list[str]:
 def noise(tree: xr.DataTree) -> list[dict[str, str]]:
     """Return symbol, value and meaning of everything that the likelihood was told of the noise."""
     found = group(tree, "noise")
-    e, bins = float(found["nugget"]), int(found.attrs["bin_frames"])
+    bins = int(found.attrs["bin_frames"])
     table = [
-        ("β", f"{float(found['contrast']):.3g}",
+        ("β", _by_wavevector(found["contrast"]),
          "speckle contrast, contrast / offset² of the fit, mean of the angles; not the shear "
          "exponent"),
-        ("e", f"{e:.3g}", "shot noise of a pixel in a frame, as a variance relative to the mean "
-         "intensity squared: the nugget on the diagonal of S"),
-        ("1/e", f"{float(found['mean_photons']):.3g}", "photons of a pixel in a frame, on average"),
+        ("e", _by_wavevector(found["nugget"]), "shot noise of a pixel in a frame, as a variance "
+         "relative to the mean intensity squared: the nugget on the diagonal of S"),
+        ("1/e", _by_wavevector(found["mean_photons"]),
+         "photons of a pixel in a frame, on average"),
         ("η", f"{float(found['eta']):.3g}", ETA[tree.attrs["noise"]]),
         ("M", _by_angle(found["num_pixels"]), "independent pixels of an angle: so many simulated "
          "pixels would scatter as its residuals do"),
@@ -185,9 +187,9 @@ def _label(tree: xr.DataTree, name: str, index: tuple[int, ...]) -> str:
     symbol = PARAMETERS[name].symbol if name in PARAMETERS else name
     if not index:
         return symbol
-    phi = float(group(tree, "posterior")["phi"][index[0]]) if name in PER_ANGLE else None
-    where = ", ".join(map(str, index)) if phi is None else f"{phi:.6g}°".replace("-", "−")
-    return f"{symbol} [{where}]"
+    if name not in PER_ANGLE:
+        return f"{symbol} [{', '.join(map(str, index))}]"
+    return f"{symbol} [{place(group(tree, 'posterior')['phi'][index[0]], digits=6)}]"
 
 
 def _indices(tree: xr.DataTree, name: str) -> list[tuple[int, ...]]:
@@ -199,5 +201,12 @@ def _by_angle(values: xr.DataArray) -> str:
     texts = [f"{value:.0f}" for value in values.values]
     if len(texts) > MAX_LISTED:
         return f"{float(values.min()):.0f} to {float(values.max()):.0f}, {len(texts)} angles"
-    where = [f"{phi:.4g}°".replace("-", "−") for phi in values["phi"].values]
-    return ", ".join(f"{text} ({phi})" for text, phi in zip(texts, where, strict=True))
+    return ", ".join(f"{text} ({place(phi)})" for text, phi in zip(texts, values.phi, strict=True))
+
+
+def _by_wavevector(values: xr.DataArray) -> str:
+    """Return the value (phi,) of every wavevector, which all its angles share."""
+    if "q" not in values.coords:
+        return f"{float(values[0]):.3g}"
+    first = dict(zip(values["q"].values[::-1], values.values[::-1], strict=True))
+    return ", ".join(f"{first[q]:.3g} ({q:.4g} 1/Å)" for q in sorted(first))

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
+import numpy as np
 import pandas as pd
 import xarray as xr
 from rich.box import SIMPLE_HEAD
@@ -110,7 +111,9 @@ def print_coverage(dataset: xr.Dataset) -> None:
 def described(data: TwoTimeData) -> str:
     """Return the size of the data in words."""
     dead = int(data.excluded.sum())
-    text = f"{data.num_angles} angles × {data.num_frames} frames, {data.num_pairs} distinct pairs"
+    several = len(np.unique(data.q))
+    bins = f"{several} q, {data.num_angles} bins" if several > 1 else f"{data.num_angles} angles"
+    text = f"{bins} × {data.num_frames} frames, {data.num_pairs} distinct pairs"
     return f"{text}, {dead} unusable frames left out" if dead else text
 
 

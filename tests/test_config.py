@@ -21,7 +21,7 @@ BAD = [
     (FitConfig, {"priors": {"phi0": [0, 0]}}, r"fit.priors.phi0.1: .*greater than 0, found 0"),
     (FitConfig, {"priors": {"phi0": 3}}, "fit.priors.phi0: .*found 3"),
     (FitConfig, {"priors": ["phi0"]}, "fit.priors.phi0.0: .*number"),
-    (DataConfig, {"q": "wide"}, "data.q: .*number.*found 'wide'"),
+    (DataConfig, {"q": "wide"}, "data.q.0: .*number.*found 'wide'"),
     (DataConfig, {"phi": "0,x"}, "data.phi.1: .*number.*found 'x'"),
     (DataConfig, {"exclude_frames": "3,x-5"}, "data.exclude_frames: .*found '3,x-5'"),
     (DataConfig, {"exclude_frames": "0-99999999999"}, "data.exclude_frames: .*at most"),

@@ -12,8 +12,9 @@ from homodyne_bayes.axes import check_azimuths
 from homodyne_bayes.config import Convention
 from homodyne_bayes.errors import InputError
 from homodyne_bayes.formats import atomic_path
-from homodyne_bayes.map_plots import degrees, image, panels
+from homodyne_bayes.map_plots import image, panels
 from homodyne_bayes.parameters import PARAMETERS
+from homodyne_bayes.results import degrees
 from homodyne_bayes.theory.bounds import check_mode, parameter_names
 from homodyne_bayes.theory.factors import create_physics_factors_from_config_dict, setting
 from homodyne_bayes.theory.modes import Parameters, create_model
