@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import warnings
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any, get_args
@@ -32,6 +33,7 @@ from homodyne_bayes import (
 from homodyne_bayes.config import DataConfig, FitConfig, Method, descriptions, make
 from homodyne_bayes.data import TwoTimeData
 from homodyne_bayes.errors import InputError, MissingPrecisionError
+from homodyne_bayes.inference import HERE, Place
 from homodyne_bayes.options import chosen_settings, refuse_options, settings_options
 from homodyne_bayes.parameters import DIFFUSION, SHEAR
 
@@ -115,8 +117,11 @@ def inspect_command(file: str) -> None:
 @click.argument("file")
 @click.option("--out", metavar="FILE.nc", help="Result file.  [default: <FILE>_posterior.nc]")
 @click.option("--resume", is_flag=True, help="Go on where the same fit was stopped.")
+@click.option("--cluster", metavar="ADDRESS", help="Sample and certify on the workers of a Dask "
+              "scheduler, or of local:N, N processes here.")
 @settings_options
-def fit(file: str, out: str | None, resume: bool, settings: str | None, **flags: Any) -> None:
+def fit(file: str, out: str | None, resume: bool, cluster: str | None, settings: str | None,
+        **flags: Any) -> None:
     """Sample the posterior of a data FILE and write it.
 
     Finds the mode by least squares and the noise from its residuals, samples by the method asked
@@ -132,7 +137,8 @@ def fit(file: str, out: str | None, resume: bool, settings: str | None, **flags:
     if not resume:
         shutil.rmtree(parts, ignore_errors=True)
     try:
-        _fit(data, config, path, parts)
+        with _place(cluster) as place:
+            _fit(data, config, path, parts, place)
     except KeyboardInterrupt:
         kept = f"finished chains are in {parts}: the same command with --resume goes on"
         raise KeyboardInterrupt(f"interrupted; {kept}" if parts.exists() else "") from None
@@ -298,17 +304,36 @@ def demo(out: str, seed: int) -> None:
     screen.print(f"wrote {folder / 'report.html'}: open it in a browser", highlight=False)
 
 
+@contextlib.contextmanager
+def _place(address: str | None) -> Iterator[Place]:
+    """Give the place of work: here, or the cluster of this address."""
+    if address is None:
+        yield HERE
+        return
+    try:
+        from homodyne_bayes.cluster import connect  # noqa: PLC0415 - Dask is optional
+    except ImportError:
+        raise InputError("--cluster needs Dask: pip install 'homodyne-bayes[cluster]'") from None
+    with connect(address) as place:
+        yield place
+
+
 def _fit(
-    data: TwoTimeData, config: FitConfig, path: Path, parts: Path | None = None
+    data: TwoTimeData,
+    config: FitConfig,
+    path: Path,
+    parts: Path | None = None,
+    place: Place = HERE,
 ) -> xr.DataTree:
     config = suitability.shardable(data, config)
     shards = f" in {config.num_shards} shards" if config.method == "consensus" else ""
     work = (
-        f"fitting {config.model} to {terminal.described(data)}, method {config.method}{shards} "
-        f"on {jax.local_device_count()} × {jax.devices()[0].device_kind}"
-    )
+        f"fitting {config.model} to {terminal.described(data)}, method {config.method}{shards} on "
+        + (f"{jax.local_device_count()} × {jax.devices()[0].device_kind}" if place is HERE
+           else "a cluster")
+    )  # fmt: skip
     with terminal.progress_bar(work) as progress:
-        tree = pipeline.fit(data, config, progress, parts)
+        tree = pipeline.fit(data, config, progress, parts, place)
     results.write(tree, path)
     terminal.print_summary(tree)
     terminal.console().print(f"wrote {path}", highlight=False)

@@ -8,7 +8,7 @@ not depend on the number of devices, but for the rounding of the one-device prog
 compiles.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -83,16 +83,41 @@ class Chains(NamedTuple):
 
     ``draws`` (K, C, S, d) of theta after warm-up, ``score`` the gradient of the log density there,
     and diagnostics ``info`` (K, C, S); ``num_gradients`` (K, C) counts leapfrog steps, warm-up
-    included.
+    included, and ``device`` (K, C) names where each chain ran.
     """
 
     draws: np.ndarray
     score: np.ndarray
     info: NutsInfo
     num_gradients: np.ndarray
+    device: np.ndarray
 
 
 Progress = Callable[[int, int], None]
+
+
+class Lanes(NamedTuple):
+    """Chains to be run: lane i are those with ``keys[i]`` on target ``target_of[i]``.
+
+    ``keys`` is (lane, chain of the lane).
+    """
+
+    model: Model
+    targets: Targets
+    target_of: np.ndarray
+    keys: jax.Array
+    settings: NutsSettings
+
+
+class Lane(NamedTuple):
+    """What one lane gave: transitions (chain, draw, ...), leapfrog steps (chain,), and where."""
+
+    kept: Transitions
+    num_gradients: np.ndarray
+    device: str
+
+
+Run = Callable[[Lanes, np.ndarray, Progress], Iterable[tuple[int, Lane]]]
 
 
 def sample(
@@ -100,9 +125,9 @@ def sample(
     model: Model,
     targets: Targets,
     settings: NutsSettings,
-    devices: Sequence[jax.Device] | None = None,
     progress: Progress | None = None,
     shelf: Shelf | None = None,
+    run: Run | None = None,
 ) -> Chains:
     """Run NUTS on every target.
 
@@ -116,93 +141,109 @@ def sample(
         K targets.
     settings : NutsSettings
         Chains, draws and adaptation.
-    devices : sequence of jax.Device, optional
-        Devices to use, all local ones by default.
     progress : callable
-        Called with work done and in total, after every 50 transitions.
+        Called with work done and in total.
     shelf : Shelf, optional
         Where finished chains are kept, and taken from instead of being run.
+    run : callable, optional
+        Runs some of the lanes and gives each as it ends, as `run_here` does, the default.
 
     Returns
     -------
     Chains
         Draws after warm-up, their diagnostics and cost.
     """
-    devices = list(devices or jax.local_devices())
     num_targets = targets.centre.shape[0]
     groups = settings.num_chains if settings.chain_method == "parallel" else 1
     target_of = np.repeat(np.arange(num_targets), groups)
     keys = jax.vmap(
         lambda k: jax.random.split(jax.random.fold_in(key, k), settings.num_chains)
     )(jnp.arange(num_targets)).reshape(num_targets * groups, settings.num_chains // groups)
-    outputs = _run_lanes(
-        model, targets, target_of, keys, settings, devices, progress, shelf
-    )
+    lanes = Lanes(model, targets, target_of, keys, settings)
+    finished = {} if shelf is None else _shelved(shelf, len(target_of))
+    todo = np.array([lane for lane in range(len(target_of)) if lane not in finished], int)
+    for number, lane in (run or run_here)(lanes, todo, progress or _silent):
+        finished[number] = lane
+        if shelf is not None:
+            shelf.save(_piece(number), _arrays(lane))
+    ordered = [finished[number] for number in range(len(target_of))]
     kept, num_gradients = jax.tree.map(
-        lambda leaf: leaf.reshape(num_targets, settings.num_chains, *leaf.shape[2:]), outputs
+        lambda *leaves: np.stack(leaves).reshape(
+            num_targets, settings.num_chains, *leaves[0].shape[1:]
+        ),
+        *((lane.kept, lane.num_gradients) for lane in ordered),
     )
+    device = np.array([lane.device for lane in ordered]).reshape(num_targets, groups)
     draws = jax.vmap(standardise)(targets.centre, targets.scale, jnp.asarray(kept.z))
     score = jnp.einsum("kcsi,kij->kcsj", kept.score, jnp.linalg.inv(targets.scale))
-    return Chains(np.asarray(draws), np.asarray(score), kept.info, num_gradients)
+    return Chains(
+        np.asarray(draws),
+        np.asarray(score),
+        kept.info,
+        num_gradients,
+        np.repeat(device, settings.num_chains // groups, axis=1),
+    )
 
 
-def _run_lanes(
-    model: Model,
-    targets: Targets,
-    target_of: np.ndarray,
-    keys: jax.Array,
-    settings: NutsSettings,
-    devices: list[jax.Device],
-    progress: Progress | None,
-    shelf: Shelf | None,
-) -> tuple[Transitions, np.ndarray]:
-    """Run lane i, the chains with ``keys[i]`` on target ``target_of[i]``, in rounds over devices.
+def run_here(
+    lanes: Lanes,
+    todo: np.ndarray,
+    progress: Progress,
+    devices: Sequence[jax.Device] | None = None,
+) -> Iterator[tuple[int, Lane]]:
+    """Run the lanes ``todo`` in rounds over the local devices, one lane a device.
 
-    Returns transitions after warm-up, leading axes (lane, chain of the lane, draw), and the
-    leapfrog steps of every chain.
+    Where there are two devices, two are used even for one lane: its program then rounds as that
+    of all others.
     """
-    num_lanes = len(target_of)
-    finished = {} if shelf is None else _shelved(shelf, num_lanes)
-    todo = np.array([lane for lane in range(num_lanes) if lane not in finished], int)
-    width = min(len(devices), num_lanes)
-    start, advance = _programs(model, settings, tuple(devices[:width]))
+    model, targets, target_of, keys, settings = lanes
+    devices = (devices or jax.local_devices())[: max(2, len(target_of))]
+    width = len(devices)
+    start, advance = _programs(model, settings, tuple(devices))
     num_chunks = -(-(settings.num_warmup + settings.num_samples) // CHUNK)
     num_rounds = -(-len(todo) // width)
     for number in range(num_rounds):
-        lanes = todo[number * width : (number + 1) * width]
-        present = np.pad(lanes, (0, width - len(lanes)), mode="edge")  # idle devices repeat one
+        own = todo[number * width : (number + 1) * width]
+        present = np.pad(own, (0, width - len(own)), mode="edge")  # idle devices repeat one
         target = on_devices(
-            jax.tree.map(lambda leaf, at=target_of[present]: leaf[at], targets), devices[:width]
+            jax.tree.map(lambda leaf, at=target_of[present]: leaf[at], targets), devices
         )
         state = start(keys[present], target)
         chunks = []
         for chunk in range(num_chunks):
             state, output = advance(state, target)
             chunks.append(jax.tree.map(np.asarray, output))
-            if progress is not None:
-                progress(number * num_chunks + chunk + 1, num_rounds * num_chunks)
-        kept = _after_warmup(chunks, settings)
-        for at, lane in enumerate(lanes):
-            finished[lane] = jax.tree.map(lambda leaf, at=at: leaf[at], kept)
-            if shelf is not None:
-                (z, score, info), steps = finished[lane]
-                piece = {"z": z, "score": score, **info._asdict(), "num_gradients": steps}
-                shelf.save(_piece(lane), piece)
-    return jax.tree.map(lambda *leaves: np.stack(leaves), *(finished[i] for i in range(num_lanes)))
+            progress(number * num_chunks + chunk + 1, num_rounds * num_chunks)
+        joined = _after_warmup(chunks, settings)
+        for at, lane in enumerate(own):
+            kept, num_gradients = jax.tree.map(lambda leaf, at=at: leaf[at], joined)
+            yield int(lane), Lane(kept, num_gradients, str(devices[at]))
+
+
+def _silent(_done: int, _total: int) -> None:
+    """Report nothing."""
 
 
 def _piece(lane: int) -> str:
     return f"chains-{lane:04d}"
 
 
-def _shelved(shelf: Shelf, num_lanes: int) -> dict[int, tuple[Transitions, np.ndarray]]:
+def _arrays(lane: Lane) -> dict[str, Any]:
+    """Return a lane as named arrays."""
+    (z, score, info), num_gradients, device = lane
+    return {"z": z, "score": score, **info._asdict(), "num_gradients": num_gradients,
+            "device": np.array(device)}  # fmt: skip
+
+
+def _shelved(shelf: Shelf, num_lanes: int) -> dict[int, Lane]:
     """Return the lanes that are on the shelf."""
     found = {}
     for lane in range(num_lanes):
         piece: Any = shelf.load(_piece(lane))
         if piece is not None:
             info = NutsInfo(*(piece[name] for name in NutsInfo._fields))
-            found[lane] = Transitions(piece["z"], piece["score"], info), piece["num_gradients"]
+            kept = Transitions(piece["z"], piece["score"], info)
+            found[lane] = Lane(kept, piece["num_gradients"], str(piece["device"]))
     return found
 
 

@@ -20,7 +20,7 @@ from homodyne_bayes.certify import (
     resample,
 )
 from homodyne_bayes.config import FitConfig, MergeRule
-from homodyne_bayes.consensus import Chains, all_data, sample
+from homodyne_bayes.consensus import Chains, Run, all_data, run_here, sample
 from homodyne_bayes.convergence import (
     Agreement,
     Convergence,
@@ -39,6 +39,30 @@ Progress = Callable[[str, int, int], None]
 
 def silent(_stage: str, _done: int, _total: int) -> None:
     """Report nothing."""
+
+
+class Place(NamedTuple):
+    """Where work is done: what runs chains, and what makes the evaluation of all the data.
+
+    Attributes
+    ----------
+    run : callable
+        As `consensus.run_here`.
+    evaluator : callable
+        ``(model, parts, progress)``, as `certify.evaluator`.
+    """
+
+    run: Run
+    evaluator: Callable[[Model, Shard, Callable[[int, int], None]], Evaluate]
+
+
+def _evaluator_here(
+    model: Model, parts: Shard, progress: Callable[[int, int], None]
+) -> Evaluate:
+    return evaluator(model, parts, progress=progress)
+
+
+HERE = Place(run_here, _evaluator_here)
 
 
 class ShardRun(NamedTuple):
@@ -120,6 +144,7 @@ def infer(
     config: FitConfig,
     progress: Progress = silent,
     shelf: Shelf | None = None,
+    place: Place = HERE,
 ) -> Inference:
     """Sample the posterior of a model given shards, and certify it.
 
@@ -143,14 +168,17 @@ def infer(
         Called as ``progress(stage, done, total)``.
     shelf : Shelf, optional
         Where finished chains are kept, and taken from instead of being run.
+    place : Place
+        Where shards are sampled and all the data evaluated; on the local devices by default.
     """
     approximate_key, settle_key = jax.random.split(key)
     began = time.perf_counter()
     first = METHODS[config.method](
-        approximate_key, model, shards, laplace, config, partial(progress, "sampling"), shelf
-    )
+        approximate_key, model, shards, laplace, config, partial(progress, "sampling"), shelf,
+        place.run,
+    )  # fmt: skip
     sampling = {"sampling": time.perf_counter() - began}
-    evaluate = evaluator(model, parts_of(shards), progress=partial(progress, "certifying"))
+    evaluate = place.evaluator(model, parts_of(shards), partial(progress, "certifying"))
     found = settle(settle_key, model, shards, laplace, config, first, evaluate, progress)
     return found._replace(seconds=sampling | found.seconds)
 
@@ -222,12 +250,13 @@ def sample_shards(
     config: FitConfig,
     progress: Callable[[int, int], None] | None = None,
     shelf: Shelf | None = None,
+    run: Run = run_here,
 ) -> Approximation:
     """Run NUTS on every shard and merge."""
     sample_key, merge_key = jax.random.split(key)
     targets = RULES[config.merge].targets(shards, laplace)
     settings = nuts_settings(config)
-    chains = sample(sample_key, model, targets, settings, progress=progress, shelf=shelf)
+    chains = sample(sample_key, model, targets, settings, progress, shelf, run)
     return merged(merge_key, chains, laplace, config.merge)
 
 
@@ -253,14 +282,15 @@ def sample_all(
     config: FitConfig,
     progress: Callable[[int, int], None] | None = None,
     shelf: Shelf | None = None,
+    run: Run = run_here,
 ) -> Approximation:
     """Run NUTS on all the data."""
     target, settings = all_data(shards, guess), nuts_settings(config)
-    run = sample(key, model, target, settings, progress=progress, shelf=shelf)
-    draws = run.draws[0]
-    found = convergence(draws, np.asarray(run.info.diverging[0]))
+    chains = sample(key, model, target, settings, progress, shelf, run)
+    draws = chains.draws[0]
+    found = convergence(draws, np.asarray(chains.info.diverging[0]))
     faults = faults_of_chains(found, *draws.shape[:2])
-    return Approximation("NUTS on all the data", draws, faults, nuts=run)
+    return Approximation("NUTS on all the data", draws, faults, nuts=chains)
 
 
 def draw_laplace(
@@ -271,6 +301,7 @@ def draw_laplace(
     config: FitConfig,
     _progress: Callable[[int, int], None] | None = None,
     _shelf: Shelf | None = None,
+    _run: Run = run_here,
 ) -> Approximation:
     """Draw from the Gaussian at the mode."""
     shape = (config.num_chains, config.num_samples, laplace.mean.size)

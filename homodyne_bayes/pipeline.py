@@ -18,7 +18,7 @@ from homodyne_bayes.covariance import Noise
 from homodyne_bayes.data import TwoTimeData
 from homodyne_bayes.density import parts_of
 from homodyne_bayes.errors import InputError
-from homodyne_bayes.inference import Inference, Progress, infer, silent, timed
+from homodyne_bayes.inference import HERE, Inference, Place, Progress, infer, silent, timed
 from homodyne_bayes.information import mean_c2
 from homodyne_bayes.models import load_model
 from homodyne_bayes.models.sampling import reference_time
@@ -76,6 +76,7 @@ def fit(
     config: FitConfig = FitConfig(),  # noqa: B008 - frozen
     progress: Progress = silent,
     folder: str | Path | None = None,
+    place: Place = HERE,
 ) -> xr.DataTree:
     """Sample the posterior of a model given measured maps.
 
@@ -92,6 +93,9 @@ def fit(
     folder : path, optional
         Where finished chains are kept. Those that are there are taken instead of being run, so
         that a fit that was stopped goes on, to the same draws.
+    place : Place
+        Where shards are sampled and all the data evaluated, see `homodyne_bayes.cluster`; on the
+        local devices by default.
 
     Returns
     -------
@@ -115,7 +119,7 @@ def fit(
     }
     several = {"several_devices": jax.local_device_count() > 1}  # one rounds otherwise
     shelf = None if folder is None else Shelf(Path(folder), made_from | several)
-    made = sample_posterior(data, config, progress, shelf=shelf)
+    made = sample_posterior(data, config, progress, shelf=shelf, place=place)
     tree = _tree(data, config, made)
     tree.attrs = results.as_attributes(
         {
@@ -141,6 +145,7 @@ def sample_posterior(
     progress: Progress = silent,
     noise: Noise | None = None,
     shelf: Shelf | None = None,
+    place: Place = HERE,
 ) -> Sampled:
     """Sample and certify the posterior in the sampler's coordinates, without making a result.
 
@@ -164,7 +169,7 @@ def sample_posterior(
     if config.scaling != "individual":
         with timed(seconds, "scaling"), during(progress, "scaling"):
             laplace = rescaled(model, parts_of(shards), laplace)
-    inference = infer(infer_key, model, shards, laplace, config, progress, shelf)
+    inference = infer(infer_key, model, shards, laplace, config, progress, shelf, place)
     inference = inference._replace(seconds=seconds | inference.seconds)
     inference = _doubted(inference, warm.share)
     whole = replace(whole_maps(data, config.convention, noise), scaling=config.scaling)

@@ -7,11 +7,12 @@ posterior               draws of all parameters                      chain, draw
 unconstrained_posterior the same in the sampler's coordinates        chain, draw (, phi)
 log_prior               log prior density of the same, Jacobians in  chain, draw
 log_likelihood          log likelihood of all the data               chain, draw
-sample_stats            lp; diagnostics of NUTS if on all the data   chain, draw
+sample_stats            lp; of NUTS on all the data: diagnostics     chain, draw
+                        and the device of every chain
 certificate             the verdict; k-hat, ESS of every attempt     attempt
 approximation           draws before they were weighed               chain, draw (, phi)
 sub_posteriors          draws of every shard                         shard, chain, draw
-sub_sample_stats        NUTS diagnostics of every shard              shard, chain, draw
+sub_sample_stats        NUTS diagnostics and device of every shard   shard, chain, draw
 shard_checks            R-hat, ESS, divergences, disagreement        shard, coordinate
 prior                   draws of the prior                           chain, draw (, phi)
 rates                   draws of D(t) and gamma_dot(t)               chain, draw, time
@@ -129,10 +130,12 @@ def inference_groups(inference: Inference, labels: list[str]) -> dict[str, xr.Da
         (d,) names of the sampler's coordinates.
     """
     dims = ("chain", "draw")
-    stats = {"lp": (dims, inference.log_prior + inference.log_likelihood)}
+    log_density = inference.log_prior + inference.log_likelihood
+    stats: dict[str, tuple[Any, np.ndarray]] = {"lp": (dims, log_density)}
     if inference.nuts is not None:
         info = inference.nuts.info._asdict()
         stats |= {name: (dims, value[0]) for name, value in info.items()}
+        stats["device"] = ("chain", inference.nuts.device[0])
     groups = {
         "log_prior": xr.Dataset({"prior": (dims, inference.log_prior)}),
         "log_likelihood": xr.Dataset({"c2": (dims, inference.log_likelihood)}),
@@ -172,7 +175,10 @@ def _shard_groups(run: ShardRun, labels: list[str]) -> dict[str, xr.Dataset]:
         for name in Convergence._fields
     }
     return {
-        "sub_sample_stats": xr.Dataset({name: (dims, value) for name, value in info.items()}),
+        "sub_sample_stats": xr.Dataset(
+            {name: (dims, value) for name, value in info.items()}
+            | {"device": (("shard", "chain"), run.chains.device)}
+        ),
         "shard_checks": xr.Dataset(
             {**per_shard, "score": (("shard", "coordinate"), agreement.scores)},
             {"coordinate": labels},

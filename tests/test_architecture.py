@@ -18,7 +18,7 @@ ROOMS = (
     "certify", "inference",
     "diagnostics", "results", "tables", "map_plots", "plots", "report", "theory",
     "suitability", "pipeline", "comparison", "calibration", "coverage",
-    "options", "terminal", "cli",
+    "cluster", "options", "terminal", "cli",
 )  # fmt: skip
 FOLDERS = {"models": ROOT / "models", "theory": PACKAGE / "theory"}
 NO_JAX = ("errors", "parameters", "config", "axes", "limits", "data", "layouts", "formats")

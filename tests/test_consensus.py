@@ -1,5 +1,7 @@
 """NUTS, shards and merges against targets whose posterior is known exactly."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,7 +9,7 @@ import numpyro
 import numpyro.distributions as dist
 import pytest
 
-from homodyne_bayes.consensus import all_data, each_in_cavity, each_shard, sample
+from homodyne_bayes.consensus import all_data, each_in_cavity, each_shard, run_here, sample
 from homodyne_bayes.density import parts_of
 from homodyne_bayes.nuts import Gaussian, NutsSettings
 
@@ -93,6 +95,11 @@ def test_gradients_are_counted_with_warm_up(sub_posteriors):
     assert (sub_posteriors.num_gradients > kept).all()
 
 
+def on_first(count):
+    """Run lanes on the first devices only."""
+    return partial(run_here, devices=jax.devices()[:count])
+
+
 @pytest.mark.parametrize("chain_method", ["parallel", "vectorized"])
 def test_draws_do_not_depend_on_the_number_of_devices(chain_method):
     """Three shards on 1, 2 and 4 devices: rounds with a remainder, and idle devices."""
@@ -102,7 +109,7 @@ def test_draws_do_not_depend_on_the_number_of_devices(chain_method):
     guess = Gaussian(jnp.asarray(WHOLE[0]), 4 * jnp.asarray(WHOLE[1]))
     targets = each_shard((DESIGN[:3, None], TARGET[:3, None]), guess, 1 / 3)
     runs = [
-        sample(jax.random.key(5), regression, targets, settings, jax.devices()[:count])
+        sample(jax.random.key(5), regression, targets, settings, run=on_first(count))
         for count in (1, 2, 4)
     ]
     assert runs[0].draws.shape == (3, 1, 60, D)
@@ -125,7 +132,7 @@ def test_shards_share_one_compiled_program():
     counts = []
     for shards in (tuple(leaf[:2] for leaf in SHARDS), repeated, SHARDS):
         targets = each_shard(shards, guess, 0.25)
-        sample(jax.random.key(0), counted, targets, settings, jax.devices()[:2])
+        sample(jax.random.key(0), counted, targets, settings, run=on_first(2))
         counts.append(len(traced))
     assert 0 < counts[0] == counts[1] == counts[2]
 
@@ -150,16 +157,14 @@ def test_progress_counts_to_the_end():
         regression,
         each_shard(SHARDS, guess, 0.25),
         settings,
-        jax.devices()[:2],
         lambda done, total: seen.append((done, total)),
+        run=on_first(2),
     )
     assert seen == [(i, 6) for i in range(1, 7)]
 
 
 def test_flow_draws_on_several_devices_are_bit_identical(laminar_data):
     """One device compiles to another program; its rounding grows along the chain, from 1e-13."""
-    from functools import partial
-
     from homodyne_bayes.models import laminar_flow
     from homodyne_bayes.parameters import PRIORS
     from homodyne_bayes.shards import block_shards, some_pairs
@@ -171,7 +176,7 @@ def test_flow_draws_on_several_devices_are_bit_identical(laminar_data):
     targets = each_shard(shards, Gaussian(warm.theta, 3 * warm.covariance), 1 / 3)
     settings = NutsSettings(num_warmup=5, num_samples=5, num_chains=1)
     one, two, four = (
-        sample(jax.random.key(5), model, targets, settings, jax.devices()[:count]).draws
+        sample(jax.random.key(5), model, targets, settings, run=on_first(count)).draws
         for count in (1, 2, 4)
     )
     np.testing.assert_array_equal(two, four)

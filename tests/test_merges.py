@@ -46,7 +46,7 @@ def chains_of(rule, toy):
         draws.append(with_moments(rng, centre, np.linalg.inv(target)))
         scores.append((centre - draws[-1]) @ target)
     shape = (K, 4, DRAWS // 4, D)
-    return Chains(np.stack(draws).reshape(shape), np.stack(scores).reshape(shape), None, None)
+    return Chains(np.stack(draws).reshape(shape), np.stack(scores).reshape(shape), None, None, None)
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -81,7 +81,7 @@ def test_sites_of_cavity_targets_multiply_to_the_posterior(toy):
     """Whatever the draws: regression of the score has no Monte Carlo error for Gaussians."""
     whole = toy[2]
     chains = chains_of("cavity", toy)
-    few = Chains(chains.draws[:, :, ::50], chains.score[:, :, ::50], None, None)
+    few = Chains(chains.draws[:, :, ::50], chains.score[:, :, ::50], None, None, None)
     sites = merge(jax.random.key(0), few, "cavity", whole)[1]
     found = product(sites)  # standardised by the posterior
     np.testing.assert_allclose(found.mean, 0, atol=1e-8)
@@ -118,7 +118,8 @@ def test_cavity_does_better_than_consensus_on_a_curved_posterior(num_shards):
             draws.append(pair)
             scores.append(x - np.exp(pair) - share * total * (pair - mode))
         shape = (num_shards, 4, 2000, 2)
-        chains = Chains(np.stack(draws).reshape(shape), np.stack(scores).reshape(shape), None, None)
+        draws, scores = (np.stack(values).reshape(shape) for values in (draws, scores))
+        chains = Chains(draws, scores, None, None, None)
         merged = merge(jax.random.key(0), chains, rule, whole)[0].reshape(-1, 2)
         sd = np.sqrt(exact[1])
         return np.abs(merged.mean() - exact[0]) / sd, np.abs(merged.std() / sd - 1)

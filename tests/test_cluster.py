@@ -1,0 +1,160 @@
+"""Shards and certification on workers of Dask: the draws of one process, whatever happens."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import jax
+import numpy as np
+import pytest
+from dask import config
+
+from homodyne_bayes import FitConfig, InputError, cluster, fit, simulate
+
+CONFIG = FitConfig(
+    model="static", noise="independent", num_shards=4, num_chains=2, num_warmup=60, num_samples=60,
+    rescue_pairs=0,
+)  # fmt: skip
+pytestmark = pytest.mark.skipif(jax.local_device_count() < 2, reason="one device rounds otherwise")
+
+
+@pytest.fixture(scope="module")
+def data():
+    experiment = simulate.Experiment((-60.0, 0.0, 60.0), 24, simulate.STATIC)
+    return simulate.independent(jax.random.key(0), experiment, 0.02)
+
+
+@pytest.fixture(scope="module")
+def alone(data):
+    return fit(data, CONFIG)
+
+
+@pytest.fixture(scope="module")
+def place():
+    with cluster.connect("local") as found:
+        yield found
+
+
+def same(one, other):
+    """Compare all draws of two results."""
+    for group in ("sub_posteriors", "approximation", "posterior", "log_likelihood"):
+        for name, value in one[group].items():
+            np.testing.assert_array_equal(other[group][name], value, err_msg=f"{group} {name}")
+
+
+def test_draws_are_those_of_one_process(data, alone, place):
+    seen = []
+    found = fit(data, CONFIG, lambda *at: seen.append(at), place=place)
+    same(alone, found)
+    assert ("sampling", 4, 4) in seen
+    devices = found["sub_sample_stats"]["device"]
+    assert devices.dims == ("shard", "chain")
+    assert len({str(device).split()[0] for device in devices.values.flat}) == 2
+    assert all("tcp://" in str(device) for device in devices.values.flat)
+    assert "tcp" not in str(alone["sub_sample_stats"]["device"].values)
+
+
+def test_finished_chains_are_kept_and_taken_up_here(data, alone, place, tmp_path):
+    class StoppedError(Exception):
+        pass
+
+    def stop(stage, done, _total):
+        if stage == "sampling" and done == 2:
+            raise StoppedError
+
+    with pytest.raises(StoppedError):
+        fit(data, CONFIG, stop, tmp_path / "parts", place)
+    assert len(list((tmp_path / "parts").iterdir())) in (2, 4)
+    same(alone, fit(data, CONFIG, folder=tmp_path / "parts"))
+
+
+def test_a_model_of_ones_own_travels(data, place, tmp_path):
+    path = tmp_path / "own.py"
+    path.write_text(
+        "from homodyne_bayes.models import static\n"
+        "def own(grid, priors):\n    static(grid, priors)\n"
+    )
+    config = CONFIG.__class__(**{**CONFIG.__dict__, "model": f"{path}:own", "num_shards": 2})
+    found = fit(data, config, place=place)
+    assert np.isfinite(found["posterior"]["D0"]).all()
+
+
+def test_a_worker_that_is_killed_costs_time_alone(data, alone, tmp_path):
+    """One of two workers dies once the first shard is there; the other has the data too."""
+    killed = threading.Event()
+    with cluster.connect("local") as place:
+        client = place.run.args[0]
+
+        def kill(stage, done, _total):
+            if stage == "sampling" and done == 1 and not killed.is_set():
+                pids = client.run(os.getpid)
+                os.kill(min(pids.values()), signal.SIGKILL)
+                killed.set()
+
+        found = fit(data, CONFIG, kill, tmp_path / "parts", place)
+    assert killed.is_set()
+    same(alone, found)
+
+
+def test_a_cluster_without_workers_is_given_up(monkeypatch, place):
+    """No hang: after some patience a sentence says what to do."""
+    monkeypatch.setattr(cluster, "PATIENCE", 0.0)
+    monkeypatch.setattr(cluster, "POLL", 0.1)
+    client = place.run.args[0]
+    monkeypatch.setattr(client, "nthreads", dict)
+    with pytest.raises(InputError, match="no worker for 0 s: start workers"):
+        list(cluster._as_done(client, lambda _: client.submit(time.sleep, 5, pure=False), 1))
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [("tcp://127.0.0.1:9", "does not answer"), ("local:none", "needs a number of workers"),
+     ("nowhere", "does not answer")],
+)  # fmt: skip
+def test_addresses_that_cannot_be(monkeypatch, address, message):
+    monkeypatch.setattr(cluster, "ANSWER", 1.0)
+    with pytest.raises(InputError, match=message), cluster.connect(address):
+        pass
+
+
+def test_other_versions_are_refused(monkeypatch, place):
+    client = place.run.args[0]
+    monkeypatch.setattr(client, "run", lambda _: {"tcp://w": {"jax": "0.0"}})
+    with pytest.raises(InputError, match=r"worker tcp://w has .*, expected .* as here"):
+        cluster._check_versions(client, "tcp://s")
+
+
+def test_schedulers_started_by_hand_also_with_tls(tmp_path):
+    """Scheduler and workers as a site starts them: an address with certificates is an address."""
+    key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj",
+         "/CN=localhost", "-keyout", key, "-out", certificate], check=True, capture_output=True,
+    )  # fmt: skip
+    tls = {"ca-file": str(certificate)}
+    tls |= {role: {"cert": str(certificate), "key": str(key)}
+            for role in ("scheduler", "worker", "client")}  # fmt: skip
+    settings = {"distributed": {"comm": {"require-encryption": True, "tls": tls}}}
+    (tmp_path / "tls.yaml").write_text(json.dumps(settings))
+    environment = os.environ | {"DASK_CONFIG": str(tmp_path)}
+    dask = [sys.executable, "-m", "dask"]
+    port = 20_000 + os.getpid() % 20_000
+    address = f"tls://127.0.0.1:{port}"
+    quiet = {"env": environment, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    with (
+        subprocess.Popen([*dask, "scheduler", "--protocol", "tls", "--host", "127.0.0.1", "--port",
+                          str(port), "--no-dashboard"], **quiet) as scheduler,
+        subprocess.Popen([*dask, "worker", address, "--nthreads", "1", "--no-nanny",
+                          "--no-dashboard"], **quiet) as worker,
+    ):  # fmt: skip
+        try:
+            encrypted = {f"distributed.comm.tls.{name}": value for name, value in tls.items()}
+            with config.set(encrypted), cluster.connect(address) as place:
+                assert place.run.args[0].submit(pow, 2, 5).result(timeout=30) == 32
+        finally:
+            worker.terminate()
+            scheduler.terminate()
