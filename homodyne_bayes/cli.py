@@ -1,7 +1,6 @@
 """The command line: the only place that touches flags, progress bars, printing and JAX settings."""
 
 import contextlib
-import itertools
 import json
 import os
 import shutil
@@ -22,6 +21,7 @@ from homodyne_bayes import (
     calibration,
     comparison,
     coverage,
+    diagnostics,
     formats,
     pipeline,
     report,
@@ -33,11 +33,21 @@ from homodyne_bayes import (
 from homodyne_bayes.config import DataConfig, FitConfig, Method, descriptions, make
 from homodyne_bayes.data import TwoTimeData
 from homodyne_bayes.errors import InputError, MissingPrecisionError
-from homodyne_bayes.inference import HERE, Place
-from homodyne_bayes.options import chosen_settings, refuse_options, settings_options
-from homodyne_bayes.parameters import DIFFUSION, SHEAR
+from homodyne_bayes.options import (
+    chosen_settings,
+    experiment,
+    numbers,
+    refuse_options,
+    settings_options,
+    true_parameters,
+)
+from homodyne_bayes.place import HERE, STOPPED, Place, within
 
 WRITERS = {".h5": formats.write_aps_u, ".hdf": formats.write_aps_u, ".nc": formats.write_netcdf}
+OUT_OF_MEMORY = (
+    "a device ran out of memory: choose more shards, --chain-method parallel, fewer frames, or "
+    "--bin-frames; finished chains are kept, if the settings stay --resume takes them up"
+)
 DEMO_ANGLES = (-60.0, -30.0, 0.0, 30.0, 60.0)
 
 
@@ -51,6 +61,10 @@ def main() -> None:
         terminal.fail(str(error), 2)
     except click.ClickException as error:
         terminal.fail(error.format_message(), 2)
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        terminal.fail(OUT_OF_MEMORY, 2)
     except OSError as error:
         terminal.fail(f"{error.strerror or error}: {error.filename or 'no file named'}", 2)
     except (KeyboardInterrupt, click.Abort) as stopped:
@@ -119,9 +133,11 @@ def inspect_command(file: str) -> None:
 @click.option("--resume", is_flag=True, help="Go on where the same fit was stopped.")
 @click.option("--cluster", metavar="ADDRESS", help="Sample and certify on the workers of a Dask "
               "scheduler, or of local:N, N processes here.")
+@click.option("--time-limit", type=click.FloatRange(min=0), metavar="SECONDS", help="Stop chains "
+              "after this, and certify what there is without them.")
 @settings_options
-def fit(file: str, out: str | None, resume: bool, cluster: str | None, settings: str | None,
-        **flags: Any) -> None:
+def fit(file: str, out: str | None, resume: bool, cluster: str | None, time_limit: float | None,
+        settings: str | None, **flags: Any) -> None:
     """Sample the posterior of a data FILE and write it.
 
     Finds the mode by least squares and the noise from its residuals, samples by the method asked
@@ -138,11 +154,16 @@ def fit(file: str, out: str | None, resume: bool, cluster: str | None, settings:
         shutil.rmtree(parts, ignore_errors=True)
     try:
         with _place(cluster) as place:
-            _fit(data, config, path, parts, place)
+            limited = place if time_limit is None else within(time_limit, place)
+            tree = _fit(data, config, path, parts, limited)
     except KeyboardInterrupt:
         kept = f"finished chains are in {parts}: the same command with --resume goes on"
         raise KeyboardInterrupt(f"interrupted; {kept}" if parts.exists() else "") from None
-    shutil.rmtree(parts, ignore_errors=True)
+    if any(STOPPED in reason for reason in diagnostics.refused(tree)):
+        console = terminal.console()
+        console.print(f"the same command with --resume goes on from {parts}", highlight=False)
+    else:
+        shutil.rmtree(parts, ignore_errors=True)
 
 
 @commands.command()
@@ -211,7 +232,7 @@ def calibrate(result: str | None, simulations: int, out: str | None, settings: s
 
 def _rank(config: FitConfig, given: dict[str, Any], simulations: int, path: Path) -> None:
     """Rank truths and write what was found."""
-    phi, frames = _numbers("--phi", given.pop("phi")), given.pop("frames")
+    phi, frames = numbers("--phi", given.pop("phi")), given.pop("frames")
     design = calibration.Design(phi, frames, **given)
     with terminal.progress_bar(f"calibrating {config.model}, method {config.method}") as progress:
         ranks = calibration.ranks(design, config, simulations, progress)
@@ -273,14 +294,14 @@ def simulate_command(out: str, model: str, phi: str, values: tuple[str, ...], **
     path = _writable(out)
     if path.suffix not in WRITERS:
         raise InputError(f"{path}: the ending must be one of {', '.join(WRITERS)}")
-    experiment = _experiment(phi, _parameters(model, values), o)
+    measured = experiment(phi, true_parameters(model, values), o)
     key = jax.random.key(o["seed"])
     if o["sigma"] is not None:
-        data = simulate.independent(key, experiment, o["sigma"])
+        data = simulate.independent(key, measured, o["sigma"])
     else:
         detector = {name: o[name] for name in ("flicker", "speckle_size")}
         data = simulate.speckle(
-            key, experiment, o["pixels"], o["photons"], **detector, num_groups=o["groups"]
+            key, measured, o["pixels"], o["photons"], **detector, num_groups=o["groups"]
         )
     WRITERS[path.suffix](path, data)
     terminal.console().print(f"wrote {path}: {terminal.described(data)}", highlight=False)
@@ -327,11 +348,12 @@ def _fit(
 ) -> xr.DataTree:
     config = suitability.shardable(data, config)
     shards = f" in {config.num_shards} shards" if config.method == "consensus" else ""
+    here = f"{jax.local_device_count()} × {jax.devices()[0].device_kind}"
+    where = here if place.evaluator is HERE.evaluator else "a cluster"
     work = (
-        f"fitting {config.model} to {terminal.described(data)}, method {config.method}{shards} on "
-        + (f"{jax.local_device_count()} × {jax.devices()[0].device_kind}" if place is HERE
-           else "a cluster")
-    )  # fmt: skip
+        f"fitting {config.model} to {terminal.described(data)}, method {config.method}{shards} "
+        f"on {where}"
+    )
     with terminal.progress_bar(work) as progress:
         tree = pipeline.fit(data, config, progress, parts, place)
     results.write(tree, path)
@@ -350,35 +372,6 @@ def _read(file: str, chosen: DataConfig) -> TwoTimeData:
         exclude_frames=chosen.exclude_frames,
     )
     return data.select(chosen.angles, chosen.first_frame, chosen.stop_frame)
-
-
-def _experiment(phi: str, parameters: dict[str, float], o: dict[str, Any]) -> simulate.Experiment:
-    """Return the experiment of the simulate command's options."""
-    geometry = {name: o[name] for name in ("dt", "gap", "contrast", "convention")}
-    bins = itertools.product(_numbers("--q", o["q"]), _numbers("--phi", phi))
-    q, azimuths = zip(*bins, strict=True)
-    return simulate.Experiment(azimuths, o["frames"], parameters, q=q, **geometry)
-
-
-def _numbers(option: str, text: str) -> tuple[float, ...]:
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError:
-        raise InputError(f"{option} must be numbers separated by commas, found {text!r}") from None
-
-
-def _parameters(model: str, values: tuple[str, ...]) -> dict[str, float]:
-    known = DIFFUSION if model == "static" else (*DIFFUSION, *SHEAR)
-    parameters = {name: simulate.LAMINAR[name] for name in known}
-    for item in values:
-        name, _, text = item.partition("=")
-        if name not in known:
-            raise InputError(f"--set knows {', '.join(known)}, found {name!r}")
-        try:
-            parameters[name] = float(text)
-        except ValueError:
-            raise InputError(f"--set {name} needs a number, found {text!r}") from None
-    return parameters
 
 
 def _writable(path: str | Path, source: str | None = None) -> Path:

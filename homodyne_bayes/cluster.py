@@ -23,8 +23,8 @@ from homodyne_bayes.certify import BLOCK, Evaluate, evaluator
 from homodyne_bayes.consensus import Lane, Lanes, Progress, run_here
 from homodyne_bayes.density import Model, Shard
 from homodyne_bayes.errors import InputError
-from homodyne_bayes.inference import Place
 from homodyne_bayes.nuts import NutsSettings
+from homodyne_bayes.place import Place
 
 ANSWER = 10.0  # s that a scheduler has to answer
 PATIENCE = 60.0  # s without a single worker
@@ -156,6 +156,7 @@ def _evaluator(
     hold: Callable[[Any], tuple[Any, list[Any]]],
     model: Model,
     parts: Shard,
+    *,
     progress: Progress,
 ) -> Evaluate:
     """Return a function that has the workers evaluate all the data, each at some of the theta."""

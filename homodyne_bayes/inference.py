@@ -15,7 +15,6 @@ from homodyne_bayes.certify import (
     Certification,
     Evaluate,
     certify,
-    evaluator,
     faults_of_weights,
     resample,
 )
@@ -32,6 +31,7 @@ from homodyne_bayes.convergence import (
 from homodyne_bayes.density import Model, Shard, num_points, parts_of
 from homodyne_bayes.merges import RULES, merge
 from homodyne_bayes.nuts import Gaussian, NutsSettings, standardise
+from homodyne_bayes.place import HERE, STOPPED, Place, TimeUpError
 from homodyne_bayes.shelf import Shelf
 
 Progress = Callable[[str, int, int], None]
@@ -39,30 +39,6 @@ Progress = Callable[[str, int, int], None]
 
 def silent(_stage: str, _done: int, _total: int) -> None:
     """Report nothing."""
-
-
-class Place(NamedTuple):
-    """Where work is done: what runs chains, and what makes the evaluation of all the data.
-
-    Attributes
-    ----------
-    run : callable
-        As `consensus.run_here`.
-    evaluator : callable
-        ``(model, parts, progress)``, as `certify.evaluator`.
-    """
-
-    run: Run
-    evaluator: Callable[[Model, Shard, Callable[[int, int], None]], Evaluate]
-
-
-def _evaluator_here(
-    model: Model, parts: Shard, progress: Callable[[int, int], None]
-) -> Evaluate:
-    return evaluator(model, parts, progress=progress)
-
-
-HERE = Place(run_here, _evaluator_here)
 
 
 class ShardRun(NamedTuple):
@@ -173,14 +149,21 @@ def infer(
     """
     approximate_key, settle_key = jax.random.split(key)
     began = time.perf_counter()
-    first = METHODS[config.method](
-        approximate_key, model, shards, laplace, config, partial(progress, "sampling"), shelf,
-        place.run,
-    )  # fmt: skip
+    stopped: list[str] = []
+    try:
+        first = METHODS[config.method](
+            approximate_key, model, shards, laplace, config, partial(progress, "sampling"), shelf,
+            place.run,
+        )  # fmt: skip
+    except TimeUpError:
+        stopped = [f"{config.method}: {STOPPED}"]
+        first = draw_laplace(approximate_key, model, shards, laplace, config)
     sampling = {"sampling": time.perf_counter() - began}
-    evaluate = place.evaluator(model, parts_of(shards), partial(progress, "certifying"))
-    found = settle(settle_key, model, shards, laplace, config, first, evaluate, progress)
-    return found._replace(seconds=sampling | found.seconds)
+    evaluate = place.evaluator(model, parts_of(shards), progress=partial(progress, "certifying"))
+    rescue = partial(sample_all, progress=partial(progress, "full NUTS"), run=place.run)
+    found = settle(settle_key, model, shards, laplace, config, first, evaluate, rescue)
+    certificate = found.certificate._replace(refused=stopped + found.certificate.refused)
+    return found._replace(certificate=certificate, seconds=sampling | found.seconds)
 
 
 def settle(
@@ -191,7 +174,7 @@ def settle(
     config: FitConfig,
     first: Approximation,
     evaluate: Evaluate,
-    progress: Progress = silent,
+    rescue: Callable[..., Approximation] | None = None,
 ) -> Inference:
     """Certify an approximation, or run NUTS on all the data where it fails.
 
@@ -201,7 +184,9 @@ def settle(
         Draws and what is known against them.
     evaluate : callable
         Log prior and log likelihood of all the data, as `certify.evaluator` makes it.
-    key, model, shards, laplace, config, progress
+    rescue : callable, optional
+        Runs NUTS on all the data, `sample_all` by default.
+    key, model, shards, laplace, config
         As in `infer`.
     """
     keys = jax.random.split(key, 3)
@@ -217,14 +202,16 @@ def settle(
     hopeful = not sound and first.nuts is None
     if hopeful and num_points(model, parts_of(shards)) <= config.rescue_pairs:
         guess = laplace if first.faults else certification.moments
-        with timed(seconds, "full NUTS"):
-            last = sample_all(
-                keys[1], model, shards, guess, config, partial(progress, "full NUTS")
-            )
-        certification = certified(jax.random.fold_in(keys[0], 1), last)
-        sound, more = _verdict(last, certification, config)
-        attempts, refused = attempts + certification.attempts, refused + more
-        gradients += last.gradients
+        try:
+            with timed(seconds, "full NUTS"):
+                last = (rescue or sample_all)(keys[1], model, shards, guess, config)
+        except TimeUpError:
+            refused = [*refused, f"NUTS on all the data: {STOPPED}"]
+        else:
+            certification = certified(jax.random.fold_in(keys[0], 1), last)
+            sound, more = _verdict(last, certification, config)
+            attempts, refused = attempts + certification.attempts, refused + more
+            gradients += last.gradients
 
     nuts, weighted = last.nuts, certification.weighted
     if sound and not (nuts and not last.faults):
@@ -262,6 +249,12 @@ def sample_shards(
 
 def merged(key: jax.Array, chains: Chains, laplace: Gaussian, rule: MergeRule) -> Approximation:
     """Merge the chains of all shards, and check them."""
+    finite = np.isfinite(chains.draws).all(axis=(1, 2, 3))
+    if not finite.all():
+        wrong = ", ".join(map(str, np.flatnonzero(~finite)))
+        fault = f"shards gave numbers that are not finite: {wrong}"
+        draws = _gaussian_draws(key, laplace, chains.draws.shape[1:])
+        return Approximation("least squares fit", draws, [fault])
     draws, sites = merge(key, chains, rule, laplace)
     diverging = np.asarray(chains.info.diverging)
     per_shard = [convergence(*each) for each in zip(chains.draws, diverging, strict=True)]
@@ -342,5 +335,7 @@ def _verdict(
 def timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
     """Add the wall time of what is done within to ``seconds[stage]``."""
     began = time.perf_counter()
-    yield
-    seconds[stage] = seconds.get(stage, 0.0) + time.perf_counter() - began
+    try:
+        yield
+    finally:
+        seconds[stage] = seconds.get(stage, 0.0) + time.perf_counter() - began

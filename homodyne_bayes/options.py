@@ -1,5 +1,6 @@
-"""Settings as options of a command: one for every setting, named and described as it is."""
+"""Options of commands: one for every setting, named and described as it is; text to values."""
 
+import itertools
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, get_args, get_origin
 
@@ -7,8 +8,10 @@ import click
 from click.core import ParameterSource
 from pydantic.fields import FieldInfo
 
+from homodyne_bayes import simulate
 from homodyne_bayes.config import SECTIONS, descriptions, read_settings
 from homodyne_bayes.errors import InputError
+from homodyne_bayes.parameters import DIFFUSION, SHEAR
 
 
 def _option(name: str, setting: FieldInfo) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -54,3 +57,34 @@ def refuse_options(names: tuple[str, ...], why: str) -> None:
     for name in names:
         if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
             raise InputError(f"{why}: leave out --{name.replace('_', '-')}")
+
+
+def experiment(phi: str, parameters: dict[str, float], o: dict[str, Any]) -> simulate.Experiment:
+    """Return the experiment of the simulate command's options."""
+    geometry = {name: o[name] for name in ("dt", "gap", "contrast", "convention")}
+    bins = itertools.product(numbers("--q", o["q"]), numbers("--phi", phi))
+    q, azimuths = zip(*bins, strict=True)
+    return simulate.Experiment(azimuths, o["frames"], parameters, q=q, **geometry)
+
+
+def numbers(option: str, text: str) -> tuple[float, ...]:
+    """Return the numbers of an option's text, separated by commas."""
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise InputError(f"{option} must be numbers separated by commas, found {text!r}") from None
+
+
+def true_parameters(model: str, values: tuple[str, ...]) -> dict[str, float]:
+    """Return the true parameters of a model, those given as NAME=VALUE and the rest by default."""
+    known = DIFFUSION if model == "static" else (*DIFFUSION, *SHEAR)
+    parameters = {name: simulate.LAMINAR[name] for name in known}
+    for item in values:
+        name, _, text = item.partition("=")
+        if name not in known:
+            raise InputError(f"--set knows {', '.join(known)}, found {name!r}")
+        try:
+            parameters[name] = float(text)
+        except ValueError:
+            raise InputError(f"--set {name} needs a number, found {text!r}") from None
+    return parameters

@@ -18,13 +18,14 @@ from homodyne_bayes.covariance import Noise
 from homodyne_bayes.data import TwoTimeData
 from homodyne_bayes.density import parts_of
 from homodyne_bayes.errors import InputError
-from homodyne_bayes.inference import HERE, Inference, Place, Progress, infer, silent, timed
+from homodyne_bayes.inference import Inference, Progress, infer, silent, timed
 from homodyne_bayes.information import mean_c2
 from homodyne_bayes.models import load_model
 from homodyne_bayes.models.sampling import reference_time
 from homodyne_bayes.noise import Estimate, estimate, laplace_under
 from homodyne_bayes.nuts import Gaussian
 from homodyne_bayes.parameters import PER_ANGLE, RATES, Prior
+from homodyne_bayes.place import HERE, Place
 from homodyne_bayes.rescale import parameter_values, rescaled, without_data
 from homodyne_bayes.shards import (
     ShardGrid,

@@ -15,7 +15,7 @@ ROOMS = (
     "covariance",
     "shards", "kernels", "marginal", "simulate", "models", "density", "nuts", "information",
     "warmstart", "rescale", "misfit", "pixels", "noise", "consensus", "merges", "convergence",
-    "certify", "inference",
+    "certify", "place", "inference",
     "diagnostics", "results", "tables", "map_plots", "plots", "report", "theory",
     "suitability", "pipeline", "comparison", "calibration", "coverage",
     "cluster", "options", "terminal", "cli",

@@ -1,16 +1,23 @@
 """What goes wrong while a fit runs ends in a sentence, and nothing that was finished is lost."""
 
 import errno
+import itertools
+import json
 import re
 import signal
 import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
+import jax
+import numpy as np
 import pytest
 import xarray as xr
 
-from homodyne_bayes import fit, formats
+from homodyne_bayes import InputError, cli, diagnostics, fit, formats, place
+from homodyne_bayes.place import HERE
 from tests.test_shelf import CONFIG, command
 
 
@@ -62,3 +69,107 @@ def test_ctrl_c_leaves_what_is_finished_and_says_so(laminar_data, tmp_path, time
     assert last.endswith(f"finished chains are in {parts}: the same command with --resume goes on")
     assert list(parts.glob("chains-*.nc"))
     assert not out.exists()
+
+
+def without_limit(data, folder):
+    """The result of a fit that nothing stops."""
+    return fit(data, CONFIG, folder=folder)
+
+
+def ticking(clock):
+    """A clock for time limits alone, late once the list ends."""
+    return SimpleNamespace(
+        monotonic=lambda: next(clock, 99.0), perf_counter=time.perf_counter
+    )
+
+
+def spoiled(change):
+    """A place where what chains gave is changed before anyone sees it."""
+
+    def run(lanes, todo, progress):
+        for number, lane in HERE.run(lanes, todo, progress):
+            yield number, change(number, lane)
+
+    return HERE._replace(run=run)
+
+
+@pytest.mark.skipif(jax.local_device_count() > 7, reason="all chains end together")
+def test_a_time_limit_gives_what_can_be_certified_and_keeps_the_rest(laminar_data, tmp_path):
+    """The clock passes after the first chains; resumed without it, draws are the undisturbed."""
+    clock = iter([0.0] * 5)  # when it starts, when chains start, three chunks of the first round
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(place, "time", ticking(clock))
+        limited = place.within(10.0, HERE)
+        stopped = fit(laminar_data, CONFIG, folder=tmp_path / "parts", place=limited)
+    assert diagnostics.refused(stopped)[0] == "consensus: stopped by the time limit."
+    assert "sub_posteriors" not in stopped.children
+    assert stopped["certificate"]["proposal"].values[0] == "least squares fit"
+    assert 0 < len(list((tmp_path / "parts").iterdir())) < CONFIG.num_shards * CONFIG.num_chains
+    resumed = without_limit(laminar_data, tmp_path / "parts")
+    xr.testing.assert_identical(
+        resumed["sub_posteriors"].to_dataset(),
+        without_limit(laminar_data, None)["sub_posteriors"].to_dataset(),
+    )
+
+
+def test_a_time_limit_stops_nuts_on_all_the_data(laminar_data):
+    config = replace(CONFIG, method="laplace", rescue_pairs=10**6, num_samples=4)
+    clock = iter([0.0] * 2)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(place, "time", ticking(clock))
+        found = fit(laminar_data, config, place=place.within(10.0, HERE))
+    assert "NUTS on all the data: stopped by the time limit." in diagnostics.refused(found)
+    assert not found["certificate"].attrs["certified"]
+
+
+def test_nan_from_a_shard_is_never_merged(laminar_data):
+    def change(number, lane):
+        z = np.full_like(lane.kept.z, np.nan) if number == 3 else lane.kept.z
+        return lane._replace(kept=lane.kept._replace(z=z))
+
+    tree = fit(laminar_data, CONFIG, place=spoiled(change))
+    assert not tree["certificate"].attrs["certified"]
+    assert any("shard" in reason for reason in diagnostics.refused(tree))
+    assert np.isfinite(tree["posterior"]["D0"]).all()
+
+
+def test_a_device_without_memory_ends_in_a_sentence(laminar_data, tmp_path, monkeypatch, capsys):
+    def exhausted(*_):
+        raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes.")
+
+    formats.write_netcdf(tmp_path / "data.nc", laminar_data)
+    monkeypatch.setattr(cli.pipeline, "fit", exhausted)
+    devices = ["--cpu-devices", str(jax.local_device_count())]
+    command = ["fit", str(tmp_path / "data.nc"), "--out", str(tmp_path / "out.nc")]
+    monkeypatch.setattr("sys.argv", ["homodyne-bayes", *devices, *command])
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    assert stopped.value.code == 2
+    told = " ".join(capsys.readouterr().err.split())
+    assert "a device ran out of memory: choose more shards" in told
+    assert not (tmp_path / "out.nc").exists()
+
+
+def test_clocks_that_jump_are_not_believed(laminar_data, monkeypatch):
+    """The time of day goes back an hour at every look: durations are not taken from it."""
+    hours = itertools.count()
+    monkeypatch.setattr(time, "time", lambda: -3600.0 * next(hours))
+    tree = fit(laminar_data, replace(CONFIG, method="laplace"))
+    assert all(seconds >= 0 for seconds in json.loads(tree.attrs["seconds"]).values())
+
+
+def test_what_a_crash_left_behind_does_not_disturb(laminar_data, tmp_path):
+    parts = tmp_path / "parts"
+    (parts / ".chains-0001.nc.left").mkdir(parents=True)
+    (parts / ".chains-0001.nc.left" / "chains-0001.nc").write_bytes(b"half")
+    (parts / "chains-0002.nc.lock").write_bytes(b"")
+    found = without_limit(laminar_data, parts)
+    xr.testing.assert_identical(
+        found["posterior"].to_dataset(), without_limit(laminar_data, None)["posterior"].to_dataset()
+    )
+
+
+def test_a_folder_that_cannot_be_written_is_found_out_before_the_work(laminar_data, tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises((InputError, OSError), match="file"):
+        fit(laminar_data, CONFIG, folder=tmp_path / "file")
