@@ -2,12 +2,13 @@
 
 import sys
 import time
+from functools import partial
 
 import jax
 from cases import Case, prepare, row
 
 from homodyne_bayes import FitConfig
-from homodyne_bayes.consensus import sample
+from homodyne_bayes.consensus import run_here, sample
 from homodyne_bayes.merges import RULES
 from homodyne_bayes.nuts import Gaussian, NutsSettings
 from homodyne_bayes.pipeline import bound_model, least_squares, sample_posterior
@@ -42,7 +43,8 @@ def against_shards():
             for seed in range(2):
                 began = time.perf_counter()
                 key = jax.random.key(seed)
-                chains = sample(key, model, targets, SETTINGS, devices)
+                run = partial(run_here, devices=devices)
+                chains = sample(key, model, targets, SETTINGS, run=run)
                 seconds.append(time.perf_counter() - began)
             row("shards", shards=num_shards, devices=num_devices, seconds=seconds[-1],
                 **{"leapfrogs a draw": float(chains.info.n_steps.mean()),
