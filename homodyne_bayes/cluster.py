@@ -9,10 +9,13 @@ import hashlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
-from functools import partial
-from typing import Any
+from collections.abc import Iterator
+from functools import lru_cache, partial
+from importlib.metadata import version
+from platform import python_version
+from typing import Any, NamedTuple
 
+import cloudpickle
 import distributed
 import jax
 import numpy as np
@@ -30,7 +33,15 @@ ANSWER = 10.0  # s that a scheduler has to answer
 PATIENCE = 60.0  # s without a single worker
 POLL = 1.0  # s between two looks at the workers
 LOCAL_WORKERS = 2
+MAX_SENT = 4  # times that data are sent whose every copy was lost
 _ALONE = threading.Lock()  # one task at a time has the devices of a worker
+
+
+class Workers(NamedTuple):
+    """A client of the cluster, and what it holds there by the hash of its content."""
+
+    client: Client
+    futures: dict[str, Future]
 
 
 @contextlib.contextmanager
@@ -50,10 +61,9 @@ def connect(address: str) -> Iterator[Place]:
         If nobody answers, or workers have other versions of what computes.
     """
     with _client(address) as client:
-        _check_versions(client, address)
-        futures: dict[str, Future] = {}
-        hold = partial(_held, client, futures)
-        yield Place(partial(_run, client, hold), partial(_evaluator, client, hold))
+        _check_versions(client)
+        workers = Workers(client, {})
+        yield Place(partial(_run, workers), partial(_evaluator, workers))
 
 
 @contextlib.contextmanager
@@ -84,26 +94,24 @@ def _client(address: str) -> Iterator[Client]:
         yield client
 
 
-def _check_versions(client: Client, address: str) -> None:
+def _check_versions(client: Client) -> None:
     """Refuse workers whose draws would not be those of this process."""
-    try:
-        client.wait_for_workers(1, timeout=ANSWER)
-    except TimeoutError:
-        raise InputError(
-            f"--cluster {address} must have workers, found none after {ANSWER:.0f} s: start "
-            f"`dask worker {address}`"
-        ) from None
-    here = results.versions()
-    for worker, there in client.run(results.versions).items():
-        for name, version in here.items():
-            if there.get(name) != version:
+    _wait_for_workers(client)
+    here = _versions()
+    for worker, there in client.run(_versions).items():
+        for name, own in here.items():
+            if there.get(name) != own:
                 raise InputError(
-                    f"worker {worker} has {name} {there.get(name)}, expected {version} as here: "
+                    f"worker {worker} has {name} {there.get(name)}, expected {own} as here: "
                     "install the same versions everywhere"
                 )
 
 
-def _held(client: Client, futures: dict[str, Future], tree: Any) -> tuple[Any, list[Any]]:
+def _versions() -> dict[str, str]:
+    return {"python": python_version(), "jaxlib": version("jaxlib"), **results.versions()}
+
+
+def _held(workers: Workers, tree: Any) -> tuple[Any, list[Future]]:
     """Send the arrays of a tree to every worker, those that are there already not again.
 
     Returns the tree with shapes in place of its leaves, and the flat leaves.
@@ -113,9 +121,9 @@ def _held(client: Client, futures: dict[str, Future], tree: Any) -> tuple[Any, l
     for leaf in leaves:
         flat = np.asarray(leaf).reshape(-1)
         name = hashlib.sha256(flat.dtype.str.encode() + flat.tobytes()).hexdigest()
-        if name not in futures:
-            futures[name] = client.scatter(flat, broadcast=True)
-        held.append(futures[name])
+        if name not in workers.futures:
+            workers.futures[name] = workers.client.scatter(flat, broadcast=True)
+        held.append(workers.futures[name])
     shapes = [jax.ShapeDtypeStruct(np.shape(leaf), np.asarray(leaf).dtype) for leaf in leaves]
     return jax.tree.unflatten(structure, shapes), held
 
@@ -128,50 +136,31 @@ def _restored(shapes: Any, leaves: list[np.ndarray]) -> Any:
 
 
 def _run(
-    client: Client,
-    hold: Callable[[Any], tuple[Any, list[Any]]],
-    lanes: Lanes,
-    todo: np.ndarray,
-    progress: Progress,
+    workers: Workers, lanes: Lanes, todo: np.ndarray, progress: Progress
 ) -> Iterator[tuple[int, Lane]]:
     """Run lanes on the workers, those of one target together; see `consensus.run_here`."""
-    shapes, leaves = hold(lanes.targets)
-    keys = np.asarray(jax.random.key_data(lanes.keys))
+    model, keys = cloudpickle.dumps(lanes.model), np.asarray(jax.random.key_data(lanes.keys))
     targets = [todo[lanes.target_of[todo] == k] for k in np.unique(lanes.target_of[todo])]
-
-    def submit(number: int) -> Future:
-        own = targets[number]
-        return client.submit(
-            _chains, shapes, leaves, int(lanes.target_of[own[0]]), lanes.model, keys[own],
-            lanes.settings, pure=False,
-        )  # fmt: skip
-
-    for done, (number, found) in enumerate(_as_done(client, submit, len(targets)), start=1):
+    tasks = [
+        (_chains, model, lanes.settings, int(lanes.target_of[own[0]]), keys[own])
+        for own in targets
+    ]
+    for done, (number, found) in enumerate(_as_done(workers, lanes.targets, tasks), start=1):
         progress(done, len(targets))
         yield from zip(targets[number].tolist(), found, strict=True)
 
 
-def _evaluator(
-    client: Client,
-    hold: Callable[[Any], tuple[Any, list[Any]]],
-    model: Model,
-    parts: Shard,
-    *,
-    progress: Progress,
-) -> Evaluate:
+def _evaluator(workers: Workers, model: Model, parts: Shard, *, progress: Progress) -> Evaluate:
     """Return a function that has the workers evaluate all the data, each at some of the theta."""
-    shapes, leaves = hold(parts)
+    pickled = cloudpickle.dumps(model)
 
     def evaluate(theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         ends = np.arange(BLOCK, len(theta), BLOCK)  # where one process parts them, to round alike
-        shares = np.array_split(ends, max(1, len(client.nthreads())))
+        shares = np.array_split(ends, max(1, _num_workers(workers)))
         pieces = np.split(np.asarray(theta), [share[-1] for share in shares[:-1] if len(share)])
-
-        def submit(number: int) -> Future:
-            return client.submit(_log_densities, shapes, leaves, model, pieces[number], pure=False)
-
+        tasks = [(_log_densities, pickled, piece) for piece in pieces]
         found: dict[int, tuple[np.ndarray, np.ndarray]] = {}
-        for number, values in _as_done(client, submit, len(pieces)):
+        for number, values in _as_done(workers, parts, tasks):
             found[number] = values
             progress(sum(len(pieces[n]) for n in found), len(theta))
         priors, likelihoods = zip(*(found[n] for n in range(len(pieces))), strict=True)
@@ -181,63 +170,115 @@ def _evaluator(
 
 
 def _as_done(
-    client: Client, submit: Callable[[int], Future], count: int
+    workers: Workers, tree: Any, tasks: list[tuple[Any, ...]]
 ) -> Iterator[tuple[int, Any]]:
-    """Submit tasks 0 to count - 1 and give number and result of each as it ends."""
-    waiting = {submit(number): number for number in range(count)}
+    """Submit tasks, functions of a tree and of more, and give number and result as each ends.
+
+    Where all copies of the tree are lost with their workers, it is sent again.
+    """
+    left = dict(enumerate(tasks))
+    for _ in range(MAX_SENT if tasks else 0):
+        waiting: dict[Future, int] = {}
+        try:
+            _wait_for_workers(workers.client)
+            shapes, leaves = _held(workers, tree)
+            for number, (function, *more) in left.items():
+                future = workers.client.submit(function, shapes, leaves, *more, pure=False)
+                waiting[future] = number
+            for future in _ended(workers, set(waiting)):
+                result = _result(future)
+                del left[waiting[future]]
+                yield waiting[future], result
+        except distributed.CancelledError:
+            workers.futures.clear()
+        else:
+            return
+        finally:
+            workers.client.cancel([future for future in waiting if not future.done()])
+    if left:
+        raise InputError(
+            f"all workers of the cluster were lost {MAX_SENT} times: look into their logs, give "
+            "them more memory, and run again with --resume"
+        )
+
+
+def _ended(workers: Workers, waiting: set[Future]) -> Iterator[Future]:
+    """Give futures as they end, unless there is no worker for long."""
     seen = time.monotonic()
+    while waiting:
+        seen = time.monotonic() if _num_workers(workers) else seen
+        if time.monotonic() - seen > PATIENCE:
+            raise _gone()
+        try:
+            with workers.client.as_current():
+                ended, waiting = distributed.wait(waiting, POLL, "FIRST_COMPLETED")
+        except TimeoutError:
+            continue
+        yield from ended
+
+
+def _num_workers(workers: Workers) -> int:
+    """Return how many workers there are, none where the scheduler is gone."""
     try:
-        while waiting:
-            seen = time.monotonic() if client.nthreads() else seen
-            if time.monotonic() - seen > PATIENCE:
-                raise InputError(
-                    f"the cluster has had no worker for {PATIENCE:.0f} s: start workers and run "
-                    "again with --resume"
-                )
-            try:
-                with client.as_current():
-                    ended = distributed.wait(list(waiting), POLL, "FIRST_COMPLETED").done
-            except TimeoutError:
-                continue
-            for future in ended:
-                yield waiting.pop(future), _result(future)
-    finally:
-        client.cancel(list(waiting))
+        return len(workers.client.nthreads())
+    except OSError:
+        return 0
+
+
+def _wait_for_workers(client: Client) -> None:
+    try:
+        client.wait_for_workers(1, timeout=PATIENCE)
+    except (TimeoutError, OSError):
+        raise _gone() from None
+
+
+def _gone() -> InputError:
+    return InputError(
+        f"the cluster must have workers, found none for {PATIENCE:.0f} s: start `dask worker "
+        "ADDRESS`, and run again with --resume"
+    )
 
 
 def _result(future: Future) -> Any:
     """Return the result of a task, or say why the cluster could not give it."""
     try:
         return future.result()
-    except (distributed.KilledWorker, distributed.CancelledError) as error:
+    except distributed.KilledWorker as error:
         raise InputError(
             f"workers died at the same task ({error}): give them more memory, or choose more "
             "shards; run again with --resume"
         ) from error
 
 
+@lru_cache(maxsize=16)
+def _loaded(model: bytes) -> Model:
+    """Return the same function for the same bytes, so that a worker compiles it once."""
+    loaded: Model = cloudpickle.loads(model)
+    return loaded
+
+
 def _chains(
-    shapes: Any, leaves: list[Any], target: int, model: Model, keys: np.ndarray,
-    settings: NutsSettings,
+    shapes: Any, leaves: list[Any], model: bytes, settings: NutsSettings, target: int,
+    keys: np.ndarray,
 ) -> list[Lane]:  # fmt: skip
     """Run the lanes with these keys on one target, on the devices of this worker."""
     with _ALONE:
         _prepare()
         one = jax.tree.map(lambda leaf: leaf[target : target + 1], _restored(shapes, leaves))
         own_keys = jax.random.wrap_key_data(jax.numpy.asarray(keys))
-        lanes = Lanes(model, one, np.zeros(len(keys), int), own_keys, settings)
+        lanes = Lanes(_loaded(model), one, np.zeros(len(keys), int), own_keys, settings)
         found = run_here(lanes, np.arange(len(keys)), lambda _done, _total: None)
         where = distributed.get_worker().address
         return [lane._replace(device=f"{where} {lane.device}") for _, lane in found]
 
 
 def _log_densities(
-    shapes: Any, leaves: list[Any], model: Model, theta: np.ndarray
+    shapes: Any, leaves: list[Any], model: bytes, theta: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return log prior and log likelihood of all the data, on the devices of this worker."""
     with _ALONE:
         _prepare()
-        return evaluator(model, _restored(shapes, leaves))(theta)
+        return evaluator(_loaded(model), _restored(shapes, leaves))(theta)
 
 
 def _prepare() -> None:

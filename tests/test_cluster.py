@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 
+import distributed
 import jax
 import numpy as np
 import pytest
@@ -83,17 +84,18 @@ def test_a_model_of_ones_own_travels(data, place, tmp_path):
     assert np.isfinite(found["posterior"]["D0"]).all()
 
 
-def test_a_worker_that_is_killed_costs_time_alone(data, alone, tmp_path):
-    """One of two workers dies once the first shard is there; the other has the data too."""
+@pytest.mark.parametrize("count", [1, 2])
+def test_workers_that_are_killed_cost_time_alone(data, alone, tmp_path, count):
+    """One of two workers, or both, die once the first shard is there: the draws are the same."""
     killed = threading.Event()
     with cluster.connect("local") as place:
-        client = place.run.args[0]
+        client = place.run.args[0].client
 
         def kill(stage, done, _total):
             if stage == "sampling" and done == 1 and not killed.is_set():
-                pids = client.run(os.getpid)
-                os.kill(min(pids.values()), signal.SIGKILL)
                 killed.set()
+                for pid in sorted(client.run(os.getpid).values())[:count]:
+                    os.kill(pid, signal.SIGKILL)
 
         found = fit(data, CONFIG, kill, tmp_path / "parts", place)
     assert killed.is_set()
@@ -102,12 +104,22 @@ def test_a_worker_that_is_killed_costs_time_alone(data, alone, tmp_path):
 
 def test_a_cluster_without_workers_is_given_up(monkeypatch, place):
     """No hang: after some patience a sentence says what to do."""
+    workers = place.run.args[0]
     monkeypatch.setattr(cluster, "PATIENCE", 0.0)
     monkeypatch.setattr(cluster, "POLL", 0.1)
-    client = place.run.args[0]
-    monkeypatch.setattr(client, "nthreads", dict)
-    with pytest.raises(InputError, match="no worker for 0 s: start workers"):
-        list(cluster._as_done(client, lambda _: client.submit(time.sleep, 5, pure=False), 1))
+    monkeypatch.setattr(cluster, "_num_workers", lambda _: 0)
+    future = workers.client.submit(time.sleep, 5, pure=False)
+    with pytest.raises(InputError, match="found none for 0 s: start `dask worker"):
+        list(cluster._ended(workers, {future}))
+
+
+def test_data_lost_again_and_again_are_given_up(monkeypatch, place):
+    def lost(*_):
+        raise distributed.CancelledError
+
+    monkeypatch.setattr(cluster, "_result", lost)
+    with pytest.raises(InputError, match="workers of the cluster were lost 4 times"):
+        list(cluster._as_done(place.run.args[0], np.zeros(3), [(np.size,)]))
 
 
 @pytest.mark.parametrize(
@@ -122,10 +134,10 @@ def test_addresses_that_cannot_be(monkeypatch, address, message):
 
 
 def test_other_versions_are_refused(monkeypatch, place):
-    client = place.run.args[0]
+    client = place.run.args[0].client
     monkeypatch.setattr(client, "run", lambda _: {"tcp://w": {"jax": "0.0"}})
     with pytest.raises(InputError, match=r"worker tcp://w has .*, expected .* as here"):
-        cluster._check_versions(client, "tcp://s")
+        cluster._check_versions(client)
 
 
 def test_schedulers_started_by_hand_also_with_tls(tmp_path):
@@ -142,19 +154,25 @@ def test_schedulers_started_by_hand_also_with_tls(tmp_path):
     (tmp_path / "tls.yaml").write_text(json.dumps(settings))
     environment = os.environ | {"DASK_CONFIG": str(tmp_path)}
     dask = [sys.executable, "-m", "dask"]
-    port = 20_000 + os.getpid() % 20_000
-    address = f"tls://127.0.0.1:{port}"
+    file = tmp_path / "scheduler.json"
+    ours = ["--scheduler-file", str(file), "--no-dashboard"]
     quiet = {"env": environment, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     with (
         subprocess.Popen([*dask, "scheduler", "--protocol", "tls", "--host", "127.0.0.1", "--port",
-                          str(port), "--no-dashboard"], **quiet) as scheduler,
-        subprocess.Popen([*dask, "worker", address, "--nthreads", "1", "--no-nanny",
-                          "--no-dashboard"], **quiet) as worker,
+                          "0", *ours], **quiet) as scheduler,
+        subprocess.Popen([*dask, "worker", "--nthreads", "1", "--no-nanny", *ours],
+                         **quiet) as worker,
     ):  # fmt: skip
         try:
+            late = time.monotonic() + 60
+            while not file.exists() or not file.read_text():
+                assert time.monotonic() < late
+                time.sleep(0.1)
+            address = json.loads(file.read_text())["address"]
+            assert address.startswith("tls://")
             encrypted = {f"distributed.comm.tls.{name}": value for name, value in tls.items()}
             with config.set(encrypted), cluster.connect(address) as place:
-                assert place.run.args[0].submit(pow, 2, 5).result(timeout=30) == 32
+                assert place.run.args[0].client.submit(pow, 2, 5).result(timeout=30) == 32
         finally:
             worker.terminate()
             scheduler.terminate()

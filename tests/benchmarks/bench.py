@@ -67,8 +67,7 @@ def rows_of(python, script, *arguments, **environment):
         return [{**failed, "reason": f"not done in {TIME_LIMIT} s"}]
     except subprocess.CalledProcessError as error:
         return [{**failed, "reason": error.stderr.strip().splitlines()[-1]}]
-    found = [json.loads(line) for line in done.stdout.splitlines() if line.startswith(("{", "["))]
-    return [row for each in found for row in (each if isinstance(each, list) else [each])]
+    return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
 
 
 def posterior(arguments):
@@ -100,20 +99,7 @@ def homodyne():
         path = Path(folder) / "data.npz"
         np.savez(path, c2=data.c2, phi=data.phi, dt=data.dt, q=data.q, gap=data.gap,
                  truth=json.dumps(simulate.LAMINAR))  # fmt: skip
-        theirs = rows_of(python, "homodyne_cost.py", str(path), HOMODYNE_LIMIT)
-    return ours + [_of_homodyne(row) if "tool" in row else row for row in theirs]
-
-
-def _of_homodyne(found):
-    """Return a row of homodyne among the alternatives."""
-    ess, cpu = found["min_ess"], found["cpu_seconds"]
-    return {
-        "table": "alternatives", "tool": f"{found['tool']}, {found['shards']} shards",
-        "case": f"homodyne: {CASES['homodyne']}", "draws": found["draws"],
-        "leapfrogs a draw": found["leapfrogs_per_draw"], "divergences": found["divergences"],
-        "least ESS": ess, "CPU seconds": cpu, "ESS per CPU second": ess and ess / cpu,
-        "ended": found["reason"],
-    }  # fmt: skip
+        return ours + rows_of(python, "homodyne_cost.py", str(path), HOMODYNE_LIMIT)
 
 
 def markdown(rows):
@@ -164,8 +150,17 @@ def figure(rows):
     return made
 
 
+def choose(device):
+    """Keep this process and all it starts on a device, and leave its memory to who needs it."""
+    os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
+    if device == "cpu":
+        os.environ["JAX_PLATFORMS"] = "cpu"
+        jax.config.update("jax_platforms", "cpu")
+
+
 def main(out, device="cpu"):
     """Run everything and write what came of it."""
+    choose(device)
     prepare()
     if device == "gpu" and jax.default_backend() == "cpu":
         sys.exit("expected a GPU, found CPU devices only: the GPU was not measured")

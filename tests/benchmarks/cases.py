@@ -15,12 +15,13 @@ from arviz_stats.base import array_stats
 from homodyne_bayes import TwoTimeData, kernels, simulate
 
 SIGMA, DURATION = 0.01, 8.0
+NUM_PIXELS, MEAN_PHOTONS = 4000, 2.0
 REPEATS, LEAST_REPEATS, LONGEST = 15, 3, 5.0  # timings of a call, and s spent on them
 
 
 @dataclass(frozen=True)
 class Case:
-    """Laminar flow seen at some angles for some frames, with independent noise of 0.01."""
+    """Laminar flow seen at some angles for some frames."""
 
     num_angles: int
     num_frames: int
@@ -33,8 +34,13 @@ class Case:
         return simulate.Experiment(phi, self.num_frames, simulate.LAMINAR, dt=dt)
 
     def data(self, seed: int = 0) -> TwoTimeData:
-        """Return maps with independent noise."""
+        """Return maps with independent noise of 0.01."""
         return simulate.independent(jax.random.key(seed), self.experiment, SIGMA)
+
+    def speckle(self, seed: int = 0) -> TwoTimeData:
+        """Return maps of simulated speckle, with photon noise."""
+        key = jax.random.key(seed)
+        return simulate.speckle(key, self.experiment, NUM_PIXELS, mean_photons=MEAN_PHOTONS)
 
     def __str__(self) -> str:
         """Return angles × frames."""

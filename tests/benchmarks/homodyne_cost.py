@@ -2,10 +2,10 @@
 
 HOMODYNE_PYTHON is an interpreter that has homodyne; it needs nothing of this project. The file
 holds c2 (P, G, G), phi (P,) in degrees, dt (s), q (1/Å), gap (Å) and, if wanted, ``truth``: JSON of
-the parameters to start from. The last line printed is JSON: the row of a consensus of two shards,
-which homodyne makes of so few pairs only if told to; where it does not finish in SECONDS, or
-refuses to combine its shards, a list of that row and the one of NUTS on all pairs, homodyne's own
-choice, which has SECONDS of its own. CPU seconds count imports, compilation and all processes.
+the parameters to start from. Prints the row of a consensus of two shards, which homodyne makes of
+so few pairs only if told to, and where it does not finish in SECONDS, or refuses to combine its
+shards, that of NUTS on all pairs, homodyne's own choice, which has SECONDS of its own. CPU seconds
+count imports, compilation and all processes.
 """
 
 import json
@@ -14,7 +14,6 @@ import os
 import resource
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +22,8 @@ import psutil
 TOOL = "homodyne 2.23.3"
 SHARDS = 2
 SETTINGS = {"num_warmup": 100, "num_samples": 200, "num_chains": 2}
-UNKNOWN = ("draws", "min_ess", "max_r_hat", "divergences", "leapfrogs_per_draw")
+FIGURES = ("draws", "leapfrogs a draw", "divergences", "least ESS", "CPU seconds",
+           "ESS per CPU second")  # fmt: skip
 PHYSICAL = ("D0", "alpha", "D_offset", "gamma_dot_t0", "beta", "gamma_dot_t_offset", "phi0")
 
 
@@ -55,21 +55,19 @@ def is_reported(name):
 
 
 def diagnostics(result):
-    """Return what is known of the draws; a consensus draws anew, so has no ESS and no R-hat."""
+    """Return what is known of the draws; a consensus draws anew, so has no ESS."""
     import arviz as az
 
-    stats, least, worst = result.inference_data.sample_stats, None, None
+    stats, least = result.inference_data.sample_stats, None
     if result.num_shards == 1:
         drawn = result.inference_data.posterior.to_dataset()
         kept = drawn[[name for name in drawn if is_reported(name)]]
         least = min(float(value) for value in az.ess(kept, method="bulk").values())
-        worst = max(float(value) for value in az.rhat(kept).values())
     return {
         "draws": int(stats["num_steps"].size),
-        "min_ess": least,
-        "max_r_hat": worst,
+        "leapfrogs a draw": float(stats["num_steps"].mean()),
         "divergences": int(result.divergences),
-        "leapfrogs_per_draw": float(stats["num_steps"].mean()),
+        "least ESS": least,
     }
 
 
@@ -78,12 +76,11 @@ def work(path, shards, out):
     os.dup2(2, 1)  # standard output is for the row
     os.chdir(Path(out).parent)
     try:
-        found = diagnostics(posterior(np.load(path), shards))
-        found |= {"finished": True, "reason": None}
+        found = {**diagnostics(posterior(np.load(path), shards)), "ended": None}
     except RuntimeError as error:  # as where shards disagree too much to be combined
-        found = {"reason": str(error).splitlines()[0]}
+        found = {"ended": str(error).splitlines()[0]}
     used = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    found["cpu_seconds"] = sum(each.ru_utime + each.ru_stime for each in used)
+    found["CPU seconds"] = sum(each.ru_utime + each.ru_stime for each in used)
     Path(out).write_text(json.dumps(found))
 
 
@@ -100,29 +97,32 @@ def stop(process):
 
 def row(path, shards, seconds):
     """Return the row of a posterior that may take so many seconds."""
-    found = {"tool": TOOL, "shards": shards, "finished": False, "reason": "error"}
-    found |= dict.fromkeys(("cpu_seconds", "wall_seconds", *UNKNOWN))
+    num_angles, num_frames, _ = np.load(path)["c2"].shape
+    found = {"table": "alternatives", "tool": f"{TOOL}, {shards} shard{'s' * (shards > 1)}",
+             "case": f"homodyne: {num_angles} × {num_frames}", **dict.fromkeys(FIGURES),
+             "ended": "error"}  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
-        out, began = Path(folder) / "row.json", time.perf_counter()
+        out = Path(folder) / "row.json"
         context = multiprocessing.get_context("spawn")
         worker = context.Process(target=work, args=(str(path), shards, str(out)))
         worker.start()
         worker.join(seconds)
-        found["wall_seconds"] = time.perf_counter() - began
         if worker.is_alive():
-            found |= {"cpu_seconds": stop(psutil.Process(worker.pid)), "reason": "time limit"}
+            found |= {"CPU seconds": stop(psutil.Process(worker.pid)), "ended": "time limit"}
         elif out.exists():
             found |= json.loads(out.read_text())
+    if found["least ESS"] is not None:
+        found["ESS per CPU second"] = found["least ESS"] / found["CPU seconds"]
     return found
 
 
 def main(path, seconds):
     """Print the row of a consensus, and where it did not finish that of one shard too."""
-    path = Path(path).resolve()
-    rows = [row(path, SHARDS, float(seconds))]
-    if not rows[0]["finished"]:
-        rows.append(row(path, 1, float(seconds)))
-    print(json.dumps(rows if len(rows) > 1 else rows[0]))  # noqa: T201
+    for shards in (SHARDS, 1):
+        found = row(Path(path).resolve(), shards, float(seconds))
+        print(json.dumps(found), flush=True)  # noqa: T201
+        if found["ended"] is None:
+            break
 
 
 if __name__ == "__main__":

@@ -7,23 +7,15 @@ same shape. A compilation cache is used where JAX_COMPILATION_CACHE_DIR names on
 import sys
 import time
 
-import jax
 from cases import CASES, Case, least_ess, peak_gib, prepare, row
 
-from homodyne_bayes import FitConfig, simulate
+from homodyne_bayes import FitConfig
 from homodyne_bayes.pipeline import sample_posterior
 
 
-def measured(case, noise, seed):
-    """Return data of a case with the noise that the likelihood is made for."""
-    if noise == "independent":
-        return case.data(seed)
-    return simulate.speckle(jax.random.key(seed), case.experiment, 4000, mean_photons=2.0)
-
-
 def cost(case, config, seed):
-    """Return what a certified posterior costs."""
-    data = measured(case, config.noise, seed)
+    """Return what a certified posterior costs, of data with the noise that it is made for."""
+    data = case.data(seed) if config.noise == "independent" else case.speckle(seed)
     wall, cpu = time.perf_counter(), time.process_time()
     found = sample_posterior(data, config).inference
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
