@@ -12,7 +12,6 @@ import distributed
 import jax
 import numpy as np
 import pytest
-from dask import config
 
 from homodyne_bayes import FitConfig, InputError, cluster, fit, simulate
 
@@ -170,9 +169,13 @@ def test_schedulers_started_by_hand_also_with_tls(tmp_path):
                 time.sleep(0.1)
             address = json.loads(file.read_text())["address"]
             assert address.startswith("tls://")
-            encrypted = {f"distributed.comm.tls.{name}": value for name, value in tls.items()}
-            with config.set(encrypted), cluster.connect(address) as place:
-                assert place.run.args[0].client.submit(pow, 2, 5).result(timeout=30) == 32
+            code = (
+                "from homodyne_bayes.cluster import connect\n"
+                f"with connect({address!r}) as place:\n"
+                "    print(place.run.args[0].client.submit(pow, 2, 5).result(timeout=30))"
+            )
+            told = subprocess.check_output([sys.executable, "-c", code], env=environment, text=True)
+            assert told.strip() == "32"
         finally:
             worker.terminate()
             scheduler.terminate()
