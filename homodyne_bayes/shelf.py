@@ -5,6 +5,7 @@ A piece is written under another name and renamed, so that it is there whole or 
 
 import json
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,15 @@ class Shelf:
     made_from: Mapping[str, Any]
 
     def save(self, name: str, arrays: Arrays) -> None:
-        """Put a piece on the shelf, whole or not at all."""
+        """Put a piece on the shelf, whole or not at all.
+
+        It is written in a thread, which Ctrl-C does not reach: xarray, interrupted while it holds
+        its lock, would wait for it for ever.
+        """
+        with ThreadPoolExecutor(1) as thread:
+            thread.submit(self._write, name, arrays).result()
+
+    def _write(self, name: str, arrays: Arrays) -> None:
         self.folder.mkdir(exist_ok=True)
         variables = {
             key: ([f"{key}_{axis}" for axis in range(np.ndim(value))], np.asarray(value))
