@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-slow lint bench bench-gpu clean
+.PHONY: demo test test-slow notebooks lint docs bench bench-gpu clean
 
 demo: $(READY)
 	$(BIN)/homodyne-bayes demo --out demo
@@ -15,9 +15,15 @@ test: $(READY)
 test-slow: $(READY)
 	$(BIN)/python -m pytest -m slow -n 0 -s
 
+notebooks: $(READY)
+	$(BIN)/python -m pytest -m slow -n 0 tests/test_notebooks.py
+
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+docs: $(READY)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 bench: $(READY)
 	$(BIN)/python tests/benchmarks/bench.py bench
@@ -32,4 +38,4 @@ $(READY): pyproject.toml
 	touch $(READY)
 
 clean:
-	rm -rf $(VENV) demo bench build *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) demo bench site build *.egg-info .pytest_cache .mypy_cache .ruff_cache

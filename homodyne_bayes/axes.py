@@ -63,6 +63,11 @@ def circular_distance(a: ArrayLike, b: ArrayLike) -> np.ndarray:
         return np.abs((np.asarray(a, float) - np.asarray(b, float) + 180.0) % 360.0 - 180.0)
 
 
+def wrapped(phi: np.ndarray) -> np.ndarray:
+    """Return azimuths in degree, wrapped to (-180, 180]; those within stay as they are."""
+    return np.where((phi > -180) & (phi <= 180), phi, 180 - (180 - phi) % 360)
+
+
 def check_azimuths(phi: ArrayLike, count: int, q: ArrayLike = 0.0) -> np.ndarray:
     """Return the azimuths in degree, (count,), wrapped to (-180, 180].
 
@@ -82,7 +87,7 @@ def check_azimuths(phi: ArrayLike, count: int, q: ArrayLike = 0.0) -> np.ndarray
         i, j = np.argwhere(same)[0]
         raise InputError(f"each phi must occur once a q, but maps {i} and {j} both have phi = "
                          f"{phi[i]:.6g} (mod 360); leave one of them out")
-    return np.where((phi > -180) & (phi <= 180), phi, 180 - (180 - phi) % 360)
+    return wrapped(phi)
 
 
 def match_bins(phi: ArrayLike, available: ArrayLike, q: ArrayLike) -> np.ndarray:

@@ -7,9 +7,8 @@ import shutil
 import signal
 import warnings
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import click
 import jax
@@ -18,32 +17,36 @@ import xarray as xr
 from rich.table import Table
 
 from homodyne_bayes import (
-    calibration,
-    comparison,
-    coverage,
     diagnostics,
+    doctor,
     formats,
     pipeline,
+    publication,
     report,
+    reproduce,
     results,
     simulate,
+    studies,
     suitability,
     terminal,
 )
-from homodyne_bayes.config import DataConfig, FitConfig, Method, descriptions, make
+from homodyne_bayes.config import DataConfig, FitConfig, make
 from homodyne_bayes.data import TwoTimeData
 from homodyne_bayes.errors import InputError, MissingPrecisionError
 from homodyne_bayes.options import (
     chosen_settings,
     experiment,
     numbers,
+    read_data,
     refuse_options,
     settings_options,
     true_parameters,
+    writable,
 )
 from homodyne_bayes.place import HERE, STOPPED, Place, within
 
-WRITERS = {".h5": formats.write_aps_u, ".hdf": formats.write_aps_u, ".nc": formats.write_netcdf}
+WRITERS = {".h5": formats.write_aps_u, ".hdf": formats.write_aps_u, ".nc": formats.write_netcdf,
+           ".nxs": formats.write_nxxpcs}  # fmt: skip
 OUT_OF_MEMORY = (
     "a device ran out of memory: choose more shards, --chain-method parallel, fewer frames, or "
     "--bin-frames; finished chains are kept, if the settings stay --resume takes them up"
@@ -146,9 +149,9 @@ def fit(file: str, out: str | None, resume: bool, cluster: str | None, time_limi
     file. Finished chains are kept in the folder <out>.parts until the result is written.
     """
     chosen = chosen_settings(settings, flags)
-    path = _writable(out or f"{Path(file).stem}_posterior.nc", file)
+    path = writable(out or f"{Path(file).stem}_posterior.nc", file)
     config = make(FitConfig, chosen["fit"])
-    data = _read(file, make(DataConfig, chosen["data"]))
+    data = read_data(file, make(DataConfig, chosen["data"]))
     parts = path.with_name(f"{path.name}.parts")
     if not resume:
         shutil.rmtree(parts, ignore_errors=True)
@@ -167,105 +170,75 @@ def fit(file: str, out: str | None, resume: bool, cluster: str | None, time_limi
 
 
 @commands.command()
-@click.argument("file")
-@click.option("--models", default=",".join(comparison.CANDIDATES), show_default=True,
-              help="Two or more, separated by commas.")
-@click.option("--method", type=click.Choice(get_args(Method)), help="As of fit; the evidence comes "
-              f"from weights whichever it is.  [default: {comparison.METHOD}]")
-@partial(settings_options, without=("model", "method"))
-def compare(file: str, models: str, settings: str | None, **flags: Any) -> None:
-    """Say which model the data in FILE prefer, by evidence and by leaving out angles.
-
-    Every model is fitted to all angles and to all but each one.
-    """
-    chosen = chosen_settings(settings, flags)
-    shared = {"method": comparison.METHOD} | chosen["fit"]
-    names = [name.strip() for name in models.split(",")]
-    configs = {name: make(FitConfig, shared | {"model": name}) for name in names}
-    data = _read(file, make(DataConfig, chosen["data"]))
-    with terminal.progress_bar(f"fitting {terminal.described(data)}") as progress:
-        found = comparison.compare(data, configs, progress)
-    terminal.print_comparison(found)
-
-
-@commands.command()
-@click.option("--coverage", "result", metavar="RESULT.nc", help="Count coverage in experiments "
-              "like the one of this result, instead of ranks.")
-@click.option("--simulations", type=click.IntRange(min=1), default=200, show_default=True,
-              help="Number of simulated experiments.")
-@click.option("--phi", default="-60,0,60", show_default=True, help="Azimuths in degree.")
-@click.option("--frames", default=20, show_default=True, help="Number of frames.")
-@click.option("--q", default=0.0054, show_default=True, help="Wavevector in 1/Å.")
-@click.option("--dt", default=0.5, show_default=True, help="Time between frames in s.")
-@click.option("--gap", default=2e6, show_default=True, help="Gap in Å.")
-@click.option("--out", metavar="FILE.nc", help="What was found; its figure goes beside it as PNG, "
-              "and a page on coverage as HTML.  [default: calibration.nc or coverage.nc]")
-@partial(settings_options, without=tuple(descriptions(DataConfig)))
-def calibrate(result: str | None, simulations: int, out: str | None, settings: str | None,
-              **flags: Any) -> None:
-    """Test by simulation whether posteriors are right: ranks of truths, or coverage.
-
-    Without --coverage: simulation-based calibration (Talts et al., arXiv:1804.06788). Truths are
-    drawn from the prior, their maps have independent noise and are fitted as such, and the truth
-    must rank uniformly among draws of its posterior. A small p speaks against the sampler with
-    these settings.
-
-    With --coverage RESULT.nc: the speckle of experiments like that of the result is simulated
-    pixel by pixel, and each is fitted with the settings of the result, flags before them and
-    method laplace, which is fast, unless --method is given. Intervals must hold the truth as often
-    as they say.
-    """
-    chosen = chosen_settings(settings, flags)["fit"]
-    geometry = ("phi", "frames", "q", "dt", "gap")
-    if result is None:
-        why = "calibration without --coverage is of independent noise"
-        refuse_options(("noise", "bin_frames"), why)
-        design = {name: flags[name] for name in geometry}
-        _rank(make(FitConfig, chosen), design, simulations, _writable(out or "calibration.nc"))
-        return
-    refuse_options(geometry, "with --coverage experiments are those of the result")
-    path, tree = _writable(out or "coverage.nc", result), results.read(result)
-    recorded = json.loads(tree.attrs["settings"])
-    config = make(FitConfig, recorded | {"method": coverage.METHOD} | chosen)
-    _cover(coverage.like(tree), config, simulations, path)
-
-
-def _rank(config: FitConfig, given: dict[str, Any], simulations: int, path: Path) -> None:
-    """Rank truths and write what was found."""
-    phi, frames = numbers("--phi", given.pop("phi")), given.pop("frames")
-    design = calibration.Design(phi, frames, **given)
-    with terminal.progress_bar(f"calibrating {config.model}, method {config.method}") as progress:
-        ranks = calibration.ranks(design, config, simulations, progress)
-    figure = calibration.write(ranks, path)
-    terminal.print_calibration(ranks, calibration.uniformity(ranks))
-    terminal.console().print(f"wrote {path} and {figure}", highlight=False)
-
-
-def _cover(study: coverage.Study, config: FitConfig, simulations: int, path: Path) -> None:
-    """Count coverage and write what was found."""
-    work = f"covering {config.model}, noise {config.noise}, method {config.method}"
-    with terminal.progress_bar(work) as progress:
-        found = coverage.cover(study, config, simulations, progress)
-    figure, page = coverage.write(found, path)
-    terminal.print_coverage(found)
-    terminal.console().print(f"wrote {path}, {figure} and {page}", highlight=False)
-
-
-@commands.command()
 @click.argument("result")
-def summary(result: str) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print it for machines.")
+def summary(result: str, as_json: bool) -> None:
     """Print the posterior of a RESULT file, its diagnostics and its cost."""
-    terminal.print_summary(results.read(result))
+    tree = results.read(result)
+    if as_json:
+        click.echo(json.dumps(publication.summary(tree), ensure_ascii=False, indent=2))
+    else:
+        terminal.print_summary(tree)
 
 
 @commands.command("report")
 @click.argument("result")
-@click.option("--out", metavar="FILE.html", help="Report file.  [default: <RESULT>.html]")
-def report_command(result: str, out: str | None) -> None:
-    """Write a RESULT file as one self-contained HTML page."""
-    path = _writable(out or f"{Path(result).with_suffix('')}.html", result)
-    report.write(results.read(result), path)
-    terminal.console().print(f"wrote {path}", highlight=False)
+@click.option("--out", metavar="PATH", help="An HTML file, or a folder with summary.json beside "
+              "it.  [default: <RESULT>.html]")
+@click.option("--latex", is_flag=True, help="Into the folder, a table, methods, references and "
+              "figures in LaTeX as well.")
+@click.option("--at", default="", metavar="T,T", help="Times in s at which D and the shear rate "
+              "are stated.  [default: the reference time]")
+@click.option("--radius", type=float, help="Of the particles in Å, for the Péclet number.")
+def report_command(result: str, out: str | None, latex: bool, at: str,
+                   radius: float | None) -> None:
+    """Write a RESULT file as one self-contained HTML page, or as a folder for a paper."""
+    if out is None or out.endswith(".html"):
+        refuse_options(("latex", "at", "radius"), "one HTML page has no room for it: name a "
+                       "folder by --out, as --out report/")  # fmt: skip
+        path = writable(out or f"{Path(result).with_suffix('')}.html", result)
+        report.write(results.read(result), path)
+        written = [path]
+    else:
+        times = numbers("--at", at) if at else ()
+        tree = results.read(result)
+        written = publication.write(tree, out, latex=latex, times=times, radius=radius)
+    for path in written:
+        terminal.console().print(f"wrote {path}", highlight=False)
+
+
+@commands.command()
+@click.argument("result")
+@click.option("--out", metavar="FILE.nc", help="Where to write the new result; nowhere without.")
+def rerun(result: str, out: str | None) -> None:
+    """Repeat a RESULT file from what it recorded, and say whether the draws are the same."""
+    path = None if out is None else writable(out, result)
+    tree = results.read(result)
+    with terminal.progress_bar(f"repeating {result}") as progress:
+        found = reproduce.rerun(tree, progress)
+    same = "the draws are the same, bit for bit" if found.same else (
+        f"the draws differ: posterior means by at most {found.shift:.2g} sd"
+    )
+    for line in (f"data are those recorded, sha256 {tree.attrs['data_sha256'][:12]}…", same,
+                 *found.changed):  # fmt: skip
+        terminal.console().print(line, highlight=False)
+    if path is not None:
+        results.write(found.tree, path)
+        terminal.console().print(f"wrote {path}", highlight=False)
+
+
+@commands.command("doctor")
+def doctor_command() -> None:
+    """Say what this machine offers, and test that it computes what it should."""
+    console = terminal.console()
+    for name, value in doctor.examine().items():
+        console.print(f"{name:18}{value}", highlight=False)
+    error, seconds = doctor.self_test()
+    if not error < doctor.TOLERANCE:
+        raise InputError(f"self-test: expected g1 within {doctor.TOLERANCE:g} of its closed form, "
+                         f"found {error:.2g}: install again, and report this")  # fmt: skip
+    console.print(f"{'self-test':18}g1 is its closed form to {error:.1g}, {seconds:.1f} s",
+                  highlight=False)  # fmt: skip
 
 
 @commands.command("simulate")
@@ -290,8 +263,8 @@ def report_command(result: str, out: str | None) -> None:
 @click.option("--set", "values", multiple=True, metavar="NAME=VALUE", help="True parameter.")
 @click.option("--seed", default=0, show_default=True)
 def simulate_command(out: str, model: str, phi: str, values: tuple[str, ...], **o: Any) -> None:
-    """Simulate an experiment into OUT (.h5: APS-U layout; .nc: netCDF)."""
-    path = _writable(out)
+    """Simulate an experiment into OUT (.h5: APS-U layout; .nc: netCDF; .nxs: NXxpcs)."""
+    path = writable(out)
     if path.suffix not in WRITERS:
         raise InputError(f"{path}: the ending must be one of {', '.join(WRITERS)}")
     measured = experiment(phi, true_parameters(model, values), o)
@@ -323,6 +296,10 @@ def demo(out: str, seed: int) -> None:
     tree = _fit(formats.read(measured), FitConfig(seed=seed), folder / "posterior.nc")
     report.write(tree, folder / "report.html")
     screen.print(f"wrote {folder / 'report.html'}: open it in a browser", highlight=False)
+
+
+commands.add_command(studies.compare)
+commands.add_command(studies.calibrate)
 
 
 @contextlib.contextmanager
@@ -360,30 +337,6 @@ def _fit(
     terminal.print_summary(tree)
     terminal.console().print(f"wrote {path}", highlight=False)
     return tree
-
-
-def _read(file: str, chosen: DataConfig) -> TwoTimeData:
-    data = formats.read(
-        file,
-        q=chosen.q,
-        dt=chosen.dt,
-        gap=chosen.gap,
-        phi=chosen.phi,
-        exclude_frames=chosen.exclude_frames,
-    )
-    return data.select(chosen.angles, chosen.first_frame, chosen.stop_frame)
-
-
-def _writable(path: str | Path, source: str | None = None) -> Path:
-    """Return a path that can be written, found out before the work and not after."""
-    path = Path(path)
-    if not path.parent.is_dir():
-        raise InputError(f"{path}: the folder {path.parent} does not exist; make it first")
-    if path.is_dir() or not os.access(path.parent, os.W_OK):
-        raise InputError(f"{path}: cannot be written; name a file in a folder you may write to")
-    if source is not None and path.exists() and path.samefile(source):
-        raise InputError(f"{path}: would overwrite what it is made from; choose another --out")
-    return path
 
 
 if __name__ == "__main__":

@@ -202,11 +202,12 @@ def run_here(
     start, advance = _programs(model, settings, tuple(devices))
     num_chunks = -(-(settings.num_warmup + settings.num_samples) // CHUNK)
     num_rounds = -(-len(todo) // width)
+    dealt = jax.tree.map(np.asarray, targets)  # NumPy takes rows at once, JAX dispatches for each
     for number in range(num_rounds):
         own = todo[number * width : (number + 1) * width]
         present = np.pad(own, (0, width - len(own)), mode="edge")  # idle devices repeat one
         target = on_devices(
-            jax.tree.map(lambda leaf, at=target_of[present]: leaf[at], targets), devices
+            jax.tree.map(lambda leaf, at=target_of[present]: leaf[at], dealt), devices
         )
         state = start(keys[present], target)
         chunks = []
@@ -249,7 +250,13 @@ def _shelved(shelf: Shelf, num_lanes: int) -> dict[int, Lane]:
 
 def on_devices(stacked: Any, devices: Sequence[jax.Device]) -> Any:
     """Return a pytree with its leading axis spread over devices, so that it is sent once."""
-    return jax.pmap(lambda leaf: leaf, devices=devices)(stacked)
+    return _same(tuple(devices))(stacked)
+
+
+@lru_cache(maxsize=16)
+def _same(devices: tuple[jax.Device, ...]) -> Callable[[Any], Any]:
+    """Return the identity over devices, compiled once a shape."""
+    return jax.pmap(lambda leaf: leaf, devices=list(devices))
 
 
 @lru_cache(maxsize=16)

@@ -1,4 +1,4 @@
-"""Reading two-time correlation maps of any known layout, and writing two of them."""
+"""Reading two-time correlation maps of any known layout, and writing three of them."""
 
 import dataclasses
 import hashlib
@@ -20,10 +20,11 @@ import h5py
 import numpy as np
 from numpy.typing import ArrayLike
 
-from homodyne_bayes import layouts
+from homodyne_bayes import layouts, nxxpcs
 from homodyne_bayes.axes import match_bins, record_selection, usable_frames
 from homodyne_bayes.data import UNITS, TwoTimeData
 from homodyne_bayes.errors import InputError
+from homodyne_bayes.hdf5 import find
 from homodyne_bayes.layouts import LAYOUTS
 from homodyne_bayes.limits import FileContents, check_heaps
 
@@ -148,7 +149,8 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     Raises
     ------
     InputError
-        If the folder is missing or cannot be written to, or ``path`` is itself a folder.
+        If the folder is missing or cannot be written to, ``path`` is itself a folder, or
+        netCDF's library fails in the block, which is how it says that the disk is full.
     """
     path = Path(path)
     if path.is_dir():
@@ -161,7 +163,14 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
                          f"{error.strerror}; create it or choose another") from error
     with folder as name:
         temporary = Path(name) / path.name
-        yield temporary
+        try:
+            yield temporary
+        except RuntimeError as error:
+            if not str(error).startswith("NetCDF"):
+                raise
+            raise InputError(
+                f"{path}: could not be written ({error}): is the disk full?"
+            ) from error
         temporary.replace(path)
 
 
@@ -169,6 +178,12 @@ def write_netcdf(path: str | Path, data: TwoTimeData) -> None:
     """Write :meth:`TwoTimeData.to_dataset` as netCDF-4, which ``read`` returns unchanged."""
     with atomic_path(path) as temporary:
         data.to_dataset().to_netcdf(temporary, engine="netcdf4")
+
+
+def write_nxxpcs(path: str | Path, data: TwoTimeData) -> None:
+    """Write the NeXus application definition NXxpcs, which has no place for gap and groups."""
+    with atomic_path(path) as temporary:
+        nxxpcs.write(temporary, data)
 
 
 def write_aps_u(path: str | Path, data: TwoTimeData) -> None:
@@ -266,7 +281,7 @@ def _members(path: Path, start: bytes) -> set[str]:
     check_heaps(path)
     with h5py.File(path, "r") as file:
         asked = {name for layout in LAYOUTS.values() for name in layout.members}
-        return set(file) | {name for name in asked if layouts.find(file, name) is not None}
+        return set(file) | {name for name in asked if find(file, name) is not None}
 
 
 def _missing(values: dict[str, Any]) -> list[str]:

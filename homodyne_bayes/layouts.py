@@ -12,17 +12,16 @@ import h5py
 import numpy as np
 import xarray as xr
 
+from homodyne_bayes import chx, legacy, nxxpcs
 from homodyne_bayes.axes import check_time_axes, parse_provenance
-from homodyne_bayes.config import MAX_MAPS
 from homodyne_bayes.data import check_groups, dataset_header
 from homodyne_bayes.errors import InputError
+from homodyne_bayes.hdf5 import find, integers, member, num_frames, stacked, values_of, whole
 from homodyne_bayes.limits import (
     Bin,
     FileContents,
     check_bytes,
-    check_chunks,
     check_stored,
-    dataset_bytes,
     map_size,
     per_map,
     real_numbers,
@@ -45,7 +44,7 @@ FRAME_STEP = (
 )
 OWN_GROUP = "homodyne_bayes"
 
-MAX_HEADER, MAX_LINKS = 2**16, 16
+MAX_HEADER = 2**16
 
 Header = tuple[tuple[int, ...], np.dtype]
 
@@ -128,12 +127,7 @@ def _load_netcdf_groups(path: Path, indices: list[int]) -> np.ndarray | None:
 def _describe_aps_u(path: Path) -> FileContents:
     with h5py.File(path, "r") as file:
         names = _map_names(file)
-        headers = {(item.shape, item.dtype) for item in (_map(file, name) for name in names)}
-        if len(headers) != 1:
-            raise InputError(f"expected {MAPS} to hold maps of one size and type, found "
-                             f"{len(headers)} kinds; process the file again")
-        shape, dtype = headers.pop()
-        _, frames = map_size((1, *shape), dtype)
+        frames = num_frames(file, names, MAPS)
         bins, notes = _bins(file, len(names))
         dt, gap = _frame_step(file), None
         provenance = {}
@@ -149,84 +143,12 @@ def _describe_aps_u(path: Path) -> FileContents:
 def _load_aps_u(path: Path, indices: list[int]) -> np.ndarray:
     with h5py.File(path, "r") as file:
         names = _map_names(file)
-        items = [_map(file, names[i]) for i in indices]
-        check_bytes(path, sum(map(dataset_bytes, items)), MAPS)
-        return np.stack([item[...] for item in items])
-
-
-def find(file: h5py.File, name: str) -> h5py.Group | h5py.Dataset | None:
-    """Return what this very file stores under a name, if anything; never opens another file."""
-    item, parts, followed = file, name.split("/"), 0
-    while parts:
-        part = parts.pop(0)
-        if part in {"", "."}:
-            continue
-        key = part.encode(errors="surrogateescape")
-        if not isinstance(item, h5py.Group) or not item.id.links.exists(key):
-            return None
-        kind = item.id.links.get_info(key).type
-        if kind == h5py.h5l.TYPE_HARD:
-            item = item[part]
-        elif kind != h5py.h5l.TYPE_SOFT:
-            raise InputError(f"expected {name} inside the file, found a link to another file; copy "
-                             "the data into one file (h5repack or h5copy)")
-        elif (followed := followed + 1) > MAX_LINKS:
-            return None
-        else:
-            target = item.id.links.get_val(key).decode(errors="surrogateescape")
-            item, parts = file if target.startswith("/") else item, [*target.split("/"), *parts]
-    return item
-
-
-def _member(file: h5py.File, name: str) -> h5py.Group | h5py.Dataset:
-    """Return a group or dataset that must be there."""
-    item = find(file, name)
-    if item is None:
-        raise InputError(f"expected {name}, found no such entry; check that the two-time "
-                         "correlation was computed")
-    return item
-
-
-def _map(file: h5py.File, name: str) -> h5py.Dataset:
-    """Return one of many maps, which are not loaded all at once."""
-    item = _member(file, name)
-    if not isinstance(item, h5py.Dataset):
-        raise InputError(f"expected {name} to be a dataset, found a group; process the file again")
-    check_chunks(item)
-    return item
-
-
-def _dataset(file: h5py.File, name: str) -> h5py.Dataset:
-    """Return a dataset that can be loaded whole."""
-    item = _map(file, name)
-    check_bytes(file.filename, dataset_bytes(item), name)
-    return item
-
-
-def _values(file: h5py.File, name: str) -> np.ndarray:
-    item = _dataset(file, name)
-    if item.size > MAX_MAPS:
-        raise InputError(f"expected at most {MAX_MAPS} values of {name}, found {item.size}; "
-                         "process the file again")
-    if item.dtype.kind not in "fiub":
-        raise InputError(f"expected {name} to be real numbers, found the type {item.dtype}; "
-                         "process the file again")
-    return np.ravel(item[...])
-
-
-def _integers(file: h5py.File, name: str) -> np.ndarray:
-    values = _values(file, name)
-    with np.errstate(invalid="ignore"):
-        whole = values.astype(int)
-    if not np.array_equal(whole, values):
-        raise InputError(f"expected {name} to hold whole numbers, found others; process the file "
-                         "again")
-    return whole
+        return stacked(file, [names[i] for i in indices], MAPS)
 
 
 def _map_names(file: h5py.File) -> list[str]:
     """Return the paths of the maps in the order of their numbers."""
-    group = _member(file, MAPS)
+    group = member(file, MAPS)
     if not isinstance(group, h5py.Group):
         raise InputError(f"expected {MAPS} to be a group, found a dataset; process the file again")
     names = sorted(group, key=lambda name: (len(name), name))
@@ -237,17 +159,17 @@ def _map_names(file: h5py.File) -> list[str]:
 
 def _bins(file: h5py.File, count: int) -> tuple[list[Bin], list[str]]:
     """Return q and phi of each map, by its rank among the processed bins, and notes."""
-    q, phi = (_values(file, name).astype(float) for name in (Q_AXIS, PHI_AXIS))
-    lengths = tuple(_integers(file, AXIS_LENGTHS).tolist())
+    q, phi = (values_of(file, name).astype(float) for name in (Q_AXIS, PHI_AXIS))
+    lengths = tuple(integers(file, AXIS_LENGTHS).tolist())
     if lengths != (len(q), len(phi)):
         raise InputError(f"expected {AXIS_LENGTHS} to be ({len(q)}, {len(phi)}), the lengths of "
                          f"the q and phi axes, found {lengths}; make the q-map again")
-    stored = _dataset(file, MAP_NAMES)
+    stored = whole(file, MAP_NAMES)
     names = stored.asstr()[...].tolist() if stored.size == 2 else []
     if names != ["q", "phi"]:
         raise InputError(f"expected {MAP_NAMES} to be q and phi, found "
                          f"{', '.join(names) or 'other names'}; make a q-phi map")
-    cells, labels = _integers(file, INDEX_MAPPING), np.sort(_integers(file, BINS))
+    cells, labels = integers(file, INDEX_MAPPING), np.sort(integers(file, BINS))
     area = len(q) * len(phi)
     rising = (np.diff(cells, prepend=-1) > 0).all()
     if not rising or cells.max(initial=-1) >= area:
@@ -275,14 +197,14 @@ def _frame_step(file: h5py.File) -> float | None:
     """Return frame_time times stride times average in s, or None where one of them is missing."""
     if any(find(file, name) is None for name in FRAME_STEP):
         return None
-    return float(np.prod([_values(file, name).item() for name in FRAME_STEP]))
+    return math.prod(float(values_of(file, name).item()) for name in FRAME_STEP)
 
 
 def _dark_frames(file: h5py.File) -> list[str]:
     """Return a note on detector frames without a count, if there are any."""
     if find(file, INTENSITY) is None:
         return []
-    counts = _dataset(file, INTENSITY)[1]
+    counts = whole(file, INTENSITY)[1]
     dark = int((counts == 0).sum())
     return [f"{dark} of {len(counts)} detector frames have no counts"] if dark else []
 
@@ -374,6 +296,9 @@ LAYOUTS: dict[str, Layout] = {
     "netcdf": Layout(HDF5, ("c2", "phi", "t1", "t2"), _describe_netcdf, _load_netcdf,
                      _load_netcdf_groups),
     "aps-u": Layout(HDF5, ("xpcs/qmap",), _describe_aps_u, _load_aps_u),
+    "aps-legacy": Layout(HDF5, (legacy.MAPS, legacy.Q), legacy.describe, legacy.load),
+    "chx": Layout(HDF5, (chx.MAPS, chx.BINS), chx.describe, chx.load),
+    "nxxpcs": Layout(HDF5, (nxxpcs.MAPS,), nxxpcs.describe, nxxpcs.load),
     "cache": Layout(ZIP, ("c2_exp",), _describe_cache, _load_npz),
     "npz": Layout(ZIP, (), _describe_npz, _load_npz),
     "npy": Layout(NPY, (), _describe_npy, _load_npy),

@@ -1,15 +1,18 @@
 """Options of commands: one for every setting, named and described as it is; text to values."""
 
 import itertools
+import os
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 import click
 from click.core import ParameterSource
 from pydantic.fields import FieldInfo
 
-from homodyne_bayes import simulate
-from homodyne_bayes.config import SECTIONS, descriptions, read_settings
+from homodyne_bayes import formats, simulate
+from homodyne_bayes.config import SECTIONS, DataConfig, descriptions, read_settings
+from homodyne_bayes.data import TwoTimeData
 from homodyne_bayes.errors import InputError
 from homodyne_bayes.parameters import DIFFUSION, SHEAR
 
@@ -88,3 +91,28 @@ def true_parameters(model: str, values: tuple[str, ...]) -> dict[str, float]:
         except ValueError:
             raise InputError(f"--set {name} needs a number, found {text!r}") from None
     return parameters
+
+
+def read_data(file: str, chosen: DataConfig) -> TwoTimeData:
+    """Return what settings choose of a data file."""
+    data = formats.read(
+        file,
+        q=chosen.q,
+        dt=chosen.dt,
+        gap=chosen.gap,
+        phi=chosen.phi,
+        exclude_frames=chosen.exclude_frames,
+    )
+    return data.select(chosen.angles, chosen.first_frame, chosen.stop_frame)
+
+
+def writable(path: str | Path, source: str | None = None) -> Path:
+    """Return a path that can be written, found out before the work and not after."""
+    path = Path(path)
+    if not path.parent.is_dir():
+        raise InputError(f"{path}: the folder {path.parent} does not exist; make it first")
+    if path.is_dir() or not os.access(path.parent, os.W_OK):
+        raise InputError(f"{path}: cannot be written; name a file in a folder you may write to")
+    if source is not None and path.exists() and path.samefile(source):
+        raise InputError(f"{path}: would overwrite what it is made from; choose another --out")
+    return path

@@ -35,12 +35,12 @@ RATE_SYMBOLS = {"D": "$D(t)$", "gamma_dot": r"$\dot\gamma(t)$"}
 LAWS = {"D": DIFFUSION, "gamma_dot": SHEAR[:3]}
 
 
-def rates(tree: xr.DataTree) -> Figure:
+def rates(tree: xr.DataTree, ncols: int = 2) -> Figure:
     """Draw D(t), and the shear rate where there is flow: median, 50 % and 90 % intervals."""
     dataset = group(tree, "rates").isel(time=slice(1, None))
     true = true_rates(tree)
     names = [str(name) for name in dataset.data_vars]
-    fig, axes = panels(len(names), 2, 4.75 if len(names) > 1 else 5.5, 3.6)
+    fig, axes = panels(len(names), ncols, 4.75 if len(names) > 1 else 5.5, 3.6)
     for ax, name in zip(axes, names, strict=True):
         bands = dataset[name].quantile([TAIL, 0.25, 0.5, 0.75, 1 - TAIL], ("chain", "draw"))
         factor, label = _scaled(RATE_SYMBOLS[name], dataset[name].attrs["units"], bands)

@@ -1,6 +1,7 @@
 """What a terminal shows: tables, progress, warnings, and how a command fails."""
 
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn
@@ -24,6 +25,7 @@ from homodyne_bayes import coverage, diagnostics, report, tables
 from homodyne_bayes.comparison import Comparison, sentences
 from homodyne_bayes.data import TwoTimeData
 
+LOG_EVERY = 10.0  # s between two lines of a stage in a log
 MIN_WIDTH = 144  # of tables: where the terminal is narrower, it wraps and nothing is lost
 
 
@@ -119,10 +121,17 @@ def described(data: TwoTimeData) -> str:
 
 @contextmanager
 def progress_bar(work: str) -> Iterator[Callable[[str, int, int], None]]:
-    """Give a function ``(stage, done, total)`` that shows progress, one bar a stage."""
+    """Give a function ``(stage, done, total)`` that shows progress, one bar a stage.
+
+    Where no terminal is there to redraw them, as in a log, it prints a line now and then.
+    """
+    screen = console(stderr=True)
+    if not screen.is_terminal:
+        yield _logged(screen, work)
+        return
     columns = (TextColumn("{task.description:10}"), BarColumn(20), MofNCompleteColumn())
     times = (TimeElapsedColumn(), TextColumn("elapsed,"), TimeRemainingColumn(), TextColumn("left"))
-    bar = Progress(*columns, *times, console=console(stderr=True))
+    bar = Progress(*columns, *times, console=screen)
     tasks: dict[str, Any] = {}
 
     def update(stage: str, done: int, total: int) -> None:
@@ -138,6 +147,26 @@ def progress_bar(work: str) -> Iterator[Callable[[str, int, int], None]]:
     finally:
         if tasks:
             bar.stop()
+
+
+def _logged(screen: Console, work: str) -> Callable[[str, int, int], None]:
+    """Return a function that prints progress as lines, the first and last of a stage among them."""
+    began: dict[str, float] = {}
+    printed: dict[str, float] = {}
+
+    def update(stage: str, done: int, total: int) -> None:
+        now = time.monotonic()
+        if not began:
+            screen.print(work, highlight=False, soft_wrap=True)
+        spent = now - began.setdefault(stage, now)
+        if done < total and now - printed.get(stage, -LOG_EVERY) < LOG_EVERY:
+            return
+        printed[stage] = now
+        left = f", {spent * (total - done) / done:.0f} s left" if 0 < done < total else ""
+        line = f"{stage} {done}/{total}, {spent:.0f} s elapsed{left}"
+        screen.print(line, highlight=False, soft_wrap=True)
+
+    return update
 
 
 def console(*, stderr: bool = False) -> Console:

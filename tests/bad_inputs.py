@@ -141,7 +141,7 @@ def changed_maps(entries: Mapping[tuple[int, ...], float]) -> np.ndarray:
 
 def foreign_hdf5(folder: Path) -> Path:
     with h5py.File(folder / "other.h5", "w") as file:
-        file["exchange/C2T_all/g2_00001"] = maps()[0]
+        file["results/c2"] = maps()[0]
         file["xpcs/dqlist"] = np.full((1, 3), Q)
     return folder / "other.h5"
 
@@ -231,7 +231,7 @@ BAD_INPUTS = (
     BadInput("truncated-npy", truncated(array(maps())), "cannot be read", USER),
     BadInput("damaged-npy", raw(b"\x93NUMPY\x01\x00\x0a\x00{'descr': \n", "maps.npy"),
              "cannot be read", USER),
-    BadInput("unknown-hdf5", foreign_hdf5, "layouts netcdf, aps-u, .*found the entries exchange"),
+    BadInput("unknown-hdf5", foreign_hdf5, "layouts netcdf, aps-u, .*found the entries results"),
     BadInput("no-two-time", put(f"{TWOTIME}/correlation_map", None),
              "correlation_map, found no such entry"),
     BadInput("no-bins", put(f"{TWOTIME}/processed_bins", None), "processed_bins, found no such"),

@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 import yaml
 
-from homodyne_bayes.formats import write_aps_u, write_netcdf
+from homodyne_bayes.formats import write_aps_u, write_netcdf, write_nxxpcs
 from tests.bad_inputs import (
     MAP_1,
     USER,
@@ -24,12 +24,22 @@ from tests.bad_inputs import (
     maps,
     plain_netcdf,
 )
+from tests.test_facilities import chx, legacy
 
 NUMBERS = (np.nan, np.inf, -np.inf, 0.0, -1.0, 1e308, 1e-308, 2**63 - 1, -(2**31), 0.5)
 SETTINGS = {
     "data": {"q": 0.0054, "gap": 2e6, "exclude_frames": [3, 4]},
     "fit": {"model": "static", "num_shards": 4, "priors": {"phi0": [0, 10]}, "seed": 1},
 }
+HDF5_FILES: dict[str, Callable[[Path], object]] = {
+    "aps-u": lambda path: write_aps_u(path, good_data()),
+    "netcdf": lambda path: write_netcdf(path, good_data()),
+    "nxxpcs": lambda path: write_nxxpcs(path, good_data()),
+    "aps-legacy": legacy,
+    "chx": chx,
+}
+COMMON = ("aps-u", "netcdf", "cache", "npz", "npy")
+FACILITIES = ("nxxpcs", "aps-legacy", "chx")
 Arrays = dict[str, Any]
 
 
@@ -123,11 +133,12 @@ def edited_arrays(rng: random.Random, arrays: Arrays) -> tuple[Arrays, str]:
 def mutated(seed: int, folder: Path) -> tuple[Path, str]:
     """Make one mutated file, and say what was done."""
     rng = random.Random(seed)
-    layout = rng.choice(["aps-u", "netcdf", "cache", "npz", "npy"])
-    path = folder / f"{seed}.{ {'aps-u': 'hdf', 'netcdf': 'nc', 'npy': 'npy'}.get(layout, 'npz')}"
+    layout = rng.choice(COMMON if seed % 4 else FACILITIES)
+    ending = {"netcdf": "nc", "npy": "npy", "cache": "npz", "npz": "npz"}.get(layout, "hdf")
+    path = folder / f"{seed}.{ending}"
     done = ""
-    if layout in ("aps-u", "netcdf"):
-        (write_aps_u if layout == "aps-u" else write_netcdf)(path, good_data())
+    if layout in HDF5_FILES:
+        HDF5_FILES[layout](path)
     elif layout == "npy":
         np.save(path, value_for(rng, maps()) if rng.random() < 0.7 else maps())
         done = "npy: replace"
@@ -137,7 +148,7 @@ def mutated(seed: int, folder: Path) -> tuple[Path, str]:
         np.savez(path, **arrays)
     if rng.random() < 0.4 or (layout == "npy" and rng.random() < 0.5):
         done = damaged(rng, path)
-    elif layout in ("aps-u", "netcdf"):
+    elif layout in HDF5_FILES:
         done = edited_hdf5(rng, path)
     return path, f"{layout}, {done}"
 

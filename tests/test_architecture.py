@@ -11,17 +11,20 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "homodyne_bayes"
 ROOMS = (
-    "errors", "parameters", "config", "axes", "limits", "data", "layouts", "formats", "shelf",
+    "errors", "parameters", "config", "axes", "limits", "data", "hdf5", "legacy",
+    "chx", "nxxpcs", "layouts", "formats", "shelf",
     "covariance",
     "shards", "kernels", "marginal", "simulate", "models", "density", "nuts", "information",
     "warmstart", "rescale", "misfit", "pixels", "noise", "consensus", "merges", "convergence",
     "certify", "place", "inference",
-    "diagnostics", "results", "tables", "map_plots", "plots", "report", "theory",
+    "diagnostics", "results", "tables", "map_plots", "plots", "report", "publication", "theory",
     "suitability", "pipeline", "comparison", "calibration", "coverage",
-    "cluster", "options", "terminal", "cli",
+    "reproduce", "doctor",
+    "cluster", "options", "terminal", "studies", "cli",
 )  # fmt: skip
 FOLDERS = {"models": ROOT / "models", "theory": PACKAGE / "theory"}
-NO_JAX = ("errors", "parameters", "config", "axes", "limits", "data", "layouts", "formats")
+NO_JAX = ("errors", "parameters", "config", "axes", "limits", "data", "hdf5", "legacy", "chx",
+          "nxxpcs", "layouts", "formats")  # fmt: skip
 MAX_FILE, MAX_FUNCTION, MAX_SETTINGS = 400, 60, 25
 
 

@@ -1,6 +1,8 @@
 """The command line as a newcomer uses it, and every refusal as one sentence with code 2."""
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +11,7 @@ import jax
 import numpy as np
 import pytest
 
-from homodyne_bayes import cli, formats, results
+from homodyne_bayes import cli, formats, results, terminal
 from tests.bad_inputs import BAD_INPUTS
 
 OWN_MODEL = '''
@@ -69,12 +71,44 @@ def test_from_simulation_to_report(run, tmp_path, monkeypatch):
     assert verdict.startswith(("Certified: ", "NOT CERTIFIED: "))
     assert method.startswith("method consensus: cavity merge of 2 shards; k-hat (ESS): cavity")
     assert "evaluations of all the data; warm start" in cost
+    code, printed, _ = run("summary", "data_posterior.nc", "--json")
+    assert code == 0
+    assert {row["name"] for row in json.loads(printed)["parameters"]} >= {"D0", "phi0", "offset"}
+    code, printed, _ = run("rerun", "data_posterior.nc")
+    assert code == 0
+    assert "the draws are the same, bit for bit" in printed
+    code, _, err = run("report", "data_posterior.nc", "--out", "paper", "--latex", "--at", "1,2")
+    assert code == 0, err
+    assert Path("paper/table.tex").is_file()
+    shutil.rmtree("paper")
+    code, _, err = run("report", "data_posterior.nc", "--latex")
+    assert code == 2
+    assert "name a folder by --out" in err
     code, _, err = run("report", "data_posterior.nc")
     assert code == 0, err
     assert "<html" in Path("data_posterior.html").read_text(encoding="utf-8")
     assert sorted(p.name for p in tmp_path.iterdir()) == [
         "data.h5", "data_posterior.html", "data_posterior.nc"
     ]
+
+
+def test_progress_in_a_log_is_lines_with_time_left(capsys, monkeypatch):
+    seconds = iter([0.0, 4.0, 12.0, 20.0])
+    monkeypatch.setattr(terminal.time, "monotonic", lambda: next(seconds))
+    with terminal.progress_bar("fitting") as progress:
+        for done in (0, 1, 3, 5):
+            progress("sampling", done, 5)
+    assert capsys.readouterr().err.splitlines() == [
+        "fitting", "sampling 0/5, 0 s elapsed", "sampling 3/5, 12 s elapsed, 8 s left",
+        "sampling 5/5, 20 s elapsed",
+    ]
+
+
+def test_doctor(run):
+    code, out, _ = run("doctor")
+    assert code == 0
+    assert "double precision  on" in out
+    assert "g1 is its closed form" in out
 
 
 def test_settings_file_and_flags(run, tmp_path, monkeypatch):

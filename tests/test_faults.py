@@ -1,9 +1,9 @@
 """What goes wrong while a fit runs ends in a sentence, and nothing that was finished is lost."""
 
-import errno
 import itertools
 import json
 import re
+import resource
 import signal
 import subprocess
 import time
@@ -18,24 +18,28 @@ import xarray as xr
 
 from homodyne_bayes import InputError, cli, diagnostics, fit, formats, place
 from homodyne_bayes.place import HERE
+from homodyne_bayes.shelf import Shelf
 from tests.test_shelf import CONFIG, command
 
 
 def test_a_full_disk_loses_nothing_that_was_finished(laminar_data, tmp_path, monkeypatch):
     """The third chain cannot be written: two are there, whole, and a later fit takes them up."""
-    write, written = xr.Dataset.to_netcdf, []
+    write, written = Shelf._write, []
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
 
-    def full_after_two(dataset, path, **options):
-        if len(written) == 2:
-            Path(path).write_bytes(b"half")
-            raise OSError(errno.ENOSPC, "No space left on device", str(path))
-        written.append(path)
-        return write(dataset, path, **options)
+    def full_after_two(shelf, name, arrays):
+        written.append(name)
+        room = 4096 if len(written) == 3 else limits[0]
+        resource.setrlimit(resource.RLIMIT_FSIZE, (room, limits[1]))
+        try:
+            write(shelf, name, arrays)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
     folder = tmp_path / "parts"
     with monkeypatch.context() as patch:
-        patch.setattr(xr.Dataset, "to_netcdf", full_after_two)
-        with pytest.raises(OSError, match="No space left"):
+        patch.setattr(Shelf, "_write", full_after_two)
+        with pytest.raises(InputError, match="could not be written .*is the disk full"):
             fit(laminar_data, CONFIG, folder=folder)
     assert sorted(path.name for path in folder.iterdir()) == ["chains-0000.nc", "chains-0001.nc"]
     seen = []
