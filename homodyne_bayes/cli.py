@@ -1,10 +1,12 @@
 """The command line: the only place that touches flags, progress bars, printing and JAX settings."""
 
 import contextlib
-import json
+import dataclasses
 import os
 import shutil
 import signal
+import threading
+import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,6 +38,7 @@ from homodyne_bayes.errors import InputError, MissingPrecisionError
 from homodyne_bayes.options import (
     chosen_settings,
     experiment,
+    for_machines,
     numbers,
     read_data,
     refuse_options,
@@ -51,6 +54,7 @@ OUT_OF_MEMORY = (
     "a device ran out of memory: choose more shards, --chain-method parallel, fewer frames, or "
     "--bin-frames; finished chains are kept, if the settings stay --resume takes them up"
 )
+GRACE = 10.0  # s that work has to end after Ctrl-C
 DEMO_ANGLES = (-60.0, -30.0, 0.0, 30.0, 60.0)
 
 
@@ -78,7 +82,16 @@ def main() -> None:
 def _interrupt_once(_signal: int, _frame: object) -> None:
     """Stop the work, and let nothing interrupt what is still to be said."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_leave_anyway, daemon=True).start()
     raise KeyboardInterrupt
+
+
+def _leave_anyway() -> None:
+    """Leave where a library does not end its work; all that was finished is on disk, whole."""
+    time.sleep(GRACE)
+    terminal.say_error(f"interrupted, and left what did not end within {GRACE:g} s; what was "
+                       "finished is kept, and fit --resume takes it up")
+    os._exit(130)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -108,9 +121,13 @@ def _keep_compiled() -> None:
 
 @commands.command("inspect")
 @click.argument("file")
-def inspect_command(file: str) -> None:
+@for_machines
+def inspect_command(file: str, as_json: bool) -> None:
     """Say what is in a data FILE, without reading the maps."""
     found = formats.contents(file)
+    if as_json:
+        terminal.print_json(dataclasses.asdict(found))
+        return
     console = terminal.console()
     for name, value in (
         ("file", found.path),
@@ -171,12 +188,12 @@ def fit(file: str, out: str | None, resume: bool, cluster: str | None, time_limi
 
 @commands.command()
 @click.argument("result")
-@click.option("--json", "as_json", is_flag=True, help="Print it for machines.")
+@for_machines
 def summary(result: str, as_json: bool) -> None:
     """Print the posterior of a RESULT file, its diagnostics and its cost."""
     tree = results.read(result)
     if as_json:
-        click.echo(json.dumps(publication.summary(tree), ensure_ascii=False, indent=2))
+        terminal.print_json(publication.summary(tree))
     else:
         terminal.print_summary(tree)
 
@@ -228,17 +245,20 @@ def rerun(result: str, out: str | None) -> None:
 
 
 @commands.command("doctor")
-def doctor_command() -> None:
+@for_machines
+def doctor_command(as_json: bool) -> None:
     """Say what this machine offers, and test that it computes what it should."""
-    console = terminal.console()
-    for name, value in doctor.examine().items():
-        console.print(f"{name:18}{value}", highlight=False)
     error, seconds = doctor.self_test()
+    passed = f"g1 is its closed form to {error:.1g}, {seconds:.1f} s"
+    found = {**doctor.examine(), "self-test": passed if error < doctor.TOLERANCE else "FAILED"}
+    if as_json:
+        terminal.print_json(found)
+    else:
+        for name, value in found.items():
+            terminal.console().print(f"{name:18}{value}", highlight=False)
     if not error < doctor.TOLERANCE:
         raise InputError(f"self-test: expected g1 within {doctor.TOLERANCE:g} of its closed form, "
                          f"found {error:.2g}: install again, and report this")  # fmt: skip
-    console.print(f"{'self-test':18}g1 is its closed form to {error:.1g}, {seconds:.1f} s",
-                  highlight=False)  # fmt: skip
 
 
 @commands.command("simulate")

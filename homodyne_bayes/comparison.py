@@ -5,7 +5,7 @@ correlated, so that leaving out single ones would flatter every model; angles ar
 """
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -205,6 +205,12 @@ def tabulate(
 def held_out(log_evidence: np.ndarray) -> np.ndarray:
     """Return log p(part | rest), (..., P), of evidences of all data and without each part."""
     return log_evidence[..., :1] - log_evidence[..., 1:]
+
+
+def plain(found: Comparison) -> dict[str, Any]:
+    """Return the models, highest evidence first, and what `sentences` says of them."""
+    rows = found.models.rename_axis("model").reset_index().to_dict("records")
+    return {"noise": found.noise, "models": rows, "sentences": sentences(found)}
 
 
 def sentences(found: Comparison) -> list[str]:

@@ -221,6 +221,18 @@ def run_here(
             yield int(lane), Lane(kept, num_gradients, str(devices[at]))
 
 
+def counted(run: Run, progress: Progress) -> Run:
+    """Return what runs lanes as ``run`` does and tells how many of all chains are finished."""
+
+    def told(lanes: Lanes, todo: np.ndarray, look: Progress) -> Iterator[tuple[int, Lane]]:
+        total, each = lanes.keys.size, lanes.keys.shape[1]
+        for number, one in enumerate(run(lanes, todo, look), 1 + len(lanes.keys) - len(todo)):
+            progress(number * each, total)
+            yield one
+
+    return told
+
+
 def _silent(_done: int, _total: int) -> None:
     """Report nothing."""
 

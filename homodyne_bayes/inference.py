@@ -19,7 +19,7 @@ from homodyne_bayes.certify import (
     resample,
 )
 from homodyne_bayes.config import FitConfig, MergeRule
-from homodyne_bayes.consensus import Chains, Run, all_data, run_here, sample
+from homodyne_bayes.consensus import Chains, Run, all_data, counted, run_here, sample
 from homodyne_bayes.convergence import (
     Agreement,
     Convergence,
@@ -148,19 +148,20 @@ def infer(
         Where shards are sampled and all the data evaluated; on the local devices by default.
     """
     approximate_key, settle_key = jax.random.split(key)
+    run = counted(place.run, partial(progress, "chains"))
     began = time.perf_counter()
     stopped: list[str] = []
     try:
         first = METHODS[config.method](
             approximate_key, model, shards, laplace, config, partial(progress, "sampling"), shelf,
-            place.run,
+            run,
         )  # fmt: skip
     except TimeUpError:
         stopped = [f"{config.method}: {STOPPED}"]
         first = draw_laplace(approximate_key, model, shards, laplace, config)
     sampling = {"sampling": time.perf_counter() - began}
     evaluate = place.evaluator(model, parts_of(shards), progress=partial(progress, "certifying"))
-    rescue = partial(sample_all, progress=partial(progress, "full NUTS"), run=place.run)
+    rescue = partial(sample_all, progress=partial(progress, "full NUTS"), run=run)
     found = settle(settle_key, model, shards, laplace, config, first, evaluate, rescue)
     certificate = found.certificate._replace(refused=stopped + found.certificate.refused)
     return found._replace(certificate=certificate, seconds=sampling | found.seconds)

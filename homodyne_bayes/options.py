@@ -16,6 +16,8 @@ from homodyne_bayes.data import TwoTimeData
 from homodyne_bayes.errors import InputError
 from homodyne_bayes.parameters import DIFFUSION, SHEAR
 
+for_machines = click.option("--json", "as_json", is_flag=True, help="Print it for machines.")
+
 
 def _option(name: str, setting: FieldInfo) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Return the option of a setting; its text goes to `config.make`, which checks it."""

@@ -20,7 +20,7 @@ from homodyne_bayes.density import parts_of
 from homodyne_bayes.errors import InputError
 from homodyne_bayes.inference import Inference, Progress, infer, silent, timed
 from homodyne_bayes.information import mean_c2
-from homodyne_bayes.models import load_model
+from homodyne_bayes.models import load_model, source_hash
 from homodyne_bayes.models.sampling import reference_time
 from homodyne_bayes.noise import Estimate, estimate, laplace_under
 from homodyne_bayes.nuts import Gaussian
@@ -116,6 +116,7 @@ def fit(
         "settings": asdict(config),
         "priors": _stated_priors(config),
         "data_sha256": data.sha256(),
+        **source_hash(config.model),
         "versions": results.versions(),
     }
     several = {"several_devices": jax.local_device_count() > 1}  # one rounds otherwise
@@ -214,7 +215,8 @@ def _doubted(inference: Inference, share: float) -> Inference:
 
 def bound_model(config: FitConfig) -> density.Model:
     """Return the model of a configuration as a function of one shard."""
-    return _bind(config.model, tuple(config.prior_table().items()))
+    content = tuple(source_hash(config.model).items())
+    return _bind(config.model, content, tuple(config.prior_table().items()))
 
 
 def deal(data: TwoTimeData, config: FitConfig, noise: Noise | None) -> ShardGrid:
@@ -228,8 +230,10 @@ def deal(data: TwoTimeData, config: FitConfig, noise: Noise | None) -> ShardGrid
 
 
 @lru_cache(maxsize=16)
-def _bind(name: str, priors: tuple[tuple[str, Prior], ...]) -> density.Model:
-    """Return the model as a function of a shard; the same object for the same settings."""
+def _bind(
+    name: str, _content: tuple[tuple[str, str], ...], priors: tuple[tuple[str, Prior], ...]
+) -> density.Model:
+    """Return the model as a function of a shard; the same object for the same content."""
     return partial(load_model(name), priors=dict(priors))
 
 

@@ -27,7 +27,7 @@ class Rerun(NamedTuple):
     shift : float
         Largest difference of a posterior mean, in posterior sd.
     changed : list of str
-        What differs: versions and devices, one sentence each.
+        What differs: versions, the model's file and devices, one sentence each.
     """
 
     tree: xr.DataTree
@@ -89,6 +89,8 @@ def _changed(old: xr.DataTree, new: xr.DataTree) -> list[str]:
         f"{name} was {then[name]} and is {now[name]}" for name in now
         if then.get(name) not in (None, now[name])
     ]  # fmt: skip
+    if old.attrs.get("model_sha256") != new.attrs.get("model_sha256"):
+        found.append(f"the file of model {old.attrs['model']} was another")
     if old.attrs["devices"] != new.attrs["devices"]:
         found.append(f"devices were {old.attrs['devices']} and are {new.attrs['devices']}")
     return found

@@ -11,6 +11,7 @@ from homodyne_bayes import calibration, comparison, coverage, results, terminal
 from homodyne_bayes.config import DataConfig, FitConfig, Method, descriptions, make
 from homodyne_bayes.options import (
     chosen_settings,
+    for_machines,
     numbers,
     read_data,
     refuse_options,
@@ -25,8 +26,9 @@ from homodyne_bayes.options import (
               help="Two or more, separated by commas.")
 @click.option("--method", type=click.Choice(get_args(Method)), help="As of fit; the evidence comes "
               f"from weights whichever it is.  [default: {comparison.METHOD}]")
+@for_machines
 @partial(settings_options, without=("model", "method"))
-def compare(file: str, models: str, settings: str | None, **flags: Any) -> None:
+def compare(file: str, models: str, settings: str | None, as_json: bool, **flags: Any) -> None:
     """Say which model the data in FILE prefer, by evidence and by leaving out angles.
 
     Every model is fitted to all angles and to all but each one.
@@ -38,7 +40,10 @@ def compare(file: str, models: str, settings: str | None, **flags: Any) -> None:
     data = read_data(file, make(DataConfig, chosen["data"]))
     with terminal.progress_bar(f"fitting {terminal.described(data)}") as progress:
         found = comparison.compare(data, configs, progress)
-    terminal.print_comparison(found)
+    if as_json:
+        terminal.print_json(comparison.plain(found))
+    else:
+        terminal.print_comparison(found)
 
 
 @click.command()

@@ -1,8 +1,10 @@
 """What a terminal shows: tables, progress, warnings, and how a command fails."""
 
+import json
+import math
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
@@ -110,6 +112,23 @@ def print_coverage(dataset: xr.Dataset) -> None:
     console().print(coverage.verdict(found), highlight=False, soft_wrap=True)
 
 
+def print_json(found: Any) -> None:
+    """Print mappings, lists, text and numbers as JSON, which has no NaN: null."""
+    print(json.dumps(_plain(found), ensure_ascii=False, indent=2))  # noqa: T201
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as JSON can hold it."""
+    value = value.item() if isinstance(value, np.generic) else value
+    if isinstance(value, Mapping):
+        return {str(name): _plain(own) for name, own in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(own) for own in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if isinstance(value, int | str | None) else str(value)
+
+
 def described(data: TwoTimeData) -> str:
     """Return the size of the data in words."""
     dead = int(data.excluded.sum())
@@ -188,5 +207,10 @@ def show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
 
 def fail(sentence: str, code: int) -> NoReturn:
     """Print an error and leave."""
-    print(f"error: {sentence}", file=sys.stderr)  # noqa: T201
+    say_error(sentence)
     sys.exit(code)
+
+
+def say_error(sentence: str) -> None:
+    """Print an error at once."""
+    print(f"error: {sentence}", file=sys.stderr, flush=True)  # noqa: T201

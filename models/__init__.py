@@ -5,6 +5,7 @@ the command line as ``--model file.py:function``. It samples the sites ``contras
 and ``sigma`` and observes ``c2``, which `homodyne_bayes.models.observation.observe_c2` does.
 """
 
+import hashlib
 import importlib.util
 from collections.abc import Callable
 from pathlib import Path
@@ -13,9 +14,17 @@ from homodyne_bayes.errors import InputError
 from homodyne_bayes.models.laminar_flow import laminar_flow
 from homodyne_bayes.models.static import static
 
-__all__ = ["MODELS", "laminar_flow", "load_model", "static"]
+__all__ = ["MODELS", "laminar_flow", "load_model", "source_hash", "static"]
 
 MODELS: dict[str, Callable[..., None]] = {"static": static, "laminar_flow": laminar_flow}
+
+
+def source_hash(name: str) -> dict[str, str]:
+    """Return the SHA-256 of the file of a model named as ``file.py:function``, if it is in one."""
+    path = Path(name.partition(":")[0])
+    if name in MODELS or not path.is_file():
+        return {}
+    return {"model_sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
 
 
 def load_model(name: str) -> Callable[..., None]:

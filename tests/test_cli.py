@@ -57,9 +57,14 @@ def test_from_simulation_to_report(run, tmp_path, monkeypatch):
     assert code == 0
     assert "aps-u" in out
     assert "0.0054" in out
+    code, printed, _ = run("inspect", "data.h5", "--json")
+    found = json.loads(printed)
+    assert (found["format"], found["num_frames"], found["gap"]) == ("aps-u", 20, 2e6)
+    assert found["bins"] == [[0.0054, -60], [0.0054, 0], [0.0054, 60]]
     code, out, err = run("fit", "data.h5", "--exclude-frames", "3,7-8", *QUICK)
     assert code == 0, err
     assert "sampling" in err
+    assert "chains 4/4" in err
     assert "9 unusable frames left out" in err
     assert "wrote data_posterior.nc" in out
     assert "times" in out
@@ -108,6 +113,9 @@ def test_doctor(run):
     code, out, _ = run("doctor")
     assert code == 0
     assert "double precision  on" in out
+    assert "self-test         g1 is its closed form" in out
+    code, out, _ = run("doctor", "--json")
+    assert json.loads(out)["double precision"] == "on"
     assert "g1 is its closed form" in out
 
 

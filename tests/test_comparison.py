@@ -1,5 +1,6 @@
 """Evidence against closed forms, and which model wins on data whose model is known."""
 
+import json
 import re
 import sys
 import time
@@ -14,13 +15,14 @@ import pandas as pd
 import pytest
 import scipy.stats
 
-from homodyne_bayes import FitConfig, InputError, cli, formats, simulate
+from homodyne_bayes import FitConfig, InputError, cli, formats, simulate, terminal
 from homodyne_bayes.comparison import (
     CAVEATS,
     Evidence,
     compare,
     evidence,
     held_out,
+    plain,
     sentences,
     strength,
     tabulate,
@@ -115,10 +117,14 @@ def test_the_table():
     assert caveat == CAVEATS["independent"]
 
 
-def test_what_is_not_known_is_said():
+def test_what_is_not_known_is_said(capsys):
     nan = np.nan
     one = tabulate(["a", "b"], np.array(PHI), fits([[nan, 7, 7, 7], [20.0, 16, 15, 11]], k_hat=0.8))
     assert one.models["log_bayes_factor"].isna()["a"]
+    terminal.print_json(plain(one))
+    known, unknown = json.loads(capsys.readouterr().out)["models"]
+    assert (known["model"], known["log_evidence"]) == ("b", 20.0)
+    assert (unknown["model"], unknown["log_bayes_factor"]) == ("a", None)
     assert "The evidence of a cannot be trusted: k-hat is 0.80" in sentences(one)[0]
     two = tabulate(["a", "b"], np.array(PHI), fits([[9, nan, 7, 7], [20.0, 16, 15, 11]], k_hat=0.6))
     assert two.models["log_bayes_factor"]["a"] == -11

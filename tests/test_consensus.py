@@ -9,7 +9,15 @@ import numpyro
 import numpyro.distributions as dist
 import pytest
 
-from homodyne_bayes.consensus import all_data, each_in_cavity, each_shard, run_here, sample
+from homodyne_bayes.consensus import (
+    Lanes,
+    all_data,
+    counted,
+    each_in_cavity,
+    each_shard,
+    run_here,
+    sample,
+)
 from homodyne_bayes.density import parts_of
 from homodyne_bayes.nuts import Gaussian, NutsSettings
 
@@ -161,6 +169,15 @@ def test_progress_counts_to_the_end():
         run=on_first(2),
     )
     assert seen == [(i, 6) for i in range(1, 7)]
+
+
+def test_finished_chains_are_counted_also_those_of_an_earlier_run():
+    lanes = Lanes(None, None, np.arange(6), np.zeros((6, 2)), None)
+    seen = []
+    run = counted(lambda _lanes, todo, _look: ((n, None) for n in todo),
+                  lambda done, total: seen.append((done, total)))  # fmt: skip
+    assert [number for number, _ in run(lanes, np.array([3, 5]), None)] == [3, 5]
+    assert seen == [(10, 12), (12, 12)]
 
 
 def test_flow_draws_on_several_devices_are_bit_identical(laminar_data):

@@ -2,10 +2,12 @@
 
 import itertools
 import json
+import os
 import re
 import resource
 import signal
 import subprocess
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -51,13 +53,18 @@ def test_a_full_disk_loses_nothing_that_was_finished(laminar_data, tmp_path, mon
 def interrupted(call, parts, times):
     """Run a command, press Ctrl-C so often once a chain is done; return code and error output."""
     silent, kept = subprocess.DEVNULL, subprocess.PIPE
-    with subprocess.Popen(call, stdout=silent, stderr=kept, text=True) as run:
+    environment = {**os.environ, "PYTHONFAULTHANDLER": "1"}  # aborted, it shows where it was
+    with subprocess.Popen(call, stdout=silent, stderr=kept, text=True, env=environment) as run:
         while run.poll() is None and not list(parts.glob("*.nc")):
             time.sleep(0.01)
         for _ in range(times):
             run.send_signal(signal.SIGINT)
             time.sleep(0.05)
-        errors = run.communicate(timeout=60)[1]
+        try:
+            errors = run.communicate(timeout=60)[1]
+        except subprocess.TimeoutExpired:
+            run.send_signal(signal.SIGABRT)
+            errors = run.communicate()[1]
     return run.returncode, errors
 
 
@@ -67,12 +74,33 @@ def test_ctrl_c_leaves_what_is_finished_and_says_so(laminar_data, tmp_path, time
     formats.write_netcdf(file, laminar_data)
     parts = Path(f"{out}.parts")
     code, errors = interrupted(command(file, out), parts, times)
-    assert code == 130
+    assert code == 130, errors
     assert "Traceback" not in errors
     last = re.sub(r"\s+", " ", errors).strip()
     assert last.endswith(f"finished chains are in {parts}: the same command with --resume goes on")
     assert list(parts.glob("chains-*.nc"))
     assert not out.exists()
+
+
+def test_work_that_does_not_end_after_ctrl_c_is_left():
+    """A library that swallows the interrupt, as one that waits for its own lock."""
+    code = (
+        "import os, signal, threading, time\n"
+        "from homodyne_bayes import cli\n"
+        "def stuck(_):\n"
+        "    threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()\n"
+        "    while True:\n"
+        "        try:\n"
+        "            time.sleep(60)\n"
+        "        except KeyboardInterrupt:\n"
+        "            pass\n"
+        "cli.GRACE, cli.formats.contents = 0.5, stuck\n"
+        "cli.main()\n"
+    )
+    call = [sys.executable, "-c", code, "inspect", "file"]
+    run = subprocess.run(call, capture_output=True, text=True, timeout=60, check=False)
+    assert run.returncode == 130, run.stderr
+    assert "left what did not end within 0.5 s" in run.stderr
 
 
 def without_limit(data, folder):

@@ -93,6 +93,21 @@ def test_another_setting_is_refused(laminar_data, tmp_path):
         fit(other, CONFIG, folder=tmp_path)
 
 
+def test_another_model_in_the_same_file_is_refused(laminar_data, tmp_path):
+    """Nor is a model that was edited taken for the one that was loaded before."""
+    path, folder = tmp_path / "own.py", tmp_path / "parts"
+    own = replace(CONFIG, model=f"{path}:own")
+    law = "from homodyne_bayes.models import {0}\n\ndef own(grid, priors):\n    {0}(grid, priors)\n"
+    path.write_text(law.format("laminar_flow"))
+    with pytest.raises(KeyboardInterrupt):
+        fit(laminar_data, own, stop_after(1), folder)
+    path.write_text(law.format("static"))
+    with pytest.raises(InputError, match="made with model_sha256 = "):
+        fit(laminar_data, own, folder=folder)
+    quick = replace(own, method="laplace", num_samples=50)
+    assert "phi0" not in fit(laminar_data, quick)["posterior"]
+
+
 def command(data, out, *more):
     """Return a fit of 8 shards, one chain each, as a user types it."""
     settings = {"noise": "independent", "num-shards": 8, "num-chains": 1, "num-warmup": 200,
