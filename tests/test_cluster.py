@@ -1,5 +1,6 @@
 """Shards and certification on workers of Dask: the draws of one process, whatever happens."""
 
+import contextlib
 import json
 import os
 import signal
@@ -139,6 +140,21 @@ def test_other_versions_are_refused(monkeypatch, place):
         cluster._check_versions(client)
 
 
+@contextlib.contextmanager
+def running(call, **options):
+    """Start a program and end it, by force if it takes its time."""
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(call, **quiet, **options) as process:
+        try:
+            yield
+        finally:
+            process.terminate()
+            try:
+                process.wait(timeout=10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+
 def test_schedulers_started_by_hand_also_with_tls(tmp_path):
     """Scheduler and workers as a site starts them: an address with certificates is an address."""
     key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
@@ -155,27 +171,21 @@ def test_schedulers_started_by_hand_also_with_tls(tmp_path):
     dask = [sys.executable, "-m", "dask"]
     file = tmp_path / "scheduler.json"
     ours = ["--scheduler-file", str(file), "--no-dashboard"]
-    quiet = {"env": environment, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    with (
-        subprocess.Popen([*dask, "scheduler", "--protocol", "tls", "--host", "127.0.0.1", "--port",
-                          "0", *ours], **quiet) as scheduler,
-        subprocess.Popen([*dask, "worker", "--nthreads", "1", "--no-nanny", *ours],
-                         **quiet) as worker,
-    ):  # fmt: skip
-        try:
-            late = time.monotonic() + 60
-            while not file.exists() or not file.read_text():
-                assert time.monotonic() < late
-                time.sleep(0.1)
-            address = json.loads(file.read_text())["address"]
-            assert address.startswith("tls://")
-            code = (
-                "from homodyne_bayes.cluster import connect\n"
-                f"with connect({address!r}) as place:\n"
-                "    print(place.run.args[0].client.submit(pow, 2, 5).result(timeout=30))"
-            )
-            told = subprocess.check_output([sys.executable, "-c", code], env=environment, text=True)
-            assert told.strip() == "32"
-        finally:
-            worker.terminate()
-            scheduler.terminate()
+    scheduler = [*dask, "scheduler", "--protocol", "tls", "--host", "127.0.0.1", "--port", "0"]
+    worker = [*dask, "worker", "--nthreads", "1", "--no-nanny"]
+    with running([*scheduler, *ours], env=environment), running([*worker, *ours], env=environment):
+        late = time.monotonic() + 60
+        while not file.exists() or not file.read_text():
+            assert time.monotonic() < late
+            time.sleep(0.1)
+        address = json.loads(file.read_text())["address"]
+        assert address.startswith("tls://")
+        code = (
+            "from homodyne_bayes.cluster import connect\n"
+            f"with connect({address!r}) as place:\n"
+            "    print(place.run.args[0].client.submit(pow, 2, 5).result(timeout=30))"
+        )
+        told = subprocess.check_output(
+            [sys.executable, "-c", code], env=environment, text=True, timeout=120
+        )
+        assert told.strip() == "32"
