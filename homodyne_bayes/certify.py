@@ -29,6 +29,7 @@ MAX_K_HAT = 0.7
 MAX_DRIFT, MAX_GROWTH = 0.25, 1.1  # of moments that have settled
 DEGREES_OF_FREEDOM = 10  # of the proposals' t-distributions
 ESS_PER_DIMENSION = 10  # weights are tempered to this before moments are matched
+FLATTEST = 1e-9  # least variance of a proposal over its largest: flatter ones have no density
 LEAST_POWER = 1e-9  # of weights; proposals that need less are of no use
 BLOCK = 256  # evaluations between two looks at progress and Ctrl-C
 POINTS_AT_ONCE = 2**15  # evaluated together, which bounds memory
@@ -309,4 +310,5 @@ def _proper(gaussian: Gaussian) -> bool:
     """Return whether a Gaussian is finite and not flat in any direction."""
     if not np.isfinite(gaussian.covariance).all():
         return False
-    return bool(np.linalg.eigvalsh(gaussian.covariance).min() > np.finfo(float).eps)
+    variances = np.linalg.eigvalsh(gaussian.covariance)
+    return bool(variances.min() > FLATTEST * variances.max())

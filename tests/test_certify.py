@@ -102,6 +102,14 @@ def test_draws_without_spread_are_never_sound_by_themselves():
     assert found.attempts[0].num_evaluations == 0
 
 
+@pytest.mark.parametrize("spread", [1e-4, 3e-5, 1e-6, 1e-9])
+def test_draws_that_hardly_spread_in_one_direction_are_passed_over_or_weighed(spread):
+    z = np.random.default_rng(0).normal(size=(4, 500, D))
+    z[..., 0] *= spread
+    found = run(TARGET.mean + z @ np.linalg.cholesky(TARGET.covariance).T)
+    assert found.log_evidence == pytest.approx(LOG_Z, abs=0.1)
+
+
 def test_a_target_out_of_reach_is_refused():
     """Neither the draws nor the reference overlap with two modes 60 sd apart: k-hat says so."""
 
