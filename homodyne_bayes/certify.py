@@ -20,7 +20,7 @@ import scipy.special
 import scipy.stats
 from arviz_stats.base import array_stats
 
-from homodyne_bayes.consensus import Progress, on_devices
+from homodyne_bayes.consensus import Progress, on_devices, with_room
 from homodyne_bayes.convergence import MIN_ESS_PER_CHAIN
 from homodyne_bayes.density import Model, Shard, log_prior_and_likelihoods, num_points
 from homodyne_bayes.nuts import Gaussian, whiten
@@ -222,7 +222,7 @@ def evaluator(
     The sum over parts is made in their order, whatever the devices.
     """
     J = jax.tree.leaves(parts)[0].shape[0]
-    used = tuple((devices or jax.local_devices())[:J])
+    used = tuple((devices or with_room(jax.local_devices(), parts))[:J])
     rows = -(-J // len(used))
     at = np.minimum(np.arange(len(used) * rows), J - 1).reshape(len(used), rows)
     placed = on_devices(jax.tree.map(lambda leaf: leaf[at], parts), used)

@@ -97,8 +97,8 @@ def _leave_anyway() -> None:
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.option(
     "--cpu-devices",
-    default=os.cpu_count(),
-    show_default="the number of cores",
+    default=max(2, os.cpu_count() or 1),
+    show_default="the number of cores, at least 2",
     help="CPU devices to sample on; from two on, the draws do not depend on it.",
 )
 def commands(cpu_devices: int) -> None:

@@ -8,6 +8,7 @@ not depend on the number of devices, but for the rounding of the one-device prog
 compiles.
 """
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -21,6 +22,7 @@ from homodyne_bayes.nuts import Gaussian, NutsInfo, NutsSettings, Transitions, n
 from homodyne_bayes.shelf import Shelf
 
 CHUNK = 50  # transitions between two looks at progress and Ctrl-C
+COPIES = 10  # of a part that a chain works with at once; XLA was seen to need 3 to 9
 
 
 class Targets(NamedTuple):
@@ -197,12 +199,14 @@ def run_here(
     of all others.
     """
     model, targets, target_of, keys, settings = lanes
-    devices = (devices or jax.local_devices())[: max(2, len(target_of))]
+    dealt = jax.tree.map(np.asarray, targets)  # NumPy takes rows at once, JAX dispatches for each
+    one = jax.tree.map(lambda leaf: leaf[0], dealt.shards)
+    devices = devices or with_room(jax.local_devices(), one, keys.shape[1])
+    devices = devices[: max(2, len(target_of))]
     width = len(devices)
     start, advance = _programs(model, settings, tuple(devices))
     num_chunks = -(-(settings.num_warmup + settings.num_samples) // CHUNK)
     num_rounds = -(-len(todo) // width)
-    dealt = jax.tree.map(np.asarray, targets)  # NumPy takes rows at once, JAX dispatches for each
     for number in range(num_rounds):
         own = todo[number * width : (number + 1) * width]
         present = np.pad(own, (0, width - len(own)), mode="edge")  # idle devices repeat one
@@ -258,6 +262,22 @@ def _shelved(shelf: Shelf, num_lanes: int) -> dict[int, Lane]:
             kept = Transitions(piece["z"], piece["score"], info)
             found[lane] = Lane(kept, piece["num_gradients"], str(piece["device"]))
     return found
+
+
+def with_room(
+    devices: Sequence[jax.Device], parts: Shard, num_chains: int = 1
+) -> list[jax.Device]:
+    """Return the devices with memory for chains on these parts (J, ...); all where none has it.
+
+    All devices take equal shares, so that one with little, as that of the screen may be, would
+    end the work. Devices that do not tell their memory are kept.
+    """
+    leaves = jax.tree.leaves(parts)
+    total = sum(leaf.nbytes for leaf in leaves)
+    needed = total + COPIES * num_chains * total // leaves[0].shape[0]
+    limits = [(device.memory_stats() or {}).get("bytes_limit", math.inf) for device in devices]
+    kept = [device for device, limit in zip(devices, limits, strict=True) if limit >= needed]
+    return kept or list(devices)
 
 
 def on_devices(stacked: Any, devices: Sequence[jax.Device]) -> Any:

@@ -1,6 +1,7 @@
 """NUTS, shards and merges against targets whose posterior is known exactly."""
 
 from functools import partial
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +18,7 @@ from homodyne_bayes.consensus import (
     each_shard,
     run_here,
     sample,
+    with_room,
 )
 from homodyne_bayes.density import parts_of
 from homodyne_bayes.nuts import Gaussian, NutsSettings
@@ -169,6 +171,19 @@ def test_progress_counts_to_the_end():
         run=on_first(2),
     )
     assert seen == [(i, 6) for i in range(1, 7)]
+
+
+def test_devices_with_too_little_memory_are_left_out():
+    """Four parts of 1,000 bytes: they and 10 copies of one take 14,000 bytes, 44,000 with four."""
+    parts = np.zeros((4, 125))
+
+    def device(limit):
+        return SimpleNamespace(memory_stats=lambda: limit and {"bytes_limit": limit})
+
+    large, small, silent = device(50_000), device(20_000), device(None)
+    assert with_room([large, small, silent], parts) == [large, small, silent]
+    assert with_room([large, small, silent], parts, 4) == [large, silent]
+    assert with_room([small, small], parts, 4) == [small, small]
 
 
 def test_finished_chains_are_counted_also_those_of_an_earlier_run():
