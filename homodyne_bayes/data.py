@@ -143,7 +143,7 @@ class TwoTimeData:
     @property
     def num_missing(self) -> int:
         """Number of pairs t1 < t2 of usable frames that were not measured, summed over angles."""
-        return 0 if self.measured is None else int(pairs_of(self.usable).sum()) // 2 - self.num_pairs
+        return int((pairs_of(self.usable) & ~self.pairs).sum()) // 2
 
     @property
     def excluded(self) -> np.ndarray:
@@ -250,7 +250,7 @@ class TwoTimeData:
             If something is missing, if t1 or t2 is off the grid of dt, and as the constructor.
         """
         usable = dataset["usable"].values if "usable" in dataset else np.array(True)
-        more = {name: dataset[name].values for name in OPTIONAL if name in dataset}
+        more: dict[str, Any] = {name: dataset[name].values for name in OPTIONAL if name in dataset}
         return cls(c2=dataset["c2"].values, usable=usable, **more, **dataset_header(dataset))
 
 

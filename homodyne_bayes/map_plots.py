@@ -62,10 +62,12 @@ def lag_cuts(tree: xr.DataTree) -> Figure:
             first = int(age * len(frames))
             starts = frames[first : first + max(1, int(AGE_WIDTH * len(frames)))]
             lags = np.arange(1, len(time) - starts[-1])
-            measured, fitted = lag_cut(c2, starts, lags)
+            cut = lag_cut(c2, starts, lags)
+            known = np.isfinite(cut[0])
+            measured, fitted = cut[:, known]
             ages = f"$t_1$ = {time[starts[0]]:.3g} to {time[starts[-1]]:.3g} s"
-            ax.plot(time[lags], measured, ".", color=color, markersize=4, alpha=0.6)
-            ax.plot(time[lags], fitted, color=color, label=ages)
+            ax.plot(time[lags[known]], measured, ".", color=color, markersize=4, alpha=0.6)
+            ax.plot(time[lags[known]], fitted, color=color, label=ages)
         ax.set_title(f"φ = {place(phi[angle])}", loc="left", fontsize="medium")
         ax.set_xscale("log")
         ax.legend(frameon=False, fontsize="small")
