@@ -1,13 +1,22 @@
 """Lists of points: every value at its two times and nowhere else, and fits of what there is."""
 
 from dataclasses import replace
+from functools import partial
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.stats
+from jax.flatten_util import ravel_pytree
 
-from homodyne_bayes import FitConfig, InputError, TwoTimeData, formats, points
+from homodyne_bayes import FitConfig, InputError, TwoTimeData, density, formats, points, shards
+from homodyne_bayes.marginal import MarginalNormal, NormalPrior
+from homodyne_bayes.models import laminar_flow
+from homodyne_bayes.parameters import PRIORS
 from homodyne_bayes.suitability import shardable
 from tests.bad_inputs import DT, good_data, maps
+from tests.test_shards import NEAR_THE_TRUTH, obvious_log_likelihood
 
 G = 12
 LAGS = np.arange(G)
@@ -135,6 +144,55 @@ def test_a_list_of_few_pairs_among_many_frames_is_refused_before_it_is_made():
     t1 = DT * np.arange(20_000)
     with pytest.raises(InputError, match="20001 frames of 0.1 s, 3200320008 bytes .* few pairs"):
         points.from_points(0.0, t1, t1 + DT, np.ones(20_000), q=0.0054)
+
+
+# likelihoods of what there is
+
+
+@pytest.fixture
+def lacking(laminar_data):
+    """Data without every second lag."""
+    time = np.arange(laminar_data.num_frames)
+    odd = np.abs(np.subtract.outer(time, time)) % 2 == 1
+    return replace(laminar_data, measured=np.broadcast_to(odd, laminar_data.c2.shape))
+
+
+def test_every_layout_has_the_likelihood_of_the_pairs_one_by_one(lacking, monkeypatch):
+    monkeypatch.setitem(shards.BLOCK_SIZE, "cpu", 100)
+    model = partial(laminar_flow, priors=PRIORS)
+    layouts = [
+        shards.block_shards(lacking, 3),
+        shards.angle_shards(lacking, 3),
+        jax.tree.map(lambda leaf: leaf[None, None], shards.some_pairs(lacking, 0)),
+        shards.each_map(lacking),
+    ]
+    layouts = [density.parts_of(one) if one.q.ndim > 1 else one for one in layouts]
+    first = shards.shard(layouts[0], 0)
+    theta, unravel = ravel_pytree(density.unconstrained(model, first, NEAR_THE_TRUTH))
+    values = density.constrained(model, first, unravel(theta))[0]
+    expected = density.log_prior_and_likelihood(model, first, theta)[0]
+    expected += obvious_log_likelihood(lacking, values)
+    assert lacking.num_pairs == 3 * 100
+    for parts in layouts:
+        assert int(parts.used.sum()) == 300
+        found = density.log_density(model, parts, theta)
+        assert float(found) == pytest.approx(float(expected), rel=1e-11)
+
+
+def test_integrated_contrast_and_offset_are_those_of_the_pairs(lacking):
+    """The integral over both is a Normal of the measured pairs with a covariance of rank two."""
+    one = lacking.take([0])
+    grid = shards.whole_maps(one)
+    g1 = jnp.exp(-0.1 * jnp.abs(grid.time[:, None] - grid.time))[None]
+    contrast, offset, sigma = NormalPrior(0.4, 0.2), NormalPrior(1.1, 0.3), 0.05
+    found = MarginalNormal(grid, g1, contrast, offset, sigma).log_prob(grid.c2)
+    _, lo, hi = shards.distinct_pairs(one)
+    decay = np.asarray(g1[0, lo, hi] ** 2)
+    covariance = sigma**2 * np.eye(len(lo)) + offset.scale**2
+    covariance += contrast.scale**2 * np.outer(decay, decay)
+    mean = offset.loc + contrast.loc * decay
+    expected = scipy.stats.multivariate_normal.logpdf(one.c2[0, lo, hi], mean, covariance)
+    assert float(found) == pytest.approx(expected, rel=1e-9)
 
 
 # data that lack pairs
