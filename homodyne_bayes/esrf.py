@@ -159,10 +159,11 @@ def _q_v1(file: h5py.File, path: str) -> np.ndarray:
                          f"shape {item.shape}; process the file again")  # fmt: skip
     ranges = item[...].astype(float)
     rows = {float(row[0]): 0.5 * (row[1] + row[2]) for row in ranges}
-    missing = [label for label in labels.tolist() if label not in rows]
-    if missing:
-        raise InputError(f"expected the first column of {RANGES} to name every q_index, found no "
-                         f"{missing[0]}; process the file again")  # fmt: skip
+    known = len(rows) == len(ranges) and set(labels.tolist()) <= set(rows)
+    if not known or (np.diff(labels) <= 0).any():
+        raise InputError(f"expected rising values of q_index, each named once by the first column "
+                         f"of {RANGES}, found {labels.tolist()[:MAX_NAMED]} of "
+                         f"{ranges[:MAX_NAMED, 0].tolist()}; process the file again")  # fmt: skip
     return np.array([rows[label] for label in labels.tolist()])
 
 
