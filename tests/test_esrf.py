@@ -8,7 +8,16 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from homodyne_bayes import InputError, cli, formats, plots, reproduce, results, simulate
+from homodyne_bayes import (
+    InputError,
+    cli,
+    formats,
+    map_plots,
+    plots,
+    reproduce,
+    results,
+    simulate,
+)
 from tests.bad_inputs import DT, maps
 from tests.test_points import LAGS, SPARSE, G, at_lags
 
@@ -272,3 +281,17 @@ def test_figures_are_drawn_with_pairs_missing(fitted):
     assert np.isfinite(points.get_ydata()).all()
     assert np.isfinite(curve.get_ydata()).all()
     assert len(curve.get_xdata()) == 12
+
+
+def test_maps_of_many_frames_show_means_where_there_are_values(fitted, monkeypatch):
+    """Of 24 frames in blocks of two, each block has a pair of an odd lag."""
+    tree = results.read(fitted / "a.nc")
+    c2 = tree["observed_data"]["c2"]
+    monkeypatch.setattr(map_plots, "MAX_SIDE", 12)
+    blocks = map_plots.legible(map_plots.off_diagonal(c2))
+    assert blocks.shape == (1, 12, 12)
+    four = c2.values[0].reshape(12, 2, 12, 2).swapaxes(1, 2).reshape(12, 12, 4)
+    expected = np.nanmean(four, axis=2)
+    np.testing.assert_allclose(blocks.values[0], expected, rtol=1e-12)
+    (image,) = map_plots.maps(tree).axes[0].images
+    assert image.get_array().shape == (12, 12)
