@@ -24,7 +24,7 @@ from tests.bad_inputs import (
     maps,
     plain_netcdf,
 )
-from tests.test_esrf import V2, esrf, esrf_v1
+from tests.test_esrf import V2, esrf
 from tests.test_facilities import chx, legacy
 
 NUMBERS = (np.nan, np.inf, -np.inf, 0.0, -1.0, 1e308, 1e-308, 2**63 - 1, -(2**31), 0.5)
@@ -38,8 +38,8 @@ HDF5_FILES: dict[str, Callable[[Path], object]] = {
     "nxxpcs": lambda path: write_nxxpcs(path, good_data()),
     "aps-legacy": legacy,
     "chx": chx,
-    "esrf": esrf,
-    "esrf-v1": esrf_v1,
+    "esrf": lambda path: esrf(path, c2=maps(1)),
+    "esrf-v1": lambda path: esrf(path, c2=maps(1), new=False),
 }
 COMMON = ("aps-u", "netcdf", "cache", "npz", "npy")
 FACILITIES = ("nxxpcs", "aps-legacy", "chx", "esrf", "esrf-v1")

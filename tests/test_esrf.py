@@ -54,7 +54,7 @@ def esrf(path, *, c2=None, dt=DT, lags=LAGS, start=0.0, fill=np.nan, keys=("full
             file[f"{group}/age"] = age
             file[f"{group}/{'lag' if new else 'timeshift'}"] = lag if new else lag[None]
             file[f"{here}/{'parameters/q' if new else 'q_index'}"] = (
-                Q[: len(c2)] if new else [2, 3, 4]
+                Q[: len(c2)] if new else [2, 3, 4][: len(c2)]
             )
         if new:
             file.attrs["MagicString"] = "XPCSResultFile_v2.0"
