@@ -52,9 +52,14 @@ def check_time_axes(
     if t1.shape != t2.shape or not np.abs(t1 - t2).max() <= TIME_TOLERANCE * step:
         raise InputError("t1 and t2 must be the same frame times, but differ; a map over two "
                          "different time axes cannot be used")
-    if abs(t1[0]) <= TIME_TOLERANCE * step:
-        return step, []
-    return step, [f"times were shifted by {-t1[0]:.6g} s to start at 0"]
+    return step, shifted(t1[0], step)
+
+
+def shifted(start: float, step: float) -> list[str]:
+    """Return what is assumed of times that start at ``start`` s: a sentence, none at 0."""
+    if abs(start) <= TIME_TOLERANCE * step:
+        return []
+    return [f"times were shifted by {-start:.6g} s to start at 0"]
 
 
 def circular_distance(a: ArrayLike, b: ArrayLike) -> np.ndarray:

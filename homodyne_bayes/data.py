@@ -21,9 +21,10 @@ from homodyne_bayes.axes import (
 )
 from homodyne_bayes.errors import InputError
 from homodyne_bayes.limits import real_numbers
+from homodyne_bayes.maps import pairs_of, settle
 
 MIN_USABLE_FRAMES = 3
-SYMMETRY_TOLERANCE = 1e-5
+OPTIONAL = ("group_c2", "measured")  # fields that are arrays and may be None
 UNITS = {"q": "1/Å", "dt": "s", "gap": "Å"}
 
 
@@ -57,6 +58,9 @@ class TwoTimeData:
     group_c2 : ndarray, (P, H, G, G), or None
         c2 of each of H >= 2 contiguous groups of equally many pixels of every angle's bin, as
         that group alone measures it; stored as c2 is.
+    measured : ndarray of bool, (P, G, G), or None
+        Which pairs have a value, symmetric; None where all pairs of usable frames have one, which
+        is found out. c2 is NaN elsewhere.
 
     Raises
     ------
@@ -73,6 +77,7 @@ class TwoTimeData:
     usable: np.ndarray = field(default_factory=lambda: np.array(True))
     provenance: Mapping[str, Any] = field(default_factory=dict)
     group_c2: np.ndarray | None = None
+    measured: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         """Check every field and store its canonical form."""
@@ -82,17 +87,21 @@ class TwoTimeData:
         phi = check_azimuths(self.phi, len(c2), q)
         scalars = {name: _positive(name, value) for name, value in self.scalars.items()}
         usable = _as_flags(self.usable, c2.shape[:2])
+        measured = None if self.measured is None else _as_pairs(self.measured, c2.shape)
         for i, azimuth in enumerate(phi):
             where = f"phi = {azimuth:.6g}"
             where += f", q = {np.asarray(q)[i]:.6g}" if np.ndim(q) else ""
             maps = {where: c2[i]}
             for group, matrix in enumerate(() if groups is None else groups[i]):
                 maps[f"{where} in pixel group {group}"] = matrix
-            usable[i] = _settle(maps, usable[i])
+            usable[i] = settle(maps, usable[i], None if measured is None else measured[i])
         _check_enough(usable, phi)
+        if measured is not None:
+            every = pairs_of(usable)
+            measured = None if measured[every].all() else measured & every
         provenance = {"assumed": [], **self.provenance}
         canonical = {"c2": c2, "phi": phi, "q": q, **scalars, "usable": usable,
-                     "provenance": provenance, "group_c2": groups}
+                     "provenance": provenance, "group_c2": groups, "measured": measured}
         for name, value in canonical.items():
             object.__setattr__(self, name, value)
 
@@ -122,10 +131,19 @@ class TwoTimeData:
         return self.dt * np.arange(self.num_frames)
 
     @property
+    def pairs(self) -> np.ndarray:
+        """Which two different frames have a value to fit, (P, G, G), symmetric."""
+        return pairs_of(self.usable) if self.measured is None else self.measured
+
+    @property
     def num_pairs(self) -> int:
-        """Number of pairs t1 < t2 of usable frames, summed over angles."""
-        frames = self.usable.sum(axis=1)
-        return int((frames * (frames - 1) // 2).sum())
+        """Number of pairs t1 < t2 that have a value to fit, summed over angles."""
+        return int(self.pairs.sum()) // 2
+
+    @property
+    def num_missing(self) -> int:
+        """Number of pairs t1 < t2 of usable frames that were not measured, summed over angles."""
+        return int((pairs_of(self.usable) & ~self.pairs).sum()) // 2
 
     @property
     def excluded(self) -> np.ndarray:
@@ -168,8 +186,9 @@ class TwoTimeData:
         usable = self.usable & usable_frames(self.num_frames, exclude_frames)
         frames = slice(first, stop)
         groups = None if self.group_c2 is None else self.group_c2[:, :, frames, frames]
+        measured = None if self.measured is None else self.measured[:, frames, frames]
         cut = replace(self, c2=self.c2[:, frames, frames], usable=usable[:, frames],
-                      group_c2=groups,
+                      group_c2=groups, measured=measured,
                       provenance=record_selection(self.provenance, first, exclude_frames))
         return cut if phi is None else cut.take(match_bins(phi, self.phi, self.q))
 
@@ -178,10 +197,11 @@ class TwoTimeData:
         at = np.asarray(maps)
         return replace(self, c2=self.c2[at], phi=self.phi[at], q=self.wavevectors[at],
                        usable=self.usable[at],
-                       group_c2=None if self.group_c2 is None else self.group_c2[at])
+                       group_c2=None if self.group_c2 is None else self.group_c2[at],
+                       measured=None if self.measured is None else self.measured[at])
 
     def sha256(self) -> str:
-        """Return the SHA-256 hex digest of c2, phi, dt, q, gap, usable and any group_c2."""
+        """Return the SHA-256 hex digest of all fields but the provenance."""
         q = np.asarray(self.q).tolist()
         header = json.dumps([self.dt, q, self.gap, self.c2.dtype.str, self.c2.shape])
         digest = hashlib.sha256(header.encode())
@@ -190,13 +210,16 @@ class TwoTimeData:
         if self.group_c2 is not None:
             digest.update(json.dumps([self.group_c2.dtype.str, self.group_c2.shape]).encode())
             digest.update(np.ascontiguousarray(self.group_c2))
+        if self.measured is not None:
+            digest.update(b"measured")
+            digest.update(np.ascontiguousarray(self.measured))
         return digest.hexdigest()
 
     def to_dataset(self) -> xr.Dataset:
-        """Return a Dataset: c2 (phi, t1, t2), usable (phi, frame), group_c2 (phi, group, t1, t2).
+        """Return a Dataset: c2 and measured (phi, t1, t2), usable (phi, frame), group_c2.
 
-        There is a group_c2 only where the data have one. A q of all maps is an attribute, q of
-        every map a coordinate (phi).
+        There is a group_c2 (phi, group, t1, t2), and a measured, only where the data have one. A q
+        of all maps is an attribute, q of every map a coordinate (phi).
         """
         seconds = {"units": "s"}
         units = {"q_units": UNITS["q"], **{f"{name}_units": UNITS[name] for name in self.scalars}}
@@ -208,6 +231,8 @@ class TwoTimeData:
         }
         if self.group_c2 is not None:
             variables["group_c2"] = (("phi", "group", "t1", "t2"), self.group_c2, {"units": "1"})
+        if self.measured is not None:
+            variables["measured"] = (("phi", "t1", "t2"), self.measured)
         return xr.Dataset(
             variables,
             {"phi": ("phi", self.phi, {"units": "degree"}), **q,
@@ -225,9 +250,8 @@ class TwoTimeData:
             If something is missing, if t1 or t2 is off the grid of dt, and as the constructor.
         """
         usable = dataset["usable"].values if "usable" in dataset else np.array(True)
-        groups = dataset["group_c2"].values if "group_c2" in dataset else None
-        return cls(c2=dataset["c2"].values, usable=usable, group_c2=groups,
-                   **dataset_header(dataset))
+        more: dict[str, Any] = {name: dataset[name].values for name in OPTIONAL if name in dataset}
+        return cls(c2=dataset["c2"].values, usable=usable, **more, **dataset_header(dataset))
 
 
 def dataset_header(dataset: xr.Dataset) -> dict[str, Any]:
@@ -312,68 +336,21 @@ def _as_flags(usable: ArrayLike | None, shape: tuple[int, ...]) -> np.ndarray:
     return np.broadcast_to(flags, shape).copy()
 
 
+def _as_pairs(measured: ArrayLike, shape: tuple[int, ...]) -> np.ndarray:
+    """Return a flag per pair of frames of every angle, which must be symmetric."""
+    flags = np.asarray(measured, bool)
+    if flags.shape != shape or not np.array_equal(flags, flags.swapaxes(1, 2)):
+        raise InputError(f"measured must have the shape of c2, {shape}, and be symmetric, but has "
+                         f"shape {flags.shape} or differs between (i, j) and (j, i); mark both")
+    return flags
+
+
 def _positive(name: str, value: float) -> float:
     """Return the scalar as float, refusing one that is not positive and finite."""
     if not (np.isfinite(value) and value > 0):
         raise InputError(f"{name} must be positive and finite (in {UNITS[name]}), but is "
                          f"{value:g}; pass the right --{name}")
     return float(value)
-
-
-def _settle(maps: Mapping[str, np.ndarray], usable: np.ndarray) -> np.ndarray:
-    """Complete, check and blank all maps of one angle in place; return its usable frames, (G,).
-
-    The maps are keyed by where they are, for the complaints.
-    """
-    for where, matrix in maps.items():
-        matrix[:] = _full(_blanked(matrix, usable), where)
-        usable = usable & ~_dead(matrix)
-    for where, matrix in maps.items():
-        _check_finite(matrix, usable, where)
-        matrix[:] = _blanked(matrix, usable)
-    return usable
-
-
-def _full(matrix: np.ndarray, where: str) -> np.ndarray:
-    """Return a full symmetric matrix, completing one with a strict triangle all zero or NaN."""
-    filled = (matrix != 0) & ~np.isnan(matrix)
-    upper, lower = np.triu(filled, 1).any(), np.tril(filled, -1).any()
-    if upper != lower:
-        half = np.triu(matrix if upper else matrix.T)
-        return half + np.triu(half, 1).T
-    unknown = ~(np.isfinite(matrix) & np.isfinite(matrix.T))
-    close = unknown | np.isclose(matrix, matrix.T, rtol=SYMMETRY_TOLERANCE, atol=0)
-    if not close.all():
-        i, j = np.argwhere(~close)[0]
-        raise InputError(f"c2 must be symmetric, or have one triangle all zero, but at {where} "
-                         f"entry ({i}, {j}) is {matrix[i, j]:.6g} and ({j}, {i}) is "
-                         f"{matrix[j, i]:.6g}; store the two-time map itself")
-    return matrix
-
-
-def _blanked(matrix: np.ndarray, usable: np.ndarray) -> np.ndarray:
-    """Return the matrix with NaN wherever one of the two frames is unusable."""
-    return np.where(usable[:, None] & usable[None, :], matrix, np.nan)
-
-
-def _dead(matrix: np.ndarray) -> np.ndarray:
-    """Return which frames, (G,), have nothing but zero or NaN off the diagonal."""
-    filled = (matrix != 0) & ~np.isnan(matrix)
-    np.fill_diagonal(filled, val=False)
-    return ~filled.any(axis=1)
-
-
-def _check_finite(matrix: np.ndarray, usable: np.ndarray, where: str) -> None:
-    """Refuse non-finite entries off the diagonal between usable frames."""
-    bad = ~(np.isfinite(matrix) & np.isfinite(matrix.T)) & usable[:, None] & usable[None, :]
-    np.fill_diagonal(bad, val=False)
-    if bad.any():
-        per_frame = bad.sum(axis=1)
-        frames = np.argsort(-per_frame, kind="stable")[: min(5, int((per_frame > 0).sum()))]
-        listed = ",".join(str(frame) for frame in sorted(frames))
-        raise InputError(f"c2 must be finite, but at {where} {bad.sum() // 2} pairs of "
-                         f"frames are not, most of them with frames {listed}; leave such frames "
-                         f"out by --exclude-frames {listed}")
 
 
 def _check_enough(usable: np.ndarray, phi: np.ndarray) -> None:

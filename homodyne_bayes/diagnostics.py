@@ -27,8 +27,8 @@ SETTING_WARNINGS = {
     "corrected": "The intervals are those of least squares, widened for correlated noise: they are "
     "valid, but wider than need be. Fit with --noise speckle for narrower ones.",
     "independent": "The intervals are uncorrected for correlated noise: they take the entries of "
-    "c2 as independent, which they are not, and are much too narrow. Fit with --noise speckle for "
-    "intervals that hold what they say.",
+    "c2 as independent, which they are not, and are much too narrow. Fit with --noise speckle, "
+    "where every pair of frames was measured, for intervals that hold what they say.",
     "constant": "Contrast and offset were held fixed, and the intervals ignore that they are "
     "uncertain; quantiles misjudge them where the maps do not decay to their baseline.",
 }

@@ -81,7 +81,7 @@ def read(
         Time between frames in s, and gap in Å.
     phi : array_like, (P,), optional
         Azimuths in degree: those to keep at every q of a file that tells them, within 0.5°; the
-        azimuth of each map of a file that does not.
+        azimuth of each map of a file that does not, or those that repeat at every q.
     exclude_frames : sequence of int
         Frames to leave out of all angles, 0-based; what the maps hold there is not looked at.
 
@@ -117,9 +117,10 @@ def read(
         provenance = _provenance(found, assumed)
         if exclude_frames:
             provenance = record_selection(provenance, 0, exclude_frames)
-        groups = layout.load_groups(path, chosen) if layout.load_groups else None
-        data = TwoTimeData(layout.load(path, chosen), np.asarray(azimuths, float), dt,
-                           np.asarray(q, float), gap, usable, provenance, groups)
+        c2 = layout.load(path, chosen)
+        more = layout.load_more(path, chosen, c2) if layout.load_more else {}
+        data = TwoTimeData(c2, np.asarray(azimuths, float), dt, np.asarray(q, float), gap, usable,
+                           provenance, **more)
     warn_untypical(data)
     return data
 
@@ -182,6 +183,7 @@ def write_netcdf(path: str | Path, data: TwoTimeData) -> None:
 
 def write_nxxpcs(path: str | Path, data: TwoTimeData) -> None:
     """Write the NeXus application definition NXxpcs, which has no place for gap and groups."""
+    _check_complete(path, data)
     with atomic_path(path) as temporary:
         nxxpcs.write(temporary, data)
 
@@ -194,6 +196,7 @@ def write_aps_u(path: str | Path, data: TwoTimeData) -> None:
     for the maps of pixel groups, which are left out. Mean counts are unknown and written as 1, or
     0 for frames unusable in all angles.
     """
+    _check_complete(path, data)
     q, phi = (np.array(list(dict.fromkeys(values))) for values in (data.wavevectors, data.phi))
     cells = np.array([len(phi) * np.flatnonzero(q == own_q)[0] + np.flatnonzero(phi == own_phi)[0]
                       for own_q, own_phi in zip(data.wavevectors, data.phi, strict=True)])
@@ -226,6 +229,13 @@ def write_aps_u(path: str | Path, data: TwoTimeData) -> None:
         own["provenance"] = json.dumps(dict(data.provenance))
         if data.gap is not None:
             own["gap"] = data.gap
+
+
+def _check_complete(path: str | Path, data: TwoTimeData) -> None:
+    """Refuse maps that lack pairs, for a layout that has no place for that."""
+    if data.num_missing:
+        raise InputError(f"{path}: expected maps with every pair of usable frames, found "
+                         f"{data.num_missing} pairs that were not measured; write netCDF (.nc)")
 
 
 def _lag_means(c2: np.ndarray) -> np.ndarray:
@@ -314,12 +324,24 @@ def _choose_phi(
     """Return which of the chosen maps to keep, their azimuths if known, and what was assumed."""
     known = [azimuth for azimuth in (found.bins[i][1] for i in chosen) if azimuth is not None]
     if known:
-        q = [found.bins[i][0] or np.nan for i in chosen]
-        kept = range(len(chosen)) if phi is None else match_bins(phi, known, q)
+        values = [found.bins[i][0] or np.nan for i in chosen]
+        kept = range(len(chosen)) if phi is None else match_bins(phi, known, values)
         return [chosen[i] for i in kept], [known[i] for i in kept], []
-    if phi is None and len(chosen) == 1:
-        return chosen, [0.0], ["phi"]
-    return chosen, phi, []
+    q = [found.bins[i][0] for i in chosen]
+    if phi is None and len(set(q)) == len(chosen):
+        return chosen, np.zeros(len(chosen)), ["phi"]
+    return chosen, phi if phi is None else _at_every_q(np.ravel(np.asarray(phi, float)), q), []
+
+
+def _at_every_q(phi: np.ndarray, q: Sequence[float | None]) -> np.ndarray:
+    """Return one azimuth a map: phi, or at every q phi, where each q has as many maps."""
+    places = [[i for i, other in enumerate(q) if other == value] for value in dict.fromkeys(q)]
+    if any(len(own) != len(phi) for own in places):
+        return phi
+    azimuths = np.empty(len(q))
+    for own in places:
+        azimuths[own] = phi
+    return azimuths
 
 
 def _agree(name: str, in_file: float | None, given: float | None) -> float | None:

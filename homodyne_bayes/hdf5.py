@@ -1,5 +1,7 @@
 """What an HDF5 file holds under a name: found inside the file, of the kind that was expected."""
 
+import contextlib
+import importlib
 import math
 
 import h5py
@@ -51,7 +53,21 @@ def one_map(file: h5py.File, name: str) -> h5py.Dataset:
     if not isinstance(item, h5py.Dataset):
         raise InputError(f"expected {name} to be a dataset, found a group; process the file again")
     check_chunks(item)
+    _check_filters(item)
     return item
+
+
+def _check_filters(item: h5py.Dataset) -> None:
+    """Refuse a compression that HDF5 does not know, once hdf5plugin was asked."""
+    filters = item.id.get_create_plist()
+    codes = [filters.get_filter(i)[0] for i in range(filters.get_nfilters())]
+    if not all(map(h5py.h5z.filter_avail, codes)):
+        with contextlib.suppress(ImportError):
+            importlib.import_module("hdf5plugin")
+    for code in codes:
+        if not h5py.h5z.filter_avail(code):
+            raise InputError(f"expected {item.name} in a compression that is known here, found "
+                             f"HDF5 filter {code}; pip install hdf5plugin")
 
 
 def whole(file: h5py.File, name: str) -> h5py.Dataset:

@@ -12,9 +12,9 @@ import h5py
 import numpy as np
 import xarray as xr
 
-from homodyne_bayes import chx, legacy, nxxpcs
+from homodyne_bayes import chx, esrf, legacy, nxxpcs
 from homodyne_bayes.axes import check_time_axes, parse_provenance
-from homodyne_bayes.data import check_groups, dataset_header
+from homodyne_bayes.data import OPTIONAL, check_groups, dataset_header
 from homodyne_bayes.errors import InputError
 from homodyne_bayes.hdf5 import find, integers, member, num_frames, stacked, values_of, whole
 from homodyne_bayes.limits import (
@@ -53,15 +53,15 @@ Header = tuple[tuple[int, ...], np.dtype]
 class Layout:
     """How to recognise a layout (first bytes, members), describe a file of it and load maps.
 
-    ``load_groups`` loads the maps of pixel groups, None where the file has none; a layout without
-    it never has them.
+    ``load_more`` returns, of maps that were loaded, further fields of the data by name; a layout
+    without it never has any.
     """
 
     magic: bytes
     members: tuple[str, ...]
     describe: Callable[[Path], FileContents]
     load: Callable[[Path, list[int]], np.ndarray]
-    load_groups: Callable[[Path, list[int]], np.ndarray | None] | None = None
+    load_more: Callable[[Path, list[int], np.ndarray], dict[str, Any]] | None = None
 
 
 def npz_headers(path: Path) -> dict[str, Header]:
@@ -116,9 +116,9 @@ def _load_netcdf(path: Path, indices: list[int]) -> np.ndarray:
         return dataset["c2"][indices].values
 
 
-def _load_netcdf_groups(path: Path, indices: list[int]) -> np.ndarray | None:
+def _load_netcdf_more(path: Path, indices: list[int], _c2: np.ndarray) -> dict[str, Any]:
     with _open_netcdf(path) as dataset:
-        return dataset["group_c2"][indices].values if "group_c2" in dataset else None
+        return {name: dataset[name][indices].values for name in OPTIONAL if name in dataset}
 
 
 # APS-U 8-ID (boost_corr since February 2025)
@@ -294,11 +294,13 @@ def _arrays(path: Path, headers: Mapping[str, Header], names: tuple[str, ...],
 
 LAYOUTS: dict[str, Layout] = {
     "netcdf": Layout(HDF5, ("c2", "phi", "t1", "t2"), _describe_netcdf, _load_netcdf,
-                     _load_netcdf_groups),
+                     _load_netcdf_more),
     "aps-u": Layout(HDF5, ("xpcs/qmap",), _describe_aps_u, _load_aps_u),
     "aps-legacy": Layout(HDF5, (legacy.MAPS, legacy.Q), legacy.describe, legacy.load),
     "chx": Layout(HDF5, (chx.MAPS, chx.BINS), chx.describe, chx.load),
     "nxxpcs": Layout(HDF5, (nxxpcs.MAPS,), nxxpcs.describe, nxxpcs.load),
+    "esrf": Layout(HDF5, (esrf.V2,), esrf.describe, esrf.load, esrf.measured),
+    "esrf-v1": Layout(HDF5, (esrf.V1,), esrf.describe, esrf.load, esrf.measured),
     "cache": Layout(ZIP, ("c2_exp",), _describe_cache, _load_npz),
     "npz": Layout(ZIP, (), _describe_npz, _load_npz),
     "npy": Layout(NPY, (), _describe_npy, _load_npy),

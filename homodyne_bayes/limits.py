@@ -70,10 +70,15 @@ def map_size(shape: tuple[int, ...], dtype: np.dtype) -> tuple[int, int]:
     return count, shape[-1]
 
 
+def most_bytes(own: int) -> int:
+    """Return how many bytes may be made of ``own`` bytes."""
+    return max(ALWAYS_ALLOWED, MAX_EXPANSION * own)
+
+
 def check_bytes(path: str | Path, size: int, name: str) -> None:
     """Refuse to load far more bytes than the file has."""
     own = Path(path).stat().st_size
-    most = max(ALWAYS_ALLOWED, MAX_EXPANSION * own)
+    most = most_bytes(own)
     if size > most:
         raise InputError(f"expected {name} to take at most {most} bytes in a file of {own}, found "
                          f"{size} declared; write it again with what it really holds")

@@ -9,12 +9,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from homodyne_bayes.diagnostics import group
+from homodyne_bayes.maps import pairs_of
 from homodyne_bayes.results import place
 
 MAX_ANGLES = 6
 AGES = (0.0, 0.3, 0.6)  # where lag cuts begin, of the record
 AGE_WIDTH = 0.05  # of the record
 WHITE_LIMIT = 3.0  # of the colours of residuals of unit variance
+MAX_SIDE = 250  # of a map that lacks pairs: entries that can still be told apart
 MAX_BLOCKS = 24  # along an axis of a map of sums over blocks
 CYCLE = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000")  # Okabe-Ito
 BLUE, VERMILION, GREY = CYCLE[0], CYCLE[3], "0.8"
@@ -27,6 +29,8 @@ def maps(tree: xr.DataTree) -> Figure:
         off_diagonal(c2).isel(phi=shown)
         for c2 in (group(tree, "observed_data")["c2"], group(tree, "fitted")["c2"], residuals(tree))
     )
+    if lack_pairs(tree):
+        measured, fitted, residual = map(legible, (measured, fitted, residual))
     most = float(scatter(tree).max())
     span = (float(fitted.min()) - most, float(fitted.max()) + most)
     extreme = float(np.nanpercentile(np.abs(residual), 99))
@@ -62,10 +66,12 @@ def lag_cuts(tree: xr.DataTree) -> Figure:
             first = int(age * len(frames))
             starts = frames[first : first + max(1, int(AGE_WIDTH * len(frames)))]
             lags = np.arange(1, len(time) - starts[-1])
-            measured, fitted = lag_cut(c2, starts, lags)
+            cut = lag_cut(c2, starts, lags)
+            known = np.isfinite(cut[0])
+            measured, fitted = cut[:, known]
             ages = f"$t_1$ = {time[starts[0]]:.3g} to {time[starts[-1]]:.3g} s"
-            ax.plot(time[lags], measured, ".", color=color, markersize=4, alpha=0.6)
-            ax.plot(time[lags], fitted, color=color, label=ages)
+            ax.plot(time[lags[known]], measured, ".", color=color, markersize=4, alpha=0.6)
+            ax.plot(time[lags[known]], fitted, color=color, label=ages)
         ax.set_title(f"φ = {place(phi[angle])}", loc="left", fontsize="medium")
         ax.set_xscale("log")
         ax.legend(frameon=False, fontsize="small")
@@ -100,6 +106,18 @@ def representative(phi: xr.DataArray) -> np.ndarray:
 def off_diagonal(c2: xr.DataArray) -> xr.DataArray:
     """Return maps (phi, t1, t2) with NaN on the diagonal, which is never fitted."""
     return c2.where(c2["t1"] != c2["t2"])
+
+
+def lack_pairs(tree: xr.DataTree) -> bool:
+    """Return whether pairs of usable frames were not measured."""
+    usable = group(tree, "constant_data")["usable"].values.astype(bool)
+    return bool((np.isnan(group(tree, "observed_data")["c2"].values) & pairs_of(usable)).any())
+
+
+def legible(c2: xr.DataArray) -> xr.DataArray:
+    """Return maps (phi, t1, t2), or means over blocks where single pairs were too small to see."""
+    size = -(-c2.sizes["t1"] // MAX_SIDE)
+    return c2.coarsen(t1=size, t2=size, boundary="pad").mean()
 
 
 def residuals(tree: xr.DataTree) -> xr.DataArray:

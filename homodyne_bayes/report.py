@@ -17,6 +17,7 @@ from homodyne_bayes.certify import MAX_K_HAT
 from homodyne_bayes.convergence import MIN_AGREEMENT_P, MIN_ESS_PER_CHAIN
 from homodyne_bayes.diagnostics import TAIL, group
 from homodyne_bayes.formats import atomic_path
+from homodyne_bayes.map_plots import lack_pairs
 from homodyne_bayes.parameters import PER_ANGLE
 from homodyne_bayes.plots import FIGURES
 from homodyne_bayes.tables import labels, number, rounded, rows
@@ -260,14 +261,14 @@ def sensitivity(tree: xr.DataTree) -> list[dict[str, str]]:
 def facts(tree: xr.DataTree) -> dict[str, str]:
     """Return what was measured and fitted, in a few words each."""
     fixed = group(tree, "constant_data")
-    gap = float(fixed["gap"])
+    gap, lacking = float(fixed["gap"]), ", others not measured" if lack_pairs(tree) else ""
     return {
         "convention": tree.attrs["convention"],
         "q": f"{', '.join(f'{q:.6g}' for q in np.unique(fixed['q']))} 1/Å",
         "dt": f"{float(fixed['dt']):.6g} s",
         "gap": f"{gap:.7g} Å" if math.isfinite(gap) else "not given",
         "angles × frames": f"{fixed.sizes['phi']} × {fixed.sizes['frame']}",
-        "distinct pairs": f"{int(tree.attrs['num_pairs'])}",
+        "distinct pairs": f"{int(tree.attrs['num_pairs'])}{lacking}",
         "contrast and offset": tree.attrs["scaling"],
         "data sha256": tree.attrs["data_sha256"][:12],
     }

@@ -54,6 +54,7 @@ def measured(tree: xr.DataTree) -> TwoTimeData:
         gap=None if np.isnan(gap) else gap,
         usable=fixed["usable"].values.astype(bool),
         provenance=json.loads(tree.attrs["provenance"]),
+        measured=np.isfinite(maps["c2"].values),
     )
     if data.sha256() != tree.attrs["data_sha256"]:
         raise InputError(

@@ -17,7 +17,7 @@ shard_checks            R-hat, ESS, divergences, disagreement        shard, coor
 prior                   draws of the prior                           chain, draw (, phi)
 rates                   draws of D(t) and gamma_dot(t)               chain, draw, time
 warm_start              draws of the Gaussian at the mode            chain, draw (, phi)
-observed_data           c2 as fitted, NaN where excluded             phi, t1, t2
+observed_data           c2 as fitted, NaN where there is none        phi, t1, t2
 fitted                  posterior mean of c2                         phi, t1, t2
 noise                   what the likelihood was given; misfit        phi, bin1, bin2, kind
 constant_data           q, dt, gap, t_ref, usable                    phi, frame

@@ -129,13 +129,12 @@ def data_grid(data: TwoTimeData, convention: Convention) -> ShardGrid:
 def whole_maps(
     data: TwoTimeData, convention: Convention = "upstream", noise: Noise | None = None
 ) -> ShardGrid:
-    """Return all maps of ``data`` in one grid, (P, G, G), with 0 where a frame is not usable."""
-    both = data.usable[:, :, None] & data.usable[:, None, :]
-    later = np.triu(np.ones((data.num_frames,) * 2, bool), k=1)
+    """Return all maps of ``data`` in one grid, (P, G, G), with 0 where a pair has no value."""
+    pairs = data.pairs
     return replace(
         data_grid(data, convention),
-        c2=jnp.asarray(np.where(both, data.c2, 0.0)),
-        used=jnp.asarray(both & later),
+        c2=jnp.asarray(np.where(pairs, data.c2, 0.0)),
+        used=jnp.asarray(np.triu(pairs)),
         noise=noise,
     )
 
@@ -236,7 +235,7 @@ def block_shards(
     block = BLOCK_SIZE["cpu" if jax.default_backend() == "cpu" else "gpu"]
     lo, hi = _blocks(G, num_shards, int(np.sqrt(block / P)))
     lo, hi, angle = lo[..., None, :, None], hi[..., None, None, :], np.arange(P)[:, None, None]
-    used = (lo < hi) & data.usable[angle, lo] & data.usable[angle, hi]
+    used = (lo < hi) & data.pairs[angle, lo, hi]
     return replace(
         whole,
         c2=jnp.asarray(np.where(used, data.c2[angle, lo, hi], 0.0), dtype=float),
@@ -249,11 +248,12 @@ def block_shards(
 
 def check_num_shards(data: TwoTimeData, num_shards: int) -> None:
     """Raise `InputError` if shards of `block_shards` could hold no pair of some angle."""
-    most = int(data.usable.sum(axis=1).min()) // 2
+    earlier = np.triu(data.pairs).any(axis=2).sum(axis=1)
+    most = (int(earlier.min()) + 1) // 2
     if not 1 <= num_shards <= most:
         raise InputError(
-            f"num_shards must lie between 1 and {most}, half the usable frames of the poorest "
-            f"angle, found {num_shards}"
+            f"num_shards must lie between 1 and {most}, half the frames of the poorest angle "
+            f"that have a later one, found {num_shards}"
         )
 
 
@@ -291,7 +291,7 @@ def some_pairs(
     data: TwoTimeData, seed: int, convention: Convention = "upstream", most: int = MAX_PAIRS
 ) -> ShardGrid:
     """Return at most ``most`` distinct pairs as points (N,), drawn at random; all if no more."""
-    angle, lo, hi = distinct_pairs(data.usable)
+    angle, lo, hi = distinct_pairs(data)
     if len(angle) > most:
         at = np.sort(np.random.default_rng(seed).choice(len(angle), most, replace=False))
         angle, lo, hi = angle[at], lo[at], hi[at]
@@ -321,9 +321,7 @@ def _repeated(whole: ShardGrid, leading: tuple[int, ...], more: tuple[str, ...])
     return {name: jnp.broadcast_to(x, (*leading, *x.shape)) for name, x in values.items()}
 
 
-def distinct_pairs(usable: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return angle, earlier and later frame of every pair t1 < t2 of usable frames, (N,) each."""
-    num_frames = usable.shape[1]
-    lo, hi = (index.astype(np.int32) for index in np.triu_indices(num_frames, k=1))
-    angle, pair = np.nonzero(usable[:, lo] & usable[:, hi])
-    return angle.astype(np.int32), lo[pair], hi[pair]
+def distinct_pairs(data: TwoTimeData) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return angle, earlier and later frame of every pair t1 < t2 that has a value, (N,) each."""
+    angle, lo, hi = (index.astype(np.int32) for index in np.nonzero(np.triu(data.pairs)))
+    return angle, lo, hi

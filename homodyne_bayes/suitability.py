@@ -46,6 +46,7 @@ def shardable(data: TwoTimeData, config: FitConfig) -> FitConfig:
     require_x64()
     check_flow(data, config.model)
     check_bins(data, config)
+    check_pairs(data, config)
     if 2 * order(config.scaling) >= data.num_angles and order(config.scaling):
         raise InputError(
             f"scaling {config.scaling!r} needs at least {2 * order(config.scaling) + 1} angles, "
@@ -62,6 +63,16 @@ def shardable(data: TwoTimeData, config: FitConfig) -> FitConfig:
         return config
     most = min(config.num_shards, data.num_angles)
     return replace(config, num_shards=most) if most > 1 else replace(config, method="full")
+
+
+def check_pairs(data: TwoTimeData, config: FitConfig) -> None:
+    """Raise `InputError` if maps lack pairs and the noise is that of whole maps."""
+    if config.noise != "independent" and data.num_missing:
+        raise InputError(
+            f"noise {config.noise!r} needs a value for every pair of usable frames, found "
+            f"{data.num_missing} pairs that were not measured: choose --noise independent, whose "
+            "intervals are uncorrected and much too narrow"
+        )
 
 
 def check_bins(data: TwoTimeData, config: FitConfig) -> None:

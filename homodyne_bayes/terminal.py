@@ -135,6 +135,7 @@ def described(data: TwoTimeData) -> str:
     several = len(np.unique(data.q))
     bins = f"{several} q, {data.num_angles} bins" if several > 1 else f"{data.num_angles} angles"
     text = f"{bins} × {data.num_frames} frames, {data.num_pairs} distinct pairs"
+    text += f", {data.num_missing} not measured" if data.num_missing else ""
     return f"{text}, {dead} unusable frames left out" if dead else text
 
 

@@ -24,6 +24,7 @@ from tests.bad_inputs import (
     maps,
     plain_netcdf,
 )
+from tests.test_esrf import V2, esrf
 from tests.test_facilities import chx, legacy
 
 NUMBERS = (np.nan, np.inf, -np.inf, 0.0, -1.0, 1e308, 1e-308, 2**63 - 1, -(2**31), 0.5)
@@ -37,9 +38,11 @@ HDF5_FILES: dict[str, Callable[[Path], object]] = {
     "nxxpcs": lambda path: write_nxxpcs(path, good_data()),
     "aps-legacy": legacy,
     "chx": chx,
+    "esrf": lambda path: esrf(path, c2=maps(1)),
+    "esrf-v1": lambda path: esrf(path, c2=maps(1), new=False),
 }
 COMMON = ("aps-u", "netcdf", "cache", "npz", "npy")
-FACILITIES = ("nxxpcs", "aps-legacy", "chx")
+FACILITIES = ("nxxpcs", "aps-legacy", "chx", "esrf", "esrf-v1")
 Arrays = dict[str, Any]
 
 
@@ -281,6 +284,48 @@ def _provenance(text: str) -> Callable[[h5py.File], None]:
     return lambda file: file.attrs.__setitem__("provenance", text)
 
 
+def edited_esrf(edit: Callable[[h5py.File], None]) -> Callable[[Path], Path]:
+    """Return a builder of an ESRF file with one edit."""
+
+    def build(folder: Path) -> Path:
+        path = esrf(folder / "esrf.h5")
+        with h5py.File(path, "r+") as file:
+            edit(file)
+        return path
+
+    return build
+
+
+def _few_in_many(file: h5py.File) -> None:
+    """Store six values whose times span 80,000 frames."""
+    here = f"{V2}/full/twotime"
+    for name, value in {"ttcf": np.ones((3, 6, 1)), "age": [0.5, 1.5, 2.5, 3.5, 4.5, 8e4],
+                        "lag": [1.0]}.items():  # fmt: skip
+        del file[f"{here}/{name}"]
+        file[f"{here}/{name}"] = value
+
+
+def _nothing_measured(file: h5py.File) -> None:
+    """Declare maps over many ages and lags without a byte of data."""
+    here = f"{V2}/full/twotime"
+    for name in ("ttcf", "age", "lag"):
+        del file[f"{here}/{name}"]
+        file[f"{here}/{name}"] = np.arange(4000.0)
+    del file[f"{here}/ttcf"]
+    file.create_dataset(f"{here}/ttcf", (3, 4000, 4000), "f4", chunks=(1, 1000, 1000))
+
+
+def _same_map_often(file: h5py.File) -> None:
+    """Give one large map a thousand names."""
+    _nothing_measured(file)
+    group = file[f"{V2}/full"]
+    del group["twotime/ttcf"], group["parameters/q"]
+    group["parameters/q"] = [0.1]
+    group.create_dataset("twotime/ttcf", (1, 4000, 4000), "f4", chunks=(1, 1000, 1000))
+    for number in range(1000):
+        file[f"{V2}/{number}"] = group
+
+
 def newline_name(folder: Path) -> Path:
     """Write names with line breaks, and many of them."""
     with h5py.File(folder / "names.h5", "w") as file:
@@ -310,6 +355,9 @@ HOSTILE: dict[str, tuple[Callable[[Path], Path], str]] = {
         with_member("c2.npy", b"\x93NUMPY\x02\x00", struct.pack("<I", 10**9), bytes(10**7)),
         "reading array header"),
     "names of two lines": (newline_name, "found the entries a b0"),
+    "few points among many frames": (edited_esrf(_few_in_many), "80001 frames .* few pairs"),
+    "points of which nothing is stored": (edited_esrf(_nothing_measured), "384000000 declared"),
+    "one list under a thousand names": (edited_esrf(_same_map_often), "128128000000 declared"),
 }  # fmt: skip
 HOSTILE_SETTINGS = {
     "deep": "data: " + "[" * 5000 + "]" * 5000,

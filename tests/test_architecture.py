@@ -11,8 +11,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "homodyne_bayes"
 ROOMS = (
-    "errors", "parameters", "config", "axes", "limits", "data", "hdf5", "legacy",
-    "chx", "nxxpcs", "layouts", "formats", "shelf",
+    "errors", "parameters", "config", "axes", "limits", "maps", "data", "points", "hdf5", "legacy",
+    "chx", "nxxpcs", "esrf", "layouts", "formats", "shelf",
     "covariance",
     "shards", "kernels", "marginal", "simulate", "models", "density", "nuts", "information",
     "warmstart", "rescale", "misfit", "pixels", "noise", "consensus", "merges", "convergence",
@@ -23,8 +23,8 @@ ROOMS = (
     "cluster", "options", "terminal", "studies", "cli",
 )  # fmt: skip
 FOLDERS = {"models": ROOT / "models", "theory": PACKAGE / "theory"}
-NO_JAX = ("errors", "parameters", "config", "axes", "limits", "data", "hdf5", "legacy", "chx",
-          "nxxpcs", "layouts", "formats")  # fmt: skip
+NO_JAX = ("errors", "parameters", "config", "axes", "limits", "maps", "data", "points", "hdf5",
+          "legacy", "chx", "nxxpcs", "esrf", "layouts", "formats")  # fmt: skip
 MAX_FILE, MAX_FUNCTION, MAX_SETTINGS = 400, 60, 25
 
 

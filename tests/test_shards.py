@@ -152,7 +152,7 @@ def test_blocks_maps_and_pairs_have_the_same_likelihood(data, convention, monkey
 
 def obvious_log_likelihood(data, values):
     """Return the log likelihood as one would write it, pair by pair, in upstream's convention."""
-    angle, lo, hi = distinct_pairs(data.usable)
+    angle, lo, hi = distinct_pairs(data)
     grid = whole_maps(data)
     between = grid.time[hi][:, None] > grid.time[:-1]
     between &= grid.time[lo][:, None] <= grid.time[:-1]

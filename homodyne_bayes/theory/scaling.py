@@ -143,14 +143,14 @@ def compute_averaged_scaling(
 
 
 def averaged_scaling(data: TwoTimeData) -> tuple[float, float]:
-    """Return contrast and offset averaged over angles, from pairs t1 < t2 of usable frames.
+    """Return contrast and offset averaged over angles, from the pairs t1 < t2 that have a value.
 
     Raises
     ------
     InputError
         If an angle has fewer than 100 such pairs, that is 15 usable frames.
     """
-    angle, lo, hi = distinct_pairs(data.usable)
+    angle, lo, hi = distinct_pairs(data)
     groups = _by_angle(data.c2[angle, lo, hi], data.dt * (hi - lo), angle, data.num_angles)
     contrast, offset = _per_angle(groups, (CONTRAST_BOUNDS, OFFSET_BOUNDS)).mean(axis=0)
     return float(contrast), float(offset)
