@@ -85,8 +85,9 @@ def _cuts(
             ax.plot(own["lag"], own["measured"], ".", color=color, markersize=3)
         ax.set_title(f"φ = {place(cuts['phi'])}", loc="left", fontsize="medium")
         log_axis(ax, cuts["lag"].values)
-    label(fig, axes)
-    fig.supxlabel(r"lag $t_2 - t_1$ (s)", fontsize="medium")
+    for ax in axes[-3:]:
+        ax.set_xlabel(r"lag $t_2 - t_1$ (s)")
+    legend(fig, axes)
     fig.supylabel(r"$c_2$", fontsize="medium")
     title_subset(fig, tree, shown)
     return fig
@@ -101,11 +102,11 @@ def log_axis(ax: Axes, values: np.ndarray) -> None:
     ax.xaxis.set_minor_formatter(NullFormatter())
 
 
-def label(fig: Figure, axes: Sequence[Axes]) -> None:
-    """Draw one legend above all panels where they have the same labels, or else each its own."""
+def legend(fig: Figure, axes: Sequence[Axes]) -> None:
+    """Draw one legend below all panels where they have the same labels, or else each its own."""
     found = [ax.get_legend_handles_labels() for ax in axes]
     if all(labels == found[0][1] for _, labels in found):
-        fig.legend(*found[0], loc="outside upper center", ncols=3, frameon=False, fontsize="small")
+        fig.legend(*found[0], loc="outside lower center", ncols=3, frameon=False)
     else:
         for ax in axes:
             ax.legend(frameon=False, fontsize="small")

@@ -87,7 +87,7 @@ def pairs(tree: xr.DataTree, names: Sequence[str] = ()) -> Figure:
         if i == j:
             ax.hist(x, bins=30, color=BLUE, alpha=0.7)
         else:
-            ax.plot(x, y, ".", color=BLUE, ms=3, alpha=0.3, mew=0)
+            ax.plot(x, y, ".", color=BLUE, ms=3, alpha=np.clip(200 / x.size, 0.3, 0.8), mew=0)
             ax.plot(crosses[j], crosses[i], "x", color=VERMILION, ms=4)
         for line, at in ((ax.axvline, lines[j]), (ax.axhline, lines[i] if i != j else [])):
             for value in at:
