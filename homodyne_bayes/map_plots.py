@@ -1,5 +1,6 @@
 """Figures of two-time maps: measured, fitted, residuals, cuts, and residuals made white."""
 
+from collections.abc import Sequence
 
 import matplotlib as mpl
 import numpy as np
@@ -7,14 +8,13 @@ import scipy.stats
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from homodyne_bayes.diagnostics import group
 from homodyne_bayes.maps import pairs_of
 from homodyne_bayes.results import place
 
 MAX_ANGLES = 6
-AGES = (0.0, 0.3, 0.6)  # where lag cuts begin, of the record
-AGE_WIDTH = 0.05  # of the record
 WHITE_LIMIT = 3.0  # of the colours of residuals of unit variance
 MAX_SIDE = 250  # of a map that lacks pairs: entries that can still be told apart
 MAX_BLOCKS = 24  # along an axis of a map of sums over blocks
@@ -36,16 +36,20 @@ def maps(tree: xr.DataTree) -> Figure:
     extreme = float(np.nanpercentile(np.abs(residual), 99))
     unit = r"$\sigma$" if "sigma" in group(tree, "posterior") else "its sd"
     wide = len(shown) > 3
-    side, panel, apart = ("right", 1.75, "\n") if wide else ("bottom", 3.0, ", ")
+    side, panel = ("right", 1.75) if wide else ("bottom", 3.0)
     nrows, ncols = (3, len(shown)) if wide else (len(shown), 3)
-    fig = Figure((0.9 + panel * ncols, 0.7 + panel * nrows), layout="compressed")
+    fig = Figure((1.5 + panel * ncols, 0.9 + panel * nrows), layout="compressed")
     axes = fig.subplots(nrows, ncols, sharex=True, sharey=True, squeeze=False)
     kinds = (("measured", measured, span, "viridis"), ("fitted", fitted, span, "viridis"),
              ("residual", residual, (-extreme, extreme), "RdBu_r"))  # fmt: skip
     axes = axes if wide else axes.T
     for row, (kind, c2, limits, cmap) in zip(axes, kinds, strict=True):
         for ax, one in zip(row, c2, strict=True):
-            image(ax, one, limits, cmap, f"{kind}{apart}{place(one['phi'])}")
+            where = place(one["phi"])
+            own = where.replace(", ", "\n") if ax in axes[0] else ""
+            image(ax, one, limits, cmap, own if wide else f"{kind}, {where}")
+        if wide:
+            row[0].set_ylabel(f"{kind}\n$t_2$ (s)")
     fig.colorbar(axes[0, 0].images[0], ax=axes[:2], location=side, extend="both", aspect=30,
                  label=r"$c_2$")  # fmt: skip
     fig.colorbar(axes[2, 0].images[0], ax=axes[2], location=side, extend="both", aspect=15,
@@ -55,30 +59,65 @@ def maps(tree: xr.DataTree) -> Figure:
 
 
 def lag_cuts(tree: xr.DataTree) -> Figure:
-    """Draw c2 against the lag t2 - t1 at three ages t1: points measured, curves fitted."""
+    """Draw c2 against the lag t2 - t1 at three ages t1: points measured, posterior bands."""
+    return _cuts(tree, (("replicated", (0, -1), 0.2), ("posterior", (0, -1), 0.5)), "posterior")
+
+
+def prior_cuts(tree: xr.DataTree) -> Figure:
+    """Draw c2 against the lag at the first age: points measured, bands of the prior."""
+    return _cuts(tree, (("prior", (0, -1), 0.2), ("prior", (1, -2), 0.35)), "prior", ages=1)
+
+
+def _cuts(
+    tree: xr.DataTree,
+    bands: Sequence[tuple[str, tuple[int, int], float]],
+    median: str,
+    ages: int | None = None,
+) -> Figure:
+    """Draw measured cuts over bands, (variable, levels from and to, opacity), and a median."""
     shown = representative(group(tree, "observed_data")["phi"])
     fig, axes = panels(len(shown), 3, 3.3 if len(shown) > 1 else 5.5, 2.6, sharey=True)
-    time, phi = group(tree, "observed_data")["t1"].values, group(tree, "observed_data")["phi"]
     for ax, angle in zip(axes, shown, strict=True):
-        c2 = np.stack([group(tree, one)["c2"].values[angle] for one in ("observed_data", "fitted")])
-        frames = np.flatnonzero(group(tree, "constant_data")["usable"].values[angle])
-        for age, color in zip(AGES, CYCLE, strict=False):
-            first = int(age * len(frames))
-            starts = frames[first : first + max(1, int(AGE_WIDTH * len(frames)))]
-            lags = np.arange(1, len(time) - starts[-1])
-            cut = lag_cut(c2, starts, lags)
-            known = np.isfinite(cut[0])
-            measured, fitted = cut[:, known]
-            ages = f"$t_1$ = {time[starts[0]]:.3g} to {time[starts[-1]]:.3g} s"
-            ax.plot(time[lags[known]], measured, ".", color=color, markersize=4, alpha=0.6)
-            ax.plot(time[lags[known]], fitted, color=color, label=ages)
-        ax.set_title(f"φ = {place(phi[angle])}", loc="left", fontsize="medium")
-        ax.set_xscale("log")
-        ax.legend(frameon=False, fontsize="small")
-    fig.supxlabel(r"lag $t_2 - t_1$ (s)", fontsize="medium")
+        cuts = group(tree, "cuts").isel(phi=angle, age=slice(ages))
+        for age, color in zip(range(cuts.sizes["age"]), CYCLE, strict=False):
+            own = cuts.isel(age=age).dropna("lag", subset=["measured"])
+            for name, (low, high), alpha in bands:
+                ax.fill_between(own["lag"], own[name][low], own[name][high], color=color,
+                                alpha=alpha, lw=0)  # fmt: skip
+            ax.plot(own["lag"], own[median].sel(level=0.5), color=color, linewidth=1,
+                    label=f"$t_1$ = {_span(float(own['begin']), float(own['end']))} s")  # fmt: skip
+            ax.plot(own["lag"], own["measured"], ".", color=color, markersize=3)
+        ax.set_title(f"φ = {place(cuts['phi'])}", loc="left", fontsize="medium")
+        log_axis(ax, cuts["lag"].values)
+    for ax in axes[-3:]:
+        ax.set_xlabel(r"lag $t_2 - t_1$ (s)")
+    legend(fig, axes)
     fig.supylabel(r"$c_2$", fontsize="medium")
     title_subset(fig, tree, shown)
     return fig
+
+
+def log_axis(ax: Axes, values: np.ndarray) -> None:
+    """Make the horizontal axis logarithmic, with a few plain numbers on it."""
+    ax.set_xscale("log")
+    subs = (1.0,) if values[-1] > 50 * values[0] else (1.0, 2.0, 5.0)
+    ax.xaxis.set_major_locator(LogLocator(subs=subs))
+    ax.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    ax.xaxis.set_minor_formatter(NullFormatter())
+
+
+def legend(fig: Figure, axes: Sequence[Axes]) -> None:
+    """Draw one legend below all panels where they have the same labels, or else each its own."""
+    found = [ax.get_legend_handles_labels() for ax in axes]
+    if all(labels == found[0][1] for _, labels in found):
+        fig.legend(*found[0], loc="outside lower center", ncols=3, frameon=False)
+    else:
+        for ax in axes:
+            ax.legend(frameon=False, fontsize="small")
+
+
+def _span(begin: float, end: float) -> str:
+    return f"{begin:.3g}" if begin == end else f"{begin:.3g} to {end:.3g}"
 
 
 def whitened(tree: xr.DataTree) -> Figure:
@@ -168,15 +207,6 @@ def white_blocks(entries: xr.DataArray) -> xr.DataArray:
     centres = float(entries["bin1"][0]) + step * (size * np.arange(count) + (size - 1) / 2)
     coords = {**entries["phi"].coords, "bin1": centres, "bin2": centres}
     return xr.DataArray(blocks, coords, ("phi", "bin1", "bin2"))
-
-
-def lag_cut(c2: np.ndarray, starts: np.ndarray, lags: np.ndarray) -> np.ndarray:
-    """Return c2 (2, G, G), measured and fitted, averaged over starts where measured, (2, lags)."""
-    entries = c2[:, starts[:, None], starts[:, None] + lags]
-    known = np.isfinite(entries[0])
-    counts = known.sum(axis=0)
-    sums = np.where(known, entries, 0.0).sum(axis=1)
-    return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
 
 
 def panels(

@@ -58,6 +58,8 @@ class Estimate(NamedTuple):
         η, the part of the working information that is real.
     num_pixels : numpy.ndarray
         (P,) independent pixels of every angle.
+    scale : numpy.ndarray
+        (P,) factor of the working covariance K that makes it that of the measured entries.
     log_likelihood : float
         Of the maps at the mode under the working covariance, without η.
     whitened : numpy.ndarray
@@ -73,6 +75,7 @@ class Estimate(NamedTuple):
     nugget: np.ndarray
     eta: float
     num_pixels: np.ndarray
+    scale: np.ndarray
     log_likelihood: float
     whitened: np.ndarray
     lack_of_fit: pd.DataFrame
@@ -129,6 +132,7 @@ def estimate(
         nugget=np.asarray(plugged.nugget),
         eta=eta,
         num_pixels=num_pixels,
+        scale=1 / np.asarray(speckle.weight),
         log_likelihood=float(height),
         whitened=whitened(speckle, plug_in(model, grids, theta)[1]),
         lack_of_fit=lack_of_fit(joint, prior),

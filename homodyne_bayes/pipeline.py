@@ -12,14 +12,13 @@ import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
-from homodyne_bayes import density, results
+from homodyne_bayes import density, predictive, results
 from homodyne_bayes.config import FitConfig
 from homodyne_bayes.covariance import Noise
 from homodyne_bayes.data import TwoTimeData
 from homodyne_bayes.density import parts_of
 from homodyne_bayes.errors import InputError
 from homodyne_bayes.inference import Inference, Progress, infer, silent, timed
-from homodyne_bayes.information import mean_c2
 from homodyne_bayes.models import load_model, source_hash
 from homodyne_bayes.models.sampling import reference_time
 from homodyne_bayes.noise import Estimate, estimate, laplace_under
@@ -39,7 +38,7 @@ from homodyne_bayes.suitability import shardable, whole_angles
 from homodyne_bayes.warmstart import WarmStart, warm_start
 
 NUM_PRIOR_DRAWS = 2000
-NUM_FITTED_DRAWS = 100
+NUM_PREDICTED = 100  # draws at which c2 is computed
 MIN_SHARE = 0.99  # of the posterior, around the optimum that is sampled
 
 
@@ -263,7 +262,7 @@ def _tree(data: TwoTimeData, config: FitConfig, made: Sampled) -> xr.DataTree:
     gaussian = jax.random.multivariate_normal(
         gauss_key, warm.theta, warm.covariance, (1, NUM_PRIOR_DRAWS)
     )
-    prior = density.prior_draws(prior_key, model, whole, NUM_PRIOR_DRAWS)[None]
+    from_prior = density.prior_draws(prior_key, model, whole, NUM_PRIOR_DRAWS)[None]
 
     def parameters(
         theta: Any, leading: tuple[str, ...] = ("chain", "draw"), grid: ShardGrid = whole
@@ -276,6 +275,7 @@ def _tree(data: TwoTimeData, config: FitConfig, made: Sampled) -> xr.DataTree:
 
     draws = jnp.asarray(inference.draws)
     posterior = complete(scaling_key, draws, whole)
+    prior = complete(scaling_key, from_prior, without_data(whole))
     rates = density.constrain(model, whole, draws, lambda name: name in RATES)
     unravel = jax.vmap(jax.vmap(density.space(model, whole).unravel))
     unconstrained: Mapping[str, Any] = unravel(draws)
@@ -287,13 +287,11 @@ def _tree(data: TwoTimeData, config: FitConfig, made: Sampled) -> xr.DataTree:
             ("chain", "draw"),
         ),
         "approximation": parameters(inference.approximation.draws),
-        "prior": results.draws_dataset(
-            complete(scaling_key, prior, without_data(whole)), data, ("chain", "draw")
-        ),
+        "prior": results.draws_dataset(prior, data, ("chain", "draw")),
         "rates": results.rates_dataset(rates, data.time),
         "warm_start": parameters(gaussian, grid=made.unweighted),
         "observed_data": results.map_dataset(data.c2, data),
-        "fitted": results.map_dataset(_fitted(made, posterior, config), data),
+        **_predicted(data, config, made, (draws, posterior), (from_prior, prior)),
         "constant_data": results.constant_dataset(data, float(reference_time(whole))),
         **results.inference_groups(inference, density.labels(model, whole)),
     }
@@ -311,25 +309,42 @@ def _tree(data: TwoTimeData, config: FitConfig, made: Sampled) -> xr.DataTree:
     return xr.DataTree.from_dict(groups)
 
 
-def _fitted(
-    made: Sampled, posterior: Mapping[str, np.ndarray], config: FitConfig
-) -> np.ndarray:
-    """Return the posterior mean of c2, (P, G, G), over evenly spaced draws."""
-    whole, draws = made.whole, made.inference.draws
-    draws = draws.reshape(-1, draws.shape[-1])
-    step = max(1, len(draws) // NUM_FITTED_DRAWS)
-    held = {
-        name: np.full((len(draws), whole.phi.shape[0]), config.prior_table()[name].loc)
-        for name in PER_ANGLE
+def _predicted(
+    data: TwoTimeData,
+    config: FitConfig,
+    made: Sampled,
+    posterior: tuple[Any, Mapping[str, np.ndarray]],
+    prior: tuple[Any, Mapping[str, np.ndarray]],
+) -> dict[str, xr.Dataset]:
+    """Return the groups of what draws expect; these are coordinates and values of parameters."""
+    cuts = predictive.cuts_of(data.pairs)
+    (fitted, curves), (_, prior_curves) = (
+        predictive.expected(made.model, made.whole, *_some(config, *draws, data.num_angles), cuts)
+        for draws in (posterior, prior)
+    )
+    if made.estimate is not None:
+        whole = replace(made.whole, scaling="individual")
+        S = predictive.intensity(made.model, whole, made.estimate)
+        scatter = predictive.speckle_scatter(S, made.estimate.scale, cuts)
+    else:
+        residual = np.where(made.whole.used, data.c2 - fitted, np.nan)
+        sigma = posterior[1].get("sigma", np.nanstd(residual, axis=(1, 2)))
+        scatter = predictive.independent_scatter(np.sqrt((sigma**2).mean()), cuts)
+    bands = predictive.bands(curves, prior_curves, scatter, cuts)
+    measured = predictive.measured(data.c2, cuts)
+    return {
+        "fitted": results.map_dataset(fitted, data),
+        "cuts": results.cuts_dataset(measured, scatter, bands, cuts, data),
     }
-    values = {**held, **posterior}
-    scaling = (values[name].reshape(len(draws), -1)[::step] for name in PER_ANGLE)
 
-    @jax.jit
-    def mean(draws: tuple[jax.Array, ...]) -> jax.Array:
-        def add(total: jax.Array, at: tuple[jax.Array, ...]) -> tuple[jax.Array, None]:
-            return total + mean_c2(made.model, whole, *at), None
 
-        return jax.lax.scan(add, jnp.zeros(whole.c2.shape), draws)[0] / len(draws[0])
-
-    return np.asarray(mean((draws[::step], *scaling)))
+def _some(
+    config: FitConfig, theta: Any, values: Mapping[str, np.ndarray], num_angles: int
+) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
+    """Return evenly spaced draws of theta (S, d), and of contrast and offset, (S, P) each."""
+    theta = np.asarray(theta).reshape(-1, theta.shape[-1])
+    at = np.linspace(0, len(theta) - 1, min(len(theta), NUM_PREDICTED)).round().astype(int)
+    held = {name: np.full((len(theta), num_angles), config.prior_table()[name].loc)
+            for name in PER_ANGLE}  # fmt: skip
+    every = {**held, **values}
+    return theta[at], tuple(every[name].reshape(len(theta), -1)[at] for name in PER_ANGLE)

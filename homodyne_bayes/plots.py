@@ -19,15 +19,17 @@ from homodyne_bayes.map_plots import (
     GREY,
     VERMILION,
     lag_cuts,
+    log_axis,
     maps,
     panels,
+    prior_cuts,
     representative,
     whitened,
 )
 from homodyne_bayes.parameters import DIFFUSION, PARAMETERS, SHEAR
 from homodyne_bayes.results import place
 from homodyne_bayes.shards import map_grid
-from homodyne_bayes.tables import percent
+from homodyne_bayes.tables import number, percent
 
 RANK_BINS = 10
 TRUTH: dict[str, Any] = {"color": "black", "linestyle": "--", "linewidth": 1.0}
@@ -53,7 +55,8 @@ def rates(tree: xr.DataTree, ncols: int = 2) -> Figure:
         t_ref = float(group(tree, "constant_data")["t_ref"])
         ax.axvline(t_ref, color="0.4", linestyle=":", linewidth=1)
         ax.annotate(r" $t_\mathrm{ref}$", (t_ref, 0.02), xycoords=("data", "axes fraction"))
-        ax.set(xscale="log", xlabel="$t$ (s)", ylabel=label)
+        log_axis(ax, dataset.time.values)
+        ax.set(xlabel="$t$ (s)", ylabel=label)
         ax.margins(x=0)
         ax.legend(frameon=False)
     return fig
@@ -63,11 +66,11 @@ def pairs(tree: xr.DataTree, names: Sequence[str] = ()) -> Figure:
     """Draw parameters, by default the physical ones, against each other."""
     names = names or diagnostics.scalars(tree, diagnostics.reported(tree))
     posterior, known = group(tree, "posterior"), diagnostics.truth(tree)
-    stats = group(tree, "sample_stats")
-    diverging = stats["diverging"].values.ravel() if "diverging" in stats else np.array([], int)
+    diverged = divergences(tree)
     factors, labels = zip(*(_scaled(_symbol(name), posterior[name].attrs["units"], posterior[name])
                             for name in names), strict=True)  # fmt: skip
     values = [f * posterior[n].values.ravel() for n, f in zip(names, factors, strict=True)]
+    crosses = [f * diverged[n] for n, f in zip(names, factors, strict=True)]
     lines = [[f * known[n]] if n in known else [] for n, f in zip(names, factors, strict=True)]
     side = max(1.35 * len(names), 5.0)
     fig = Figure((side, side))
@@ -77,15 +80,15 @@ def pairs(tree: xr.DataTree, names: Sequence[str] = ()) -> Figure:
     for (i, j), ax in np.ndenumerate(axes):
         x, y = values[j], values[i]
         if i < j:
-            ax.text(0.5, 0.5, f"{np.corrcoef(x, y)[0, 1]:.2f}".replace("-", "−"), color="0.3",
-                    ha="center", va="center", transform=ax.transAxes)  # fmt: skip
+            ax.text(0.5, 0.5, number(np.corrcoef(x, y)[0, 1]), color="0.3", ha="center",
+                    va="center", transform=ax.transAxes)  # fmt: skip
             ax.axis("off")
             continue
         if i == j:
             ax.hist(x, bins=30, color=BLUE, alpha=0.7)
         else:
-            ax.plot(x, y, ".", color=BLUE, ms=3, alpha=0.3, mew=0)
-            ax.plot(x[diverging], y[diverging], "x", color=VERMILION, ms=4)
+            ax.plot(x, y, ".", color=BLUE, ms=3, alpha=np.clip(200 / x.size, 0.3, 0.8), mew=0)
+            ax.plot(crosses[j], crosses[i], "x", color=VERMILION, ms=4)
         for line, at in ((ax.axvline, lines[j]), (ax.axhline, lines[i] if i != j else [])):
             for value in at:
                 line(value, **TRUTH)
@@ -96,6 +99,16 @@ def pairs(tree: xr.DataTree, names: Sequence[str] = ()) -> Figure:
         ax.set_ylabel(labels[i].replace(" (", "\n(") if j == 0 and i > 0 else "")
     fig.align_labels()
     return fig
+
+
+def divergences(tree: xr.DataTree) -> dict[str, np.ndarray]:
+    """Return the scalars of the draws at which NUTS diverged, on all the data or else on shards."""
+    shards = "sub_posteriors" in tree.children and not diagnostics.all_by_nuts(tree)
+    names = ("sub_posteriors", "sub_sample_stats") if shards else ("posterior", "sample_stats")
+    draws, stats = (group(tree, name) for name in names)
+    found = stats["diverging"] if "diverging" in stats else xr.zeros_like(stats["lp"], dtype=bool)
+    return {str(name): values.values[found.values] for name, values in draws.items()
+            if values.dims == found.dims}  # fmt: skip
 
 
 def prior_posterior(tree: xr.DataTree) -> Figure:
@@ -250,16 +263,24 @@ FIGURES: dict[str, Plot] = {
         "bad frame, a tint far from the diagonal a wrong baseline.",
         lambda tree: tree.attrs["noise"] != "independent"),
     "lag_cuts": Plot(
-        lag_cuts, "c2 against the lag at three ages t1, measured (points) and fitted (curves), "
-        "averaged over the start times given."),
+        lag_cuts, "Posterior predictive: c2 against the lag at three ages t1, measured (points; "
+        "averages over the start times given) and fitted (line: posterior median). Dark bands hold "
+        "the curve with a probability of 90 %, light bands 90 % of points that would be measured "
+        "again, as scattered as the likelihood takes them. Neighbouring points scatter together.",
+        lambda tree: "cuts" in tree.children),
+    "prior_predictive": Plot(
+        prior_cuts, "Prior predictive: c2 against the lag at the first age as the prior expects it "
+        "(line: median; bands: 50 % and 90 % of curves), and as measured (points). The prior "
+        "should leave room for the data.",
+        lambda tree: "cuts" in tree.children),
     "rates": Plot(
         rates, "Transport coefficient D(t) and, where there is flow, shear rate: posterior median "
         "with pointwise 50 % and 90 % intervals. Dashed: truth of simulated data.",
         lambda tree: len(group(tree, "rates")) > 0),
     "pairs": Plot(
         pairs, "Draws of the physical parameters, and their correlation coefficients. Crosses mark "
-        "draws at which NUTS diverged, where it made them, dashed lines the truth of simulated "
-        "data.",
+        "where NUTS diverged, on all the data or, where their draws were merged, on the shards; "
+        "dashed lines the truth of simulated data.",
         lambda tree: len(diagnostics.scalars(tree, diagnostics.reported(tree))) > 0),
     "coordinate_pairs": Plot(
         lambda tree: pairs(tree, diagnostics.coordinates(tree)),

@@ -10,13 +10,22 @@ from typing import Any, NamedTuple
 import matplotlib as mpl
 import numpy as np
 import xarray as xr
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 
 from homodyne_bayes import diagnostics, plots, report, tables
 from homodyne_bayes.diagnostics import INTERVAL, TAIL, group
 from homodyne_bayes.errors import InputError
 from homodyne_bayes.formats import atomic_path
+from homodyne_bayes.latex import (
+    UNITS,
+    asymmetric,
+    cited,
+    escaped,
+    filled,
+    formulas,
+    in_formulas,
+    measured,
+)
 from homodyne_bayes.parameters import PARAMETERS, PER_ANGLE
 from homodyne_bayes.plots import FIGURES
 
@@ -26,15 +35,7 @@ PRINTED: dict[str, tuple[Callable[[xr.DataTree], Figure], str]] = {
     **{name: (FIGURES[name].draw, "double")
        for name in ("lag_cuts", "maps", "whitened", "pairs", "prior_posterior")},
 }  # fmt: skip
-PRINT_STYLE: Any = {"font.size": 7, "axes.linewidth": 0.6, "lines.linewidth": 1, "pdf.fonttype": 42}
-UNITS = {
-    "s": r"\second", "1/s": r"\per\second", "degree": r"\degree",
-    "Å²/s": r"\angstrom\squared\per\second",
-}  # fmt: skip
-ESCAPED = {"\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}",
-           "^": r"\textasciicircum{}"} | {one: "\\" + one for one in "&%$#_"}  # fmt: skip
-SAID = {"σ": r"\(\sigma\)", "φ": r"\(\phi\)", "±": r"\(\pm\)", "×": r"\(\times\)", "−": "--",
-        "Å": r"\AA{}", "²": r"\(^2\)", "°": r"\(^\circ\)", "’": "'"}  # fmt: skip
+PRINT_STYLE: Any = {"font.size": 8, "axes.linewidth": 0.6, "lines.linewidth": 1, "pdf.fonttype": 42}
 
 
 class Quantity(NamedTuple):
@@ -173,66 +174,35 @@ def summary(
     }
 
 
-def asymmetric(lower: float, median: float, upper: float) -> str:
-    r"""Return a median with its interval in LaTeX, to the second digit of the smaller side.
-
-    >>> asymmetric(9.61, 9.8372, 10.1)
-    '\\num{9.84}^{+0.26}_{-0.23}'
-    >>> asymmetric(9610.0, 9837.2, 10100.0)
-    '\\num{9.84}^{+0.26}_{-0.23} \\times 10^{3}'
-    """
-    least = min(median - lower, upper - median)
-    if not (math.isfinite(least) and least > 0):
-        return rf"\num{{{median:.4g}}}"
-    exponent = math.floor(math.log10(max(abs(median), least)))
-    exponent = 0 if -2 <= exponent <= 2 else exponent
-    decimals = max(1 - math.floor(math.log10(least)) + exponent, 0)
-    centre, below, above = (
-        f"{value / 10.0**exponent:.{decimals}f}"
-        for value in (median, median - lower, upper - median)
-    )
-    power = rf" \times 10^{{{exponent}}}" if exponent else ""
-    return rf"\num{{{centre}}}^{{+{above}}}_{{-{below}}}{power}"
-
-
-def escaped(text: object) -> str:
-    r"""Return text as LaTeX shows it: no character of it commands.
-
-    >>> escaped("50 % of σ, ∮"), escaped("\\input{x}")
-    ('50 \\% of \\(\\sigma\\), U+222E', '\\textbackslash{}input\\{x\\}')
-    """
-    known = ESCAPED | SAID
-    return "".join(known.get(one, one if one.isascii() else f"U+{ord(one):04X}")
-                   for one in str(text))  # fmt: skip
+def latex_value(quantity: Quantity) -> str:
+    """Return the median with its interval as LaTeX."""
+    low, median, high = np.quantile(quantity.draws, [TAIL, 0.5, 1 - TAIL])
+    return rf"\({asymmetric(low, median, high)}\)"
 
 
 def latex_row(quantity: Quantity) -> dict[str, str]:
     """Return symbol, value and unit of a quantity as LaTeX."""
-    low, median, high = np.quantile(quantity.draws, [TAIL, 0.5, 1 - TAIL])
-    units = {"phi": r"\degree", "t": r"\second", "q": r"\per\angstrom", "radius": r"\angstrom"}
+    said = {"t": (4, r"\second"), "q": (6, r"\per\angstrom"), "radius": (6, r"\angstrom")}
     where = ", ".join(
-        rf"\qty{{{value:.6g}}}{{{units[name]}}}"
-        if name in units and isinstance(value, float)
-        else escaped(value)
+        r"\qty{{{:.{}g}}}{{{}}}".format(value, *said[name]) if name in said else escaped(value)
         for name, value in quantity.at.items()
     )
     return {
         "symbol": rf"\({quantity.latex}\)" + (f" ({where})" if where else ""),
-        "value": rf"\({asymmetric(low, median, high)}\)",
+        "value": latex_value(quantity),
         "unit": rf"\unit{{{UNITS[quantity.unit]}}}" if quantity.unit in UNITS
         else escaped(quantity.unit),
     }  # fmt: skip
 
 
-def cited(tree: xr.DataTree) -> list[str]:
-    """Return the keys in references.bib of what a result rests on."""
-    method = json.loads(tree.attrs["settings"])["method"]
-    keys = {
-        "He2024": True, "Hoffman2014": method != "laplace" or diagnostics.all_by_nuts(tree),
-        "Scott2016": method == "consensus", "Vehtari2024": True,
-        "Phan2019": True, "Bradbury2018": True, "DeepMind2020": True, "Kumar2019": True,
-    }  # fmt: skip
-    return [key for key, used in keys.items() if used]
+def scaling_rows(quantities: Sequence[Quantity]) -> list[dict[str, str]]:
+    """Return a row for every map, its place and the values of contrast and offset as LaTeX."""
+    found: dict[Any, dict[str, str]] = {}
+    for one in quantities:
+        phi = one.at["phi"]
+        place = rf"\qty{{{phi:.6g}}}{{\degree}}" if isinstance(phi, float) else escaped(phi)
+        found.setdefault(phi, {"place": place})[one.name] = latex_value(one)
+    return list(found.values())
 
 
 def write(
@@ -246,8 +216,9 @@ def write(
     """Write report.html and summary.json, and with ``latex`` what a paper needs, into a folder.
 
     With ``latex``: ``paper.tex``, which compiles, and what it inputs, ``table.tex`` (booktabs,
-    siunitx), ``methods.tex``, ``references.bib``, and vector figures ``*.pdf`` as wide as a
-    journal's single or double column. Each file is written whole or not at all. Other arguments
+    siunitx), ``scaling.tex`` (longtable) with contrast and offset of every map, ``methods.tex``,
+    ``references.bib``, and vector figures ``*.pdf`` as wide as a journal's single or double
+    column. Each file is written whole or not at all. Other arguments
     are those of `derived`.
 
     Returns
@@ -273,9 +244,9 @@ def write(
     }
     if latex:
         shown = [name for name in PRINTED if FIGURES[name].applies(tree)]
-        values = _paper(tree, [*parameters(tree), *derived(tree, times, radius)], shown)
-        for name in ("paper.tex", "table.tex", "methods.tex", "references.bib"):
-            pieces[name] = _text(_filled(name, values))
+        values = _paper(tree, times, radius, shown)
+        for name in ("paper.tex", "table.tex", "scaling.tex", "methods.tex", "references.bib"):
+            pieces[name] = _text(filled(name, values))
         for name in shown:
             pieces[f"{name}.pdf"] = _printed(tree, name)
     for name, made in pieces.items():
@@ -303,36 +274,33 @@ def _printed(tree: xr.DataTree, name: str) -> Callable[[Path], object]:
     return save
 
 
-def _paper(tree: xr.DataTree, quantities: list[Quantity], shown: list[str]) -> dict[str, Any]:
+def _paper(
+    tree: xr.DataTree, times: Sequence[float], radius: float | None, shown: list[str]
+) -> dict[str, Any]:
     """Return what the templates show."""
+    fitted, noise = parameters(tree), "noise" in tree.children
     return {
-        "rows": [latex_row(quantity) for quantity in quantities],
+        "parameters": [latex_row(one) for one in fitted if "phi" not in one.at],
+        "derived": [latex_row(one) for one in derived(tree, times, radius)],
+        "scaling": scaling_rows([one for one in fitted if "phi" in one.at]),
         "level": f"{100 * INTERVAL:.0f}",
         "verdict": diagnostics.certificate(tree),
-        "facts": report.facts(tree),
+        "measured": measured(tree),
+        "formulas": formulas(tree),
         "method": diagnostics.method(tree),
         "convention": tree.attrs["convention"],
         "model": tree.attrs["model"],
         "noise": tree.attrs["noise"],
+        "told": {row["symbol"]: row["value"] for row in tables.noise(tree)} if noise else {},
+        "prior_driven": diagnostics.prior_driven(tree),
         "settings": json.loads(tree.attrs["settings"]),
         "priors": tables.priors(tree),
         "versions": json.loads(tree.attrs["versions"]),
         "cited": cited(tree),
         "all_by_nuts": diagnostics.all_by_nuts(tree),
         "figures": {
-            name: {"caption": FIGURES[name].caption, "width": f"{COLUMNS[PRINTED[name][1]]:g}"}
+            name: {"caption": in_formulas(FIGURES[name].caption),
+                   "width": f"{COLUMNS[PRINTED[name][1]]:g}"}
             for name in shown
         },
-    }
-
-
-def _filled(template: str, values: dict[str, Any]) -> str:
-    """Return a LaTeX template with values filled in, ``<< >>`` and ``<% %>`` being its marks."""
-    environment = Environment(
-        loader=PackageLoader("homodyne_bayes"), undefined=StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True, variable_start_string="<<", variable_end_string=">>",
-        block_start_string="<%", block_end_string="%>", comment_start_string="<#",
-        comment_end_string="#>", keep_trailing_newline=True,
-    )  # fmt: skip
-    environment.filters["tex"] = escaped
-    return environment.get_template(template).render(values)
+    }  # fmt: skip

@@ -19,6 +19,9 @@ rates                   draws of D(t) and gamma_dot(t)               chain, draw
 warm_start              draws of the Gaussian at the mode            chain, draw (, phi)
 observed_data           c2 as fitted, NaN where there is none        phi, t1, t2
 fitted                  posterior mean of c2                         phi, t1, t2
+cuts                    c2 against the lag, averaged over starts:    (level,) phi, age,
+                        measured, sd of that; quantiles of prior     lag
+                        and posterior, and of a replication
 noise                   what the likelihood was given; misfit        phi, bin1, bin2, kind
 constant_data           q, dt, gap, t_ref, usable                    phi, frame
 ======================= ============================================ =====================
@@ -48,6 +51,7 @@ from homodyne_bayes.inference import Inference, ShardRun
 from homodyne_bayes.limits import check_stored
 from homodyne_bayes.noise import Estimate
 from homodyne_bayes.parameters import PARAMETERS, PER_ANGLE, RATES
+from homodyne_bayes.predictive import LEVELS, Bands, Cuts
 
 LIBRARIES = ("homodyne-bayes", "jax", "numpyro", "optax", "arviz", "numpy", "xarray")
 GROUPS = ("posterior", "certificate", "warm_start", "observed_data")
@@ -198,6 +202,27 @@ def map_dataset(c2: np.ndarray, data: TwoTimeData) -> xr.Dataset:
             "t1": ("t1", data.time, seconds),
             "t2": ("t2", data.time, seconds),
         },
+    )
+
+
+def cuts_dataset(
+    measured: np.ndarray, scatter: np.ndarray, bands: Bands, cuts: Cuts, data: TwoTimeData
+) -> xr.Dataset:
+    """Return cuts of maps along the lag, measured and their sd (P, A, L), and their bands."""
+    point, seconds = ("phi", "age", "lag"), {"units": "s"}
+    begin, end = (data.time[cuts.starts[..., at, 0]] for at in (0, -1))
+    meanings: dict[str, tuple[Any, Any, str]] = {
+        "measured": (point, measured, "average of measured entries"),
+        "scatter": (point, scatter, "sd of that about the curve of the right parameters"),
+        "posterior": (("level", *point), bands.posterior, "quantiles of the curve"),
+        "prior": (("level", *point), bands.prior, "quantiles of the curve in the prior"),
+        "replicated": (("level", *point), bands.replicated,
+                       "quantiles of what would be measured again"),
+    }  # fmt: skip
+    return xr.Dataset(
+        {name: (dims, value, {"long_name": why}) for name, (dims, value, why) in meanings.items()}
+        | {"begin": (point[:2], begin, seconds), "end": (point[:2], end, seconds)},
+        {**map_coordinates(data), "lag": ("lag", data.time[1:], seconds), "level": list(LEVELS)},
     )
 
 

@@ -128,12 +128,13 @@ def rounded(value: float, sd: float) -> str:
 def number(value: float, decimals: int = 2) -> str:
     """Return a value with so many decimals.
 
-    >>> number(-0.234), number(float("inf")), number(float("nan"))
-    ('−0.23', '∞', '–')
+    >>> number(-0.234), number(-0.001), number(float("inf")), number(float("nan"))
+    ('−0.23', '0.00', '∞', '–')
     """
     if math.isnan(value):
         return "–"
-    return f"{value:.{decimals}f}".replace("-", "−").replace("inf", "∞")
+    text = f"{round(value, decimals) + 0.0:.{decimals}f}"  # no negative zero
+    return text.replace("-", "−").replace("inf", "∞")
 
 
 def percent(share: float) -> str:

@@ -9,7 +9,7 @@ import nbformat
 import pytest
 
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("0*.ipynb"))
-FIGURES = {"01": 2, "02": 8, "03": 1, "04": 1, "05": 1, "06": 1, "07": 0}
+FIGURES = {"01": 2, "02": 9, "03": 1, "04": 1, "05": 1, "06": 1, "07": 0}
 names = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
 

@@ -190,6 +190,19 @@ def test_pairs_mark_divergent_draws(laminar_result):
     np.testing.assert_allclose(np.diff(np.log(marks[0].get_xdata())), np.diff(np.log(D0)))
 
 
+def test_pairs_mark_divergences_of_shards_where_their_draws_were_merged(laminar_result):
+    stats = plots.group(laminar_result, "sub_sample_stats").copy(deep=True)
+    stats["diverging"][:] = False
+    stats["diverging"][1, 0, :2] = True
+    marked = plots.divergences(edited(laminar_result, sub_sample_stats=stats))
+    expected = laminar_result["sub_posteriors"]["alpha"].values[1, 0, :2]
+    np.testing.assert_array_equal(marked["alpha"], expected)
+
+
+def test_draws_without_nuts_have_no_divergences(laplace_result):
+    assert all(values.size == 0 for values in plots.divergences(laplace_result).values())
+
+
 def test_shards_are_shown_beside_the_interval_of_the_result(laminar_result):
     ax = plots.shard_agreement(laminar_result).axes[0]
     labels = [label.get_text() for label in ax.get_yticklabels()]
@@ -225,28 +238,35 @@ def test_traces_have_a_row_a_parameter_and_a_line_a_chain(laminar_result):
     assert counts.sum() == laminar_result["posterior"].sizes["draw"]
 
 
-def test_lag_cuts_average_measured_entries_over_starts():
-    rng = np.random.default_rng(0)
-    c2 = rng.normal(size=(2, 6, 6))
-    c2[0, 1, 3] = np.nan
-    lags = np.array([1, 2])
-    cut = map_plots.lag_cut(c2, np.array([0, 1]), lags)
-    np.testing.assert_allclose(cut[:, 0], (c2[:, 0, 1] + c2[:, 1, 2]) / 2)
-    np.testing.assert_allclose(cut[:, 1], c2[:, 0, 2])
+def test_lag_cuts_show_points_over_their_bands(speckle_result):
+    figure = plots.lag_cuts(speckle_result)
+    cuts = plots.group(speckle_result, "cuts")
+    assert len(figure.axes) == cuts.sizes["phi"]
+    for ax, measured in zip(figure.axes, cuts["measured"], strict=True):
+        points = [line.get_ydata() for line in ax.lines if line.get_marker() == "."]
+        assert len(points) == 3
+        for age, shown in enumerate(points):
+            np.testing.assert_array_equal(shown, measured[age].dropna("lag"))
+        assert len(ax.collections) == 2 * 3
+    assert len(figure.legends) == 1
 
 
-def test_lag_cuts_leave_out_excluded_frames(laminar_result):
-    observed, fixed = (
-        plots.group(laminar_result, name).copy(deep=True)
-        for name in ("observed_data", "constant_data")
+def test_prior_predictive_shows_the_first_age(laminar_result):
+    figure = plots.FIGURES["prior_predictive"].draw(laminar_result)
+    prior = plots.group(laminar_result, "cuts")["prior"]
+    for p, ax in enumerate(figure.axes):
+        median, points = ax.lines
+        known = prior.sel(level=0.5)[p, 0].dropna("lag")
+        np.testing.assert_array_equal(median.get_ydata(), known)
+        assert len(points.get_ydata()) == len(known)
+
+
+def test_lag_cuts_need_the_group(laminar_result):
+    older = xr.DataTree.from_dict(
+        {name: one.to_dataset() for name, one in laminar_result.children.items() if name != "cuts"}
     )
-    observed["c2"].values[:, 0, :] = observed["c2"].values[:, :, 0] = np.nan
-    fixed["usable"].values[:, 0] = False
-    tree = edited(laminar_result, observed_data=observed, constant_data=fixed)
-    figure = plots.lag_cuts(tree)
-    assert len(figure.axes) == 3
-    assert all(np.isfinite(line.get_ydata()).all() for line in figure.axes[0].lines)
-    assert "t_1$ = 0.4" in figure.axes[0].get_legend().get_texts()[0].get_text()
+    for name in ("lag_cuts", "prior_predictive"):
+        assert not plots.FIGURES[name].applies(older)
 
 
 @pytest.mark.parametrize(
@@ -273,4 +293,11 @@ def test_many_angles_are_said_to_be_a_subset(laminar_result):
     for name in ("maps", "lag_cuts"):
         figure = plots.FIGURES[name].draw(tree)
         assert figure.get_suptitle() == "6 of 8 angles"
-    assert len([ax for ax in plots.maps(tree).axes if ax.get_title()]) == 3 * 6
+    axes = plots.maps(tree).axes
+    assert len([ax for ax in axes if ax.images]) == 3 * 6
+    assert [ax.get_title() for ax in axes[:6]] == [
+        "−80°", "−57.14°", "−11.43°", "11.43°", "57.14°", "80°"
+    ]  # fmt: skip
+    assert [ax.get_ylabel().partition("\n")[0] for ax in axes[:18:6]] == [
+        "measured", "fitted", "residual"
+    ]  # fmt: skip

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from homodyne_bayes import InputError, publication, report, reproduce
+from homodyne_bayes import InputError, latex, publication, report, reproduce
 from homodyne_bayes.diagnostics import group
 from homodyne_bayes.plots import FIGURES
 from tests.test_report import with_attrs
@@ -29,15 +29,20 @@ def folder(laminar_result, tmp_path_factory):
 def test_what_a_report_for_a_paper_holds(folder):
     assert sorted(path.name for path in folder.iterdir()) == [
         "lag_cuts.pdf", "maps.pdf", "methods.tex", "pairs.pdf", "paper.tex", "prior_posterior.pdf",
-        "rates.pdf", "references.bib", "report.html", "summary.json", "table.tex",
+        "rates.pdf", "references.bib", "report.html", "scaling.tex", "summary.json", "table.tex",
     ]  # fmt: skip
 
 
 def test_numbers_of_the_table_are_those_of_the_draws(folder, laminar_result):
-    found = PRINTED.findall((folder / "table.tex").read_text(encoding="utf-8"))
+    found = [one for name in ("table.tex", "scaling.tex")
+             for one in PRINTED.findall((folder / name).read_text(encoding="utf-8"))]  # fmt: skip
+    fitted = publication.parameters(laminar_result)
+    contrast, offset = ([one for one in fitted if one.name == name]
+                        for name in ("contrast", "offset"))  # fmt: skip
     quantities = [
-        *publication.parameters(laminar_result),
+        *(one for one in fitted if "phi" not in one.at),
         *publication.derived(laminar_result, (0.6, 5.0), 400.0),
+        *(one for pair in zip(contrast, offset, strict=True) for one in pair),
     ]
     assert len(found) == len(quantities)
     for (centre, above, below, power), quantity in zip(found, quantities, strict=True):
@@ -99,19 +104,27 @@ def test_a_file_is_not_taken_for_a_folder(laminar_result, tmp_path):
 
 
 def test_structure_of_the_latex(folder, laminar_result):
-    for name in ("paper.tex", "table.tex", "methods.tex", "references.bib"):
+    for name in ("paper.tex", "table.tex", "scaling.tex", "methods.tex", "references.bib"):
         text = (folder / name).read_text(encoding="utf-8")
         assert text.isascii(), name
         plain = re.sub(r"\\[{}\\]", "", text)
         assert plain.count("{") == plain.count("}"), name
         opened, closed = (sorted(re.findall(rf"\\{one}\{{(\w+)", text)) for one in ("begin", "end"))
         assert opened == closed, name
-    cited = set(re.findall(r"\\cite\{(\w+)\}", (folder / "methods.tex").read_text()))
-    assert cited == set(publication.cited(laminar_result))
-    assert cited <= set(re.findall(r"@\w+\{(\w+)", (folder / "references.bib").read_text()))
     settings = json.loads(laminar_result.attrs["settings"])
     for name in settings:
-        assert publication.escaped(name) in (folder / "methods.tex").read_text()
+        assert latex.escaped(name) in (folder / "methods.tex").read_text()
+
+
+def test_what_a_result_rests_on_is_cited(laminar_result, laplace_result, tmp_path):
+    for name, tree in (("consensus", laminar_result), ("laplace", laplace_result)):
+        publication.write(tree, tmp_path / name, latex=True)
+        methods, references = ((tmp_path / name / one).read_text()
+                               for one in ("methods.tex", "references.bib"))  # fmt: skip
+        cited = set(re.findall(r"\\cite\{(\w+)\}", methods))
+        assert cited == set(latex.cited(tree))
+        assert cited <= set(re.findall(r"@\w+\{(\w+)", references))
+    assert "Hoffman2014" not in cited
 
 
 def test_draws_that_were_not_weighed_are_not_said_to_be(folder, laminar_result, tmp_path):
@@ -127,7 +140,7 @@ def test_draws_that_were_not_weighed_are_not_said_to_be(folder, laminar_result, 
 
 def test_captions_need_no_letter_that_latex_lacks():
     for row in FIGURES.values():
-        assert "U+" not in publication.escaped(row.caption)
+        assert "U+" not in latex.escaped(row.caption)
 
 
 def test_text_of_a_result_commands_nothing(laminar_result, tmp_path):
@@ -141,9 +154,13 @@ def test_text_of_a_result_commands_nothing(laminar_result, tmp_path):
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs pdflatex with siunitx")
 def test_the_paper_compiles(folder, tmp_path):
     paper = shutil.copytree(folder, tmp_path / "paper")
-    call = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "paper"]
-    run = subprocess.run(call, cwd=paper, capture_output=True, check=False)
-    assert run.returncode == 0, run.stdout[-2000:]
+    for command in ("pdflatex", "bibtex", "pdflatex", "pdflatex"):
+        options = ["-interaction=nonstopmode", "-halt-on-error"] if command == "pdflatex" else []
+        call = [command, *options, "paper"]
+        run = subprocess.run(call, cwd=paper, capture_output=True, text=True, check=False)
+        assert run.returncode == 0, run.stdout[-2000:]
+    assert "undefined" not in run.stdout
+    assert "Overfull" not in run.stdout
 
 
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="needs chromium")

@@ -63,6 +63,7 @@ def test_shapes_of_the_groups(laminar_result, laplace_result):
     assert sizes["shard_checks"] == {"shard": 2, "coordinate": 14}
     assert set(sizes["certificate"]) == {"attempt"}
     assert sizes["rates"] == draws | {"time": 20}
+    assert sizes["cuts"] == {"phi": 3, "age": 3, "lag": 19, "level": 5}
     assert sizes["observed_data"] == sizes["fitted"] == {"phi": 3, "t1": 20, "t2": 20}
     of_shards = {"sub_posteriors", "sub_sample_stats", "shard_checks"}
     assert set(laminar_result.children) - set(laplace_result.children) == of_shards
