@@ -70,7 +70,8 @@ class Bands(NamedTuple):
 def cuts_of(pairs: np.ndarray) -> Cuts:
     """Return the cuts of maps whose pairs of frames have a value, (P, G, G), or not."""
     angles, G = np.arange(len(pairs))[:, None, None, None], pairs.shape[1]
-    of_map = [[_starts(np.flatnonzero(frames), age) for age in AGES] for frames in pairs.any(axis=2)]
+    usable = pairs.any(axis=2)
+    of_map = [[_starts(np.flatnonzero(frames), age) for age in AGES] for frames in usable]
     most = max(len(starts) for ages in of_map for starts in ages)
     real = np.array([[np.arange(most) < len(starts) for starts in ages] for ages in of_map])
     starts = np.array([[np.pad(starts, (0, most - len(starts)), mode="edge") for starts in ages]
