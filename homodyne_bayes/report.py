@@ -261,14 +261,15 @@ def sensitivity(tree: xr.DataTree) -> list[dict[str, str]]:
 def facts(tree: xr.DataTree) -> dict[str, str]:
     """Return what was measured and fitted, in a few words each."""
     fixed = group(tree, "constant_data")
-    gap, lacking = float(fixed["gap"]), ", others not measured" if lack_pairs(tree) else ""
+    gap = float(fixed["gap"])
     return {
         "convention": tree.attrs["convention"],
         "q": f"{', '.join(f'{q:.6g}' for q in np.unique(fixed['q']))} 1/Å",
         "dt": f"{float(fixed['dt']):.6g} s",
         "gap": f"{gap:.7g} Å" if math.isfinite(gap) else "not given",
         "angles × frames": f"{fixed.sizes['phi']} × {fixed.sizes['frame']}",
-        "distinct pairs": f"{int(tree.attrs['num_pairs'])}{lacking}",
+        "distinct pairs": f"{int(tree.attrs['num_pairs'])}",
+        **({"other pairs": "not measured, left out"} if lack_pairs(tree) else {}),
         "contrast and offset": tree.attrs["scaling"],
         "data sha256": tree.attrs["data_sha256"][:12],
     }

@@ -14,6 +14,7 @@ from homodyne_bayes import (
     formats,
     map_plots,
     plots,
+    report,
     reproduce,
     results,
     simulate,
@@ -246,7 +247,9 @@ def test_inspect_fit_and_report_from_the_command_line(fitted, capsys):
     with pytest.raises(InputError, match="132 pairs .* choose --noise independent"):
         run(f"fit {fitted}/a.h5 --model static --out {fitted}/b.nc")
     run(f"report {fitted}/a.nc --out {fitted}/a.html")
-    assert "144" in (fitted / "a.html").read_text()
+    page = (fitted / "a.html").read_text()
+    assert "144" in page
+    assert "not measured, left out" in page
 
 
 def test_the_posterior_is_that_of_the_pairs_one_by_one(fitted):
@@ -272,6 +275,7 @@ def test_a_result_gives_the_same_data_back(fitted):
     assert data.sha256() == formats.read(fitted / "a.h5").sha256()
     assert json.loads(tree.attrs["provenance"])["format"] == "esrf"
     assert int(tree.attrs["num_pairs"]) == 144
+    assert report.facts(tree)["distinct pairs"] == "144"  # as methods quote it
 
 
 def test_figures_are_drawn_with_pairs_missing(fitted):
