@@ -202,7 +202,9 @@ def write(ranks: xr.Dataset, path: Path) -> Path:
     drawn = path.with_suffix(".png")
     with atomic_path(drawn) as temporary_figure, atomic_path(path) as temporary:
         figure(ranks).savefig(temporary_figure, dpi=150)
-        ranks.to_netcdf(temporary, engine="netcdf4")
+        ranks.to_netcdf(
+            temporary, engine="netcdf4", encoding=results.text_as_characters(ranks)
+        )
     return drawn
 
 

@@ -328,7 +328,9 @@ def write(dataset: xr.Dataset, path: Path) -> tuple[Path, Path]:
     ):
         temporary_page.write_text(text, encoding="utf-8")
         figure(dataset).savefig(temporary_figure, dpi=200)
-        dataset.to_netcdf(temporary, engine="netcdf4")
+        dataset.to_netcdf(
+            temporary, engine="netcdf4", encoding=results.text_as_characters(dataset)
+        )
     return drawn, page
 
 

@@ -286,8 +286,18 @@ def as_attributes(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def write(tree: xr.DataTree, path: str | Path) -> None:
     """Write a result to netCDF, whole or not at all."""
+    encoding: Any = {node.path: text_as_characters(node.to_dataset()) for node in tree.subtree}
     with atomic_path(path) as temporary:
-        tree.to_netcdf(temporary, engine="netcdf4")
+        tree.to_netcdf(temporary, engine="netcdf4", encoding=encoding)
+
+
+def text_as_characters(dataset: xr.Dataset) -> dict[Any, Any]:
+    """Return the encoding in netCDF of the variables of a dataset that are text.
+
+    HDF5 can crash when it opens variables that are strings of any length for a second time.
+    """
+    text = [name for name, one in dataset.variables.items() if one.dtype.kind in "OU"]
+    return {name: {"dtype": "S1"} for name in text}
 
 
 def read(path: str | Path) -> xr.DataTree:

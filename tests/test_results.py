@@ -3,6 +3,7 @@
 import json
 
 import arviz as az
+import h5py
 import jax
 import numpy as np
 import pytest
@@ -23,6 +24,16 @@ def test_round_trip_through_netcdf(laminar_result, result_file):
     assert set(again.children) == set(laminar_result.children)
     for name in laminar_result.children:
         xr.testing.assert_identical(again[name].to_dataset(), laminar_result[name].to_dataset())
+
+
+def test_no_variable_is_text_of_any_length(result_file):
+    """With those, reading the file a few times ended in a crash of HDF5."""
+    kinds = {}
+    with h5py.File(result_file) as file:
+        file.visititems(lambda name, item: kinds.update({name: getattr(item, "dtype", None)}))
+    assert kinds["certificate/proposal"].kind == "S"
+    found = {name: h5py.check_string_dtype(kind) for name, kind in kinds.items() if kind}
+    assert not [name for name, kind in found.items() if kind and kind.length is None]
 
 
 def test_plain_xarray_and_arviz_read_it(result_file):
