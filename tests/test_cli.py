@@ -126,7 +126,8 @@ def test_settings_file_and_flags(run, tmp_path, monkeypatch):
         "fit:\n  model: static\n  num_warmup: 100\n  num_samples: 50\n  num_chains: 2\n"
         "  num_shards: 3\n  priors: {D_slope: [0, 1]}\n"
     )
-    arguments = ["--settings", "settings.yaml", "--num-shards", 2, "--prior", "D_bend=1,0.2"]
+    arguments = ["--settings", "settings.yaml", "--num-shards", 2, "--prior", "D_bend=1,0.2",
+                 "--method", "laplace", "--rescue-pairs", 0]
     code, _, err = run("fit", "data.nc", "--out", "r.nc", *arguments)
     assert code == 0, err
     attrs = results.read("r.nc").attrs
@@ -139,7 +140,8 @@ def test_a_model_of_ones_own(run, tmp_path, monkeypatch):
     Path("mine.py").write_text(OWN_MODEL)
     run("simulate", "data.nc", "--model", "static", "--set", "alpha=0", "--set", "D_offset=0",
         "--frames", 16, "--phi", "0,45", "--sigma", 0.01, "--dt", 0.4)
-    code, _, err = run("fit", "data.nc", "--model", "mine.py:constant", "--out", "r.nc", *QUICK)
+    code, _, err = run("fit", "data.nc", "--model", "mine.py:constant", "--out", "r.nc",
+                       "--method", "laplace", *QUICK)
     assert code == 0, err
     draws = results.read("r.nc")["posterior"]["log_D"]
     assert abs(float(draws.mean()) - np.log(1e4)) < 4 * float(draws.std())

@@ -24,7 +24,7 @@ from homodyne_bayes.warmstart import warm_start
 PHYSICAL = (*DIFFUSION, *SHEAR)
 HEAVY_TAILED = ("gamma_dot_t0", "gamma_dot_t_offset")  # see docs/consensus.md
 FIVE_ANGLES = simulate.Experiment(
-    phi=(-60.0, -30.0, 0.0, 30.0, 60.0), num_frames=60, parameters=simulate.LAMINAR
+    phi=(-60.0, -30.0, 0.0, 30.0, 60.0), num_frames=40, parameters=simulate.LAMINAR
 )
 THREE_ANGLES = simulate.Experiment(
     phi=(0.0, 45.0, 90.0), num_frames=60, parameters=simulate.LAMINAR
