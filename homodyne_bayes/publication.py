@@ -133,16 +133,11 @@ def _derived(
 def described(quantity: Quantity) -> dict[str, Any]:
     """Return name, unit, place and median, mean, sd and ends of the 90 % interval of a quantity."""
     low, median, high = np.quantile(quantity.draws, [TAIL, 0.5, 1 - TAIL])
-    return {
+    return tables.plain({
         "name": quantity.name, "unit": quantity.unit or "1", **quantity.at,
-        "median": _finite(median), "mean": _finite(quantity.draws.mean()),
-        "sd": _finite(quantity.draws.std(ddof=1)), "lower": _finite(low), "upper": _finite(high),
-    }  # fmt: skip
-
-
-def _finite(value: float) -> float | None:
-    """Return a number as JSON can hold it."""
-    return float(value) if math.isfinite(value) else None
+        "median": median, "mean": quantity.draws.mean(), "sd": quantity.draws.std(ddof=1),
+        "lower": low, "upper": high,
+    })  # fmt: skip
 
 
 def summary(
@@ -164,7 +159,7 @@ def summary(
         "verdict": diagnostics.certificate(tree),
         "interval": INTERVAL,
         "parameters": [
-            {**described(quantity), **{str(name): _finite(value) for name, value in line.items()}}
+            described(quantity) | tables.plain(line.to_dict())
             for quantity, (_, line) in zip(parameters(tree), quality.iterrows(), strict=True)
         ],
         "derived": [described(quantity) for quantity in derived(tree, times, radius)],

@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -135,6 +136,18 @@ def number(value: float, decimals: int = 2) -> str:
         return "–"
     text = f"{round(value, decimals) + 0.0:.{decimals}f}"  # no negative zero
     return text.replace("-", "−").replace("inf", "∞")
+
+
+def plain(value: Any) -> Any:
+    """Return mappings, lists, text and numbers as JSON holds them, what is not finite as None."""
+    value = value.item() if isinstance(value, np.generic) else value
+    if isinstance(value, Mapping):
+        return {str(name): plain(own) for name, own in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(own) for own in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if isinstance(value, int | str | None) else str(value)
 
 
 def percent(share: float) -> str:

@@ -1,10 +1,9 @@
 """What a terminal shows: tables, progress, warnings, and how a command fails."""
 
 import json
-import math
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
@@ -114,19 +113,7 @@ def print_coverage(dataset: xr.Dataset) -> None:
 
 def print_json(found: Any) -> None:
     """Print mappings, lists, text and numbers as JSON, which has no NaN: null."""
-    print(json.dumps(_plain(found), ensure_ascii=False, indent=2))  # noqa: T201
-
-
-def _plain(value: Any) -> Any:
-    """Return a value as JSON can hold it."""
-    value = value.item() if isinstance(value, np.generic) else value
-    if isinstance(value, Mapping):
-        return {str(name): _plain(own) for name, own in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(own) for own in value]
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return value if isinstance(value, int | str | None) else str(value)
+    print(json.dumps(tables.plain(found), ensure_ascii=False, indent=2))  # noqa: T201
 
 
 def described(data: TwoTimeData) -> str:
