@@ -4,8 +4,8 @@ Importing changes no setting; set ``jax.config.update("jax_enable_x64", True)`` 
 """
 
 from homodyne_bayes.config import DataConfig, FitConfig
-from homodyne_bayes.data import TwoTimeData
+from homodyne_bayes.data.two_time import TwoTimeData
 from homodyne_bayes.errors import InputError, MissingPrecisionError
-from homodyne_bayes.pipeline import fit
+from homodyne_bayes.fitting.pipeline import fit
 
 __all__ = ["DataConfig", "FitConfig", "InputError", "MissingPrecisionError", "TwoTimeData", "fit"]

@@ -2,7 +2,7 @@
 
 A model of your own is a function ``(grid, priors)`` like these, in a file of its own, named on
 the command line as ``--model file.py:function``. It samples the sites ``contrast``, ``offset``
-and ``sigma`` and observes ``c2``, which `homodyne_bayes.models.observation.observe_c2` does.
+and ``sigma`` and observes ``c2``, which `homodyne_bayes.likelihood.observe.observe_c2` does.
 """
 
 import hashlib
@@ -11,8 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from homodyne_bayes.errors import InputError
-from homodyne_bayes.models.laminar_flow import laminar_flow
-from homodyne_bayes.models.static import static
+from homodyne_bayes.model_files.laminar_flow import laminar_flow
+from homodyne_bayes.model_files.static import static
 
 __all__ = ["MODELS", "laminar_flow", "load_model", "source_hash", "static"]
 

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 
 import numpyro
 
-from homodyne_bayes import kernels
-from homodyne_bayes.models.observation import observe_c2
-from homodyne_bayes.models.sampling import distribution, sample_diffusion, sample_shear_rate
+from homodyne_bayes.likelihood.observe import observe_c2
 from homodyne_bayes.parameters import Prior
-from homodyne_bayes.shards import ShardGrid
+from homodyne_bayes.physics import kernels
+from homodyne_bayes.physics.points import ShardGrid
+from homodyne_bayes.physics.rates import distribution, sample_diffusion, sample_shear_rate
 
 
 def laminar_flow(grid: ShardGrid, priors: Mapping[str, Prior]) -> None:

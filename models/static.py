@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 
-from homodyne_bayes import kernels
-from homodyne_bayes.models.observation import observe_c2
-from homodyne_bayes.models.sampling import sample_diffusion
+from homodyne_bayes.likelihood.observe import observe_c2
 from homodyne_bayes.parameters import Prior
-from homodyne_bayes.shards import ShardGrid
+from homodyne_bayes.physics import kernels
+from homodyne_bayes.physics.points import ShardGrid
+from homodyne_bayes.physics.rates import sample_diffusion
 
 
 def static(grid: ShardGrid, priors: Mapping[str, Prior]) -> None:

@@ -9,8 +9,8 @@ from typing import Any
 import h5py
 import numpy as np
 
-from homodyne_bayes.data import TwoTimeData
-from homodyne_bayes.formats import write_aps_u, write_netcdf
+from homodyne_bayes.data.reading import write_aps_u, write_netcdf
+from homodyne_bayes.data.two_time import TwoTimeData
 
 Q, DT, GAP, PHI = 0.0054, 0.1, 2e6, (-30.0, 10.0, 75.0)
 USER = {"q": Q, "dt": DT, "phi": list(PHI)}

@@ -28,7 +28,7 @@ def forget_compiled_programs():
 @pytest.fixture(scope="session")
 def laminar_data():
     """Three angles of 20 frames with independent noise."""
-    from homodyne_bayes import simulate
+    from homodyne_bayes.physics import simulate
 
     experiment = simulate.Experiment(
         phi=(-60.0, 0.0, 60.0), num_frames=20, parameters=simulate.LAMINAR, dt=0.4
@@ -60,7 +60,8 @@ def speckle_result():
 
     import numpy as np
 
-    from homodyne_bayes import FitConfig, fit, simulate
+    from homodyne_bayes import FitConfig, fit
+    from homodyne_bayes.physics import simulate
 
     experiment = simulate.Experiment((-60.0, 0.0, 60.0), 24, simulate.STATIC)
     data = simulate.speckle(jax.random.key(0), experiment, 4000, mean_photons=2.0)
@@ -71,8 +72,8 @@ def speckle_result():
 @pytest.fixture(scope="session")
 def result_file(laminar_result, tmp_path_factory):
     """The same result as a file."""
-    from homodyne_bayes import results
+    from homodyne_bayes.results import store
 
     path = tmp_path_factory.mktemp("result") / "result.nc"
-    results.write(laminar_result, path)
+    store.write(laminar_result, path)
     return path

@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 import yaml
 
-from homodyne_bayes.formats import write_aps_u, write_netcdf, write_nxxpcs
+from homodyne_bayes.data.reading import write_aps_u, write_netcdf, write_nxxpcs
 from tests.bad_inputs import (
     MAP_1,
     USER,
@@ -24,8 +24,8 @@ from tests.bad_inputs import (
     maps,
     plain_netcdf,
 )
-from tests.test_esrf import V2, esrf
-from tests.test_facilities import chx, legacy
+from tests.compat.test_facilities import chx, legacy
+from tests.data.test_esrf import V2, esrf
 
 NUMBERS = (np.nan, np.inf, -np.inf, 0.0, -1.0, 1e308, 1e-308, 2**63 - 1, -(2**31), 0.5)
 SETTINGS = {

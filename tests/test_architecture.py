@@ -116,7 +116,7 @@ def test_the_wheel_holds_the_models_and_the_template(tmp_path):
 def test_importing_changes_no_setting():
     code = (
         "import os, logging, jax; before = dict(os.environ), list(logging.root.handlers);"
-        "import homodyne_bayes.cli;"
+        "import homodyne_bayes.cli.main;"
         "assert (dict(os.environ), logging.root.handlers) == before;"
         "assert not jax.config.jax_enable_x64;"
         "from homodyne_bayes import *; import homodyne_bayes as hb;"

@@ -61,7 +61,7 @@ def name_of(page):
 
 def call(command):
     """Run one line of shell, all of which are ours, through the command line in this process."""
-    from homodyne_bayes.cli import commands
+    from homodyne_bayes.cli.main import commands
 
     program, *arguments = shlex.split(command)
     assert program == "homodyne-bayes", command
@@ -115,12 +115,13 @@ RUN = [page for page in OTHERS if re.search("^```(python|sh)", page.read_text(),
 @pytest.mark.parametrize("page", RUN, ids=name_of)
 def test_the_blocks_of_a_page_run(page, tutorial, tmp_path, monkeypatch):
     """In a folder that holds the data and the result of the tutorial."""
-    from homodyne_bayes import layouts, merges
+    from homodyne_bayes.data.formats import table
+    from homodyne_bayes.inference import merges
 
     for name in ("flow.h5", "flow.nc"):
         shutil.copy(tutorial / name, tmp_path)
     monkeypatch.chdir(tmp_path)
-    with mock.patch.dict(layouts.LAYOUTS), mock.patch.dict(merges.RULES):  # pages add rows
+    with mock.patch.dict(table.LAYOUTS), mock.patch.dict(merges.RULES):  # pages add rows
         run(page)
 
 

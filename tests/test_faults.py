@@ -18,10 +18,14 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from homodyne_bayes import InputError, cli, diagnostics, fit, formats, place
-from homodyne_bayes.place import HERE
-from homodyne_bayes.shelf import Shelf
-from tests.test_shelf import CONFIG, command
+from homodyne_bayes import InputError, fit
+from homodyne_bayes.cli import main
+from homodyne_bayes.data import reading
+from homodyne_bayes.inference import places
+from homodyne_bayes.inference.places import HERE
+from homodyne_bayes.inference.shelf import Shelf
+from homodyne_bayes.results import diagnostics
+from tests.inference.test_shelf import CONFIG, command
 
 
 def test_a_full_disk_loses_nothing_that_was_finished(laminar_data, tmp_path, monkeypatch):
@@ -71,7 +75,7 @@ def interrupted(call, parts, times):
 @pytest.mark.parametrize("times", [1, 2])
 def test_ctrl_c_leaves_what_is_finished_and_says_so(laminar_data, tmp_path, times):
     file, out = tmp_path / "data.nc", tmp_path / "out.nc"
-    formats.write_netcdf(file, laminar_data)
+    reading.write_netcdf(file, laminar_data)
     parts = Path(f"{out}.parts")
     code, errors = interrupted(command(file, out), parts, times)
     assert code == 130, errors
@@ -94,7 +98,7 @@ def test_work_that_does_not_end_after_ctrl_c_is_left():
         "            time.sleep(60)\n"
         "        except KeyboardInterrupt:\n"
         "            pass\n"
-        "cli.GRACE, cli.formats.contents = 0.5, stuck\n"
+        "cli.GRACE, main.formats.contents = 0.5, stuck\n"
         "cli.main()\n"
     )
     call = [sys.executable, "-c", code, "inspect", "file"]
@@ -130,8 +134,8 @@ def test_a_time_limit_gives_what_can_be_certified_and_keeps_the_rest(laminar_dat
     """The clock passes after the first chains; resumed without it, draws are the undisturbed."""
     clock = iter([0.0] * 5)  # when it starts, when chains start, three chunks of the first round
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(place, "time", ticking(clock))
-        limited = place.within(10.0, HERE)
+        patch.setattr(places, "time", ticking(clock))
+        limited = places.within(10.0, HERE)
         stopped = fit(laminar_data, CONFIG, folder=tmp_path / "parts", place=limited)
     assert diagnostics.refused(stopped)[0] == "consensus: stopped by the time limit."
     assert "sub_posteriors" not in stopped.children
@@ -148,8 +152,8 @@ def test_a_time_limit_stops_nuts_on_all_the_data(laminar_data):
     config = replace(CONFIG, method="laplace", rescue_pairs=10**6, num_samples=4)
     clock = iter([0.0] * 2)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(place, "time", ticking(clock))
-        found = fit(laminar_data, config, place=place.within(10.0, HERE))
+        patch.setattr(places, "time", ticking(clock))
+        found = fit(laminar_data, config, place=places.within(10.0, HERE))
     assert "NUTS on all the data: stopped by the time limit." in diagnostics.refused(found)
     assert not found["certificate"].attrs["certified"]
 
@@ -169,13 +173,13 @@ def test_a_device_without_memory_ends_in_a_sentence(laminar_data, tmp_path, monk
     def exhausted(*_):
         raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes.")
 
-    formats.write_netcdf(tmp_path / "data.nc", laminar_data)
-    monkeypatch.setattr(cli.pipeline, "fit", exhausted)
+    reading.write_netcdf(tmp_path / "data.nc", laminar_data)
+    monkeypatch.setattr(main.pipeline, "fit", exhausted)
     devices = ["--cpu-devices", str(jax.local_device_count())]
     command = ["fit", str(tmp_path / "data.nc"), "--out", str(tmp_path / "out.nc")]
     monkeypatch.setattr("sys.argv", ["homodyne-bayes", *devices, *command])
     with pytest.raises(SystemExit) as stopped:
-        cli.main()
+        main.main()
     assert stopped.value.code == 2
     told = " ".join(capsys.readouterr().err.split())
     assert "a device ran out of memory: choose more shards" in told

@@ -53,7 +53,8 @@ def machine() -> str:
 
 def made(name: str):
     """Return the result of a case."""
-    from homodyne_bayes import FitConfig, fit, simulate
+    from homodyne_bayes import FitConfig, fit
+    from homodyne_bayes.physics import simulate
 
     config = FitConfig(**SMALL, **CASES[name])
     truth = simulate.STATIC if config.model == "static" else simulate.LAMINAR

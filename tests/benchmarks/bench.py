@@ -18,7 +18,7 @@ import pandas as pd
 from cases import CASES, prepare
 from matplotlib.figure import Figure
 
-from homodyne_bayes import simulate
+from homodyne_bayes.physics import simulate
 
 HERE = Path(__file__).parent
 TIME_LIMIT = 1800  # s of one process

@@ -12,7 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from arviz_stats.base import array_stats
 
-from homodyne_bayes import TwoTimeData, kernels, simulate
+from homodyne_bayes import TwoTimeData
+from homodyne_bayes.physics import kernels, simulate
 
 SIGMA, DURATION = 0.01, 8.0
 NUM_PIXELS, MEAN_PHOTONS = 4000, 2.0

@@ -13,10 +13,12 @@ from functools import partial
 import jax
 import numpy as np
 
-from homodyne_bayes import FitConfig, diagnostics, fit, simulate
-from homodyne_bayes.certify import evaluator
-from homodyne_bayes.consensus import run_here
-from homodyne_bayes.place import Place
+from homodyne_bayes import FitConfig, fit
+from homodyne_bayes.inference.certify import evaluator
+from homodyne_bayes.inference.chains import run_here
+from homodyne_bayes.inference.places import Place
+from homodyne_bayes.physics import simulate
+from homodyne_bayes.results import diagnostics
 
 TOLERANCE = 0.1  # of means, in posterior sd, where programs differ
 

@@ -7,12 +7,13 @@ from pathlib import Path
 import jax
 from cases import Case, prepare, row
 
-from homodyne_bayes import FitConfig, consensus
-from homodyne_bayes.merges import RULES
-from homodyne_bayes.nuts import Gaussian, NutsSettings
-from homodyne_bayes.pipeline import bound_model, least_squares
-from homodyne_bayes.shards import block_shards
-from homodyne_bayes.shelf import Shelf
+from homodyne_bayes import FitConfig
+from homodyne_bayes.fitting.pipeline import bound_model, least_squares
+from homodyne_bayes.inference import chains
+from homodyne_bayes.inference.merges import RULES
+from homodyne_bayes.inference.nuts import Gaussian, NutsSettings
+from homodyne_bayes.inference.shelf import Shelf
+from homodyne_bayes.physics.points import block_shards
 
 NUM_SHARDS = 64
 CASE = Case(3, 2 * NUM_SHARDS)  # the fewest frames that can be dealt into so many shards
@@ -37,13 +38,13 @@ def main():
     model, warm = bound_model(config), least_squares(data, config)
     mode = Gaussian(warm.theta, warm.covariance)
     targets = RULES["cavity"].targets(block_shards(data, NUM_SHARDS), mode)
-    programs, spent = consensus._programs, []
-    consensus._programs = lambda *given: tuple(timed(one, spent) for one in programs(*given))
+    programs, spent = chains._programs, []
+    chains._programs = lambda *given: tuple(timed(one, spent) for one in programs(*given))
     with tempfile.TemporaryDirectory() as folder:
         for seed, shelf in enumerate((None, None, Shelf(Path(folder) / "parts", {}))):
             spent.clear()
             began = time.perf_counter()
-            consensus.sample(jax.random.key(seed), model, targets, SETTINGS, shelf=shelf)
+            chains.sample(jax.random.key(seed), model, targets, SETTINGS, shelf=shelf)
             took = time.perf_counter() - began
             if seed:  # the first compiles
                 row("overhead", **{"chains on disk": shelf is not None, "seconds": took,

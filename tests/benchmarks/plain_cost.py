@@ -15,9 +15,9 @@ import numpyro.distributions as dist
 from cases import CASES, SIGMA, least_ess, obvious_c2, one_core, peak_gib, prepare, row
 from numpyro.infer import MCMC, NUTS, init_to_value
 
-from homodyne_bayes import kernels, simulate
-from homodyne_bayes.models.sampling import reference_time
-from homodyne_bayes.shards import some_pairs
+from homodyne_bayes.physics import kernels, simulate
+from homodyne_bayes.physics.points import some_pairs
+from homodyne_bayes.physics.rates import reference_time
 
 MAX_TREE_DEPTH = 7
 RATES = {

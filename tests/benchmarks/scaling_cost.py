@@ -8,11 +8,11 @@ import jax
 from cases import Case, prepare, row
 
 from homodyne_bayes import FitConfig
-from homodyne_bayes.consensus import run_here, sample
-from homodyne_bayes.merges import RULES
-from homodyne_bayes.nuts import Gaussian, NutsSettings
-from homodyne_bayes.pipeline import bound_model, least_squares, sample_posterior
-from homodyne_bayes.shards import block_shards
+from homodyne_bayes.fitting.pipeline import bound_model, least_squares, sample_posterior
+from homodyne_bayes.inference.chains import run_here, sample
+from homodyne_bayes.inference.merges import RULES
+from homodyne_bayes.inference.nuts import Gaussian, NutsSettings
+from homodyne_bayes.physics.points import block_shards
 
 FRAMES = (64, 200, 632, 2000)  # of 5 angles: 1e4, 1e5, 1e6 and 1e7 pairs
 SHARDS, DEVICES = (1, 2, 4, 8, 16), (1, 2)

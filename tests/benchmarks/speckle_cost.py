@@ -6,9 +6,9 @@ import jax
 from cases import Case, peak_gib, prepare, seconds
 
 from homodyne_bayes import FitConfig
-from homodyne_bayes.density import log_density
-from homodyne_bayes.pipeline import bound_model, sample_posterior
-from homodyne_bayes.shards import each_map
+from homodyne_bayes.fitting.pipeline import bound_model, sample_posterior
+from homodyne_bayes.inference.density import log_density
+from homodyne_bayes.physics.points import each_map
 
 NUM_ANGLES = 5
 FRAMES = (64, 128, 256, 512, 1000)

@@ -1,0 +1,248 @@
+"""An engine that checks what it is given before it computes."""
+
+import warnings
+from collections.abc import Iterable
+from typing import Any
+
+import jax
+import numpy as np
+from numpy.typing import ArrayLike
+
+from homodyne_bayes.compat.bounds import has_flow, validate_parameters_detailed
+from homodyne_bayes.compat.factors import PhysicsFactors
+from homodyne_bayes.compat.functions import batch_chi_squared
+from homodyne_bayes.compat.modes import Parameters, create_model
+from homodyne_bayes.errors import InputError
+
+OPERATIONS = {"static": 10, "laminar_flow": 50}  # of a point
+BYTES = 32  # of a point: four numbers
+TIERS = {"light": 1e6, "medium": 1e8, "heavy": np.inf}  # operations below
+
+
+class TheoryEngine:
+    """Theory of a mode, with checks of what it is given.
+
+    Parameters outside their bounds and quantities outside their typical ranges are a
+    `UserWarning`; what cannot be is an `InputError`.
+
+    Parameters
+    ----------
+    analysis_mode : str
+        A key of `homodyne_bayes.compat.bounds.MODES`.
+
+    Attributes
+    ----------
+    model : CombinedModel
+        The model of the mode.
+    """
+
+    def __init__(self, analysis_mode: str = "laminar_flow") -> None:
+        self.analysis_mode = analysis_mode
+        self.model = create_model(analysis_mode)
+
+    def compute_g1(
+        self,
+        params: Parameters,
+        t1: Any,
+        t2: Any,
+        phi: Any,
+        q: float,
+        L: float,
+        dt: float,
+        **options: Any,
+    ) -> jax.Array:
+        """Return g1, (P, n1, n2) or paired (N,); arguments as in `homodyne_bayes.compat.functions`.
+
+        Raises
+        ------
+        InputError
+            For what cannot be computed with.
+        """
+        self._check([params], q, L, dt)
+        return self.model.compute_g1(params, t1, t2, phi, q, L, dt, **options)
+
+    def compute_g2(  # noqa: PLR0913, PLR0917
+        self,
+        params: Parameters,
+        t1: Any,
+        t2: Any,
+        phi: Any,
+        q: float,
+        L: float,
+        contrast: ArrayLike,
+        offset: ArrayLike,
+        dt: float,
+        **options: Any,
+    ) -> jax.Array:
+        """Return g2, (P, n1, n2) or paired (N,); arguments as in `homodyne_bayes.compat.functions`.
+
+        Raises
+        ------
+        InputError
+            For what cannot be computed with, such as a contrast that is not positive.
+        """
+        self._check([params], q, L, dt)
+        _check_scaling(contrast, offset)
+        return self.model.compute_g2(
+            params, t1, t2, phi, q, L, contrast, offset, dt, **options
+        )
+
+    def compute_chi_squared(  # noqa: PLR0913, PLR0917
+        self,
+        params: Parameters,
+        data: ArrayLike,
+        sigma: ArrayLike,
+        t1: Any,
+        t2: Any,
+        phi: Any,
+        q: float,
+        L: float,
+        contrast: ArrayLike,
+        offset: ArrayLike,
+        dt: float,
+        **options: Any,
+    ) -> float:
+        """Return chi² over every entry; arguments as in `homodyne_bayes.compat.functions`.
+
+        Raises
+        ------
+        InputError
+            For what cannot be computed with, such as data that are not finite where sigma is.
+        """
+        self._check([params], q, L, dt)
+        _check_scaling(contrast, offset)
+        _check_data(data, sigma)
+        return float(self.model.compute_chi_squared(
+            params, data, sigma, t1, t2, phi, q, L, contrast, offset, dt, **options
+        ))  # fmt: skip
+
+    def batch_computation(  # noqa: PLR0913, PLR0917
+        self,
+        params_batch: ArrayLike,
+        data: ArrayLike,
+        sigma: ArrayLike,
+        t1: Any,
+        t2: Any,
+        phi: Any,
+        q: float,
+        L: float,
+        contrast: ArrayLike,
+        offset: ArrayLike,
+        dt: float,
+        **options: Any,
+    ) -> jax.Array:
+        """Return chi² of every parameter set, (B,); arguments of `compute_chi_squared`.
+
+        Raises
+        ------
+        InputError
+            For what cannot be computed with.
+        """
+        batch = np.asarray(params_batch, float)
+        if batch.ndim != 2 or not len(batch):
+            raise InputError(f"params_batch must be one parameter set per row, found shape "
+                             f"{batch.shape}; pass (B, {self.model.n_params})")
+        self._check(batch, q, L, dt)
+        _check_scaling(contrast, offset)
+        _check_data(data, sigma)
+        return batch_chi_squared(
+            batch, data, sigma, t1, t2, phi, q, L, contrast, offset, dt, **options
+        )
+
+    def estimate_computation_cost(
+        self, t1: ArrayLike, t2: ArrayLike, phi: ArrayLike
+    ) -> dict[str, Any]:
+        """Return what maps over two time axes cost: points, operations, bytes and a tier.
+
+        A point takes about 10 operations at rest and 50 in a flow, and four numbers of memory.
+        Tiers are light below 10⁶ operations, medium below 10⁸ and heavy.
+        """
+        pairs, angles = len(np.atleast_1d(t1)) * len(np.atleast_1d(t2)), np.size(phi)
+        kind = "laminar_flow" if has_flow(self.analysis_mode) else "static"
+        operations = pairs * angles * OPERATIONS[kind]
+        return {
+            "n_time_pairs": pairs,
+            "n_angles": angles,
+            "n_total_points": pairs * angles,
+            "estimated_operations": operations,
+            "estimated_bytes": pairs * angles * BYTES,
+            "estimated_memory_mb": pairs * angles * BYTES / 2**20,
+            "analysis_mode": self.analysis_mode,
+            "performance_tier": next(name for name, most in TIERS.items() if operations < most),
+        }
+
+    def _check(self, sets: Iterable[Any], q: float, L: float, dt: float) -> None:
+        """Check parameter sets and experiment, and warn of what is unusual."""
+        PhysicsFactors.from_config(q, L, dt)
+        bounds, names = self.model.get_parameter_bounds(), self.model.parameter_names
+        outside = []
+        for params in sets:
+            theta = np.asarray(self.model.parameters(params))
+            found = validate_parameters_detailed(theta, bounds, names)
+            if not np.isfinite(theta).all():
+                raise InputError(f"parameters must be finite, found {found.message}; correct them")
+            outside += [] if found.valid else [found.message]
+        if outside:
+            more = f" and {len(outside) - 1} more sets" if outside[1:] else ""
+            warnings.warn(f"parameters outside their bounds: {outside[0]}{more}", UserWarning,
+                          stacklevel=3)
+
+
+def compute_g2_theory(  # noqa: PLR0913, PLR0917
+    params: Parameters,
+    t1: Any,
+    t2: Any,
+    phi: Any,
+    q: float,
+    L: float,
+    contrast: ArrayLike,
+    offset: ArrayLike,
+    analysis_mode: str = "laminar_flow",
+    *,
+    dt: float,
+) -> jax.Array:
+    """Return g2 of a mode, (P, n1, n2); arguments and checks of `TheoryEngine.compute_g2`."""
+    engine = TheoryEngine(analysis_mode)
+    return engine.compute_g2(params, t1, t2, phi, q, L, contrast, offset, dt)
+
+
+def compute_chi2_theory(  # noqa: PLR0913, PLR0917
+    params: Parameters,
+    data: ArrayLike,
+    sigma: ArrayLike,
+    t1: Any,
+    t2: Any,
+    phi: Any,
+    q: float,
+    L: float,
+    contrast: ArrayLike,
+    offset: ArrayLike,
+    analysis_mode: str = "laminar_flow",
+    *,
+    dt: float,
+) -> float:
+    """Return chi² of a mode; arguments and checks of `TheoryEngine.compute_chi_squared`."""
+    engine = TheoryEngine(analysis_mode)
+    return engine.compute_chi_squared(
+        params, data, sigma, t1, t2, phi, q, L, contrast, offset, dt
+    )
+
+
+def _check_scaling(contrast: ArrayLike, offset: ArrayLike) -> None:
+    contrast, offset = np.asarray(contrast, float), np.asarray(offset, float)
+    if not (np.isfinite(contrast) & (contrast > 0)).all() or not np.isfinite(offset).all():
+        raise InputError(f"contrast must be positive and offset finite, found {contrast} and "
+                         f"{offset}; correct them")
+
+
+def _check_data(data: ArrayLike, sigma: ArrayLike) -> None:
+    data, sigma = np.asarray(data, float), np.asarray(sigma, float)
+    if sigma.shape not in ((), data.shape):
+        raise InputError(f"sigma must be one value or have the shape of data, {data.shape}, found "
+                         f"{sigma.shape}; correct it")
+    if not (sigma > 0).all():
+        raise InputError(f"sigma must be positive, or inf to leave an entry out, but its smallest "
+                         f"is {sigma.min():g}; correct it")
+    if not (np.isfinite(data) | np.isinf(sigma)).all():
+        raise InputError("data must be finite, found NaN or inf; set sigma to inf where there are "
+                         "no data")

@@ -1,0 +1,1 @@
+"""Measured two-time maps, and the files they come from."""

@@ -1,0 +1,74 @@
+"""The HDF5 layout of pyCHX, NSLS-II: ``uid=..._Res.h5``."""
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from homodyne_bayes.data.axes import wrapped
+from homodyne_bayes.data.formats.hdf5 import find, member, one_map, slices, values_of
+from homodyne_bayes.errors import InputError
+from homodyne_bayes.files import Bin, FileContents, map_size
+
+MAPS, BINS = "g12b", "qval_dict"
+LAGS = "tausb"
+METADATA, PERIODS = "md", ("frame_time", "acquire period")
+BAD = "bad_frame_list"
+TURNED = ("the second value of a bin is its azimuth in degree, clockwise on the screen, and "
+          "is turned to that of APS-U, phi = -phi_file")  # fmt: skip
+
+
+def describe(path: Path) -> FileContents:
+    """Return what a file holds; maps are stacked along the last axis, key k is map k."""
+    with h5py.File(path, "r") as file:
+        item = one_map(file, MAPS)
+        if item.ndim != 3:
+            raise InputError(f"expected {MAPS} of shape (frames, frames, bins), found "
+                             f"{item.shape}; process the file again")  # fmt: skip
+        count, frames = map_size((item.shape[2], *item.shape[:2]), item.dtype)
+        values = _bins(file, count)
+        dt = _frame_step(file)
+        bad = np.size(values_of(file, BAD)) if find(file, BAD) is not None else 0
+    turned = all(phi is not None for _, phi in values)
+    bins: list[Bin] = [(q, None if phi is None else float(wrapped(np.array(-phi))))
+                       for q, phi in values]  # fmt: skip
+    notes = [f"{bad} bad frames are listed; leave them out by --exclude-frames"] if bad else []
+    return FileContents(path, "chx", bins, frames, dt, notes=notes,
+                        provenance={"assumed": [TURNED] if turned else []})  # fmt: skip
+
+
+def load(path: Path, indices: list[int]) -> np.ndarray:
+    """Return the maps of these indices, (P, G, G)."""
+    with h5py.File(path, "r") as file:
+        return slices(one_map(file, MAPS), indices, last=True)
+
+
+def _bins(file: h5py.File, count: int) -> list[tuple[float, float | None]]:
+    """Return q and, where there is one, azimuth of every map as the file has them."""
+    stored = member(file, BINS).attrs
+    missing = [str(k) for k in range(count) if str(k) not in stored]
+    if missing:
+        raise InputError(f"expected {BINS} to have an attribute for each of {count} maps, found "
+                         f"none named {missing[0]}; process the file again")  # fmt: skip
+    found = []
+    for k in range(count):
+        values = np.ravel(np.asarray(stored[str(k)], float))
+        if values.size not in {1, 2} or not np.isfinite(values).all():
+            raise InputError(f"expected attribute {k} of {BINS} to be q, or q and angle, found "
+                             f"{values.size} values; process the file again")  # fmt: skip
+        found.append((float(values[0]), float(values[1]) if values.size == 2 else None))
+    return found
+
+
+def _frame_step(file: h5py.File) -> float | None:
+    """Return the smallest lag, which knows of averaged frames, or else the frame time, in s."""
+    if find(file, LAGS) is not None:
+        lags = values_of(file, LAGS)
+        if (lags > 0).any():
+            return float(lags[lags > 0].min())
+    metadata = find(file, METADATA)
+    stored = {} if metadata is None else metadata.attrs
+    for name in PERIODS:
+        if name in stored:
+            return float(np.asarray(stored[name], float).item())
+    return None

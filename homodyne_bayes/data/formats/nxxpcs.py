@@ -1,0 +1,89 @@
+"""The NeXus application definition NXxpcs, as its attributes say; read and written."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import h5py
+import numpy as np
+
+from homodyne_bayes.data.formats.hdf5 import first, one_map, slices, values_of
+from homodyne_bayes.errors import InputError
+from homodyne_bayes.files import FileContents, map_size, per_map
+
+if TYPE_CHECKING:
+    from homodyne_bayes.data.two_time import TwoTimeData
+
+MAPS = "entry/twotime/two_time_corr_func"
+Q, PHI = (f"entry/instrument/masks/dynamic_{name}_list" for name in ("q", "phi"))
+PERIOD = ("entry/instrument/detector/frame_time", "entry/instrument/detector_1/frame_time")
+CHOICES = {  # the first is the default
+    "storage_mode": ("one_array_q_first", "one_array_q_last"),
+    "baseline_reference": ("1", "0"),
+    "time_origin_location": ("upper_left", "lower_left"),
+    "populated_elements": ("all", "upper_half", "lower_half"),
+}
+
+
+def describe(path: Path) -> FileContents:
+    """Return what a file holds; map k has the k-th q and azimuth."""
+    with h5py.File(path, "r") as file:
+        item = one_map(file, MAPS)
+        chosen, absent = _attributes(item)
+        if item.ndim != 3:
+            raise InputError(f"expected {MAPS} to have three axes, found {item.ndim}; write it "
+                             "again")  # fmt: skip
+        last = chosen["storage_mode"] == "one_array_q_last"
+        shape = (item.shape[2], *item.shape[:2]) if last else item.shape
+        count, frames = map_size(shape, item.dtype)
+        q, phi = (per_map(values_of(file, name), count, name) for name in (Q, PHI))
+        dt = first(file, PERIOD)
+    said = [f"{name} of the maps is {CHOICES[name][0]}" for name in absent]
+    return FileContents(path, "nxxpcs", list(zip(q, phi, strict=True)), frames, dt,
+                        provenance={"assumed": said})  # fmt: skip
+
+
+def load(path: Path, indices: list[int]) -> np.ndarray:
+    """Return the maps of these indices, (P, G, G), baseline 1, times growing along both axes."""
+    with h5py.File(path, "r") as file:
+        item = one_map(file, MAPS)
+        chosen, _ = _attributes(item)
+        maps = slices(item, indices, last=chosen["storage_mode"] == "one_array_q_last")
+    if chosen["time_origin_location"] == "lower_left":
+        maps = maps[:, ::-1]
+    if chosen["baseline_reference"] == "0":
+        whole = np.ones(maps.shape[1:])
+        known = {"all": whole, "upper_half": np.triu(whole), "lower_half": np.tril(whole)}
+        maps = maps + known[chosen["populated_elements"]]
+    return maps
+
+
+def write(path: Path, data: "TwoTimeData") -> None:
+    """Write maps whole, baseline 1, unusable frames as NaN; the gap and groups have no place."""
+    with h5py.File(path, "w") as file:
+        file["entry/definition"] = "NXxpcs"
+        file["entry"].attrs["NX_class"] = "NXentry"
+        item = file.create_dataset(MAPS, data=data.c2, compression="lzf")
+        for name, values in CHOICES.items():
+            item.attrs[name] = values[0]
+        file[Q], file[PHI] = data.wavevectors, data.phi
+        file[Q].attrs["units"], file[PHI].attrs["units"] = "1/angstrom", "degree"
+        file["entry/instrument/masks/dynamic_roi_map"] = np.arange(1, len(data.phi) + 1)[None]
+        file[PERIOD[0]] = data.dt
+        file[PERIOD[0]].attrs["units"] = "s"
+
+
+def _attributes(item: h5py.Dataset) -> tuple[dict[str, str], list[str]]:
+    """Return how maps are stored, and what the file does not say of it."""
+    chosen, absent = {}, []
+    for name, allowed in CHOICES.items():
+        stored = item.attrs.get(name)
+        text = stored.decode() if isinstance(stored, bytes) else str(stored)
+        text = text.removesuffix(".0")
+        if stored is None:
+            text = allowed[0]
+            absent.append(name)
+        if text not in allowed:
+            raise InputError(f"expected {name} of {MAPS} to be one of {', '.join(allowed)}, found "
+                             f"{text}; store the maps as one array")  # fmt: skip
+        chosen[name] = text
+    return chosen, absent

@@ -1,0 +1,193 @@
+r"""Cuts of two-time maps along the lag: measured, and as prior and posterior expect them.
+
+A point of a cut averages the n entries :math:`(s, s + l)` whose starts s are of about one age. It
+scatters about the curve of the right parameters with the variance
+
+.. math:: v \sum_{s s'} \frac{S_{ss'} S_{s+l,s'+l} + S_{s,s'+l} S_{s+l,s'}}{n^2}
+
+under the working covariance K of speckle (`homodyne_bayes.likelihood.covariance`), v its factor,
+and :math:`\sigma^2 / n` where entries scatter independently. What would be measured again
+scatters by that and by the posterior of the curve.
+"""
+
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import scipy.stats
+
+from homodyne_bayes.inference.density import Model
+from homodyne_bayes.likelihood import covariance
+from homodyne_bayes.likelihood.information import mean_c2, squared_g1
+from homodyne_bayes.likelihood.noise import Estimate
+from homodyne_bayes.physics.points import ShardGrid
+
+AGES = (0.0, 0.3, 0.6)  # where cuts begin, of the record
+AGE_WIDTH = 0.05  # of the record
+LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)  # of the quantiles that are kept
+
+
+class Cuts(NamedTuple):
+    """Which entries of P maps of G frames the points of A cuts average, at lags 1 to L = G - 1.
+
+    Attributes
+    ----------
+    starts, ends : numpy.ndarray
+        (P, A, n, 1) and (P, A, n, L) frames of the two times.
+    weight : numpy.ndarray
+        (P, A, n, L) share of an entry in its point; 0 for one that is not measured, or of a lag
+        that not all starts have.
+    """
+
+    starts: np.ndarray
+    ends: np.ndarray
+    weight: np.ndarray
+
+    @property
+    def known(self) -> np.ndarray:
+        """(P, A, L) whether a point averages anything."""
+        return self.weight.any(axis=2)
+
+
+class Bands(NamedTuple):
+    """Quantiles of cuts at `LEVELS`, (5, P, A, L), NaN where nothing is measured.
+
+    Attributes
+    ----------
+    posterior, prior : numpy.ndarray
+        Of the curve.
+    replicated : numpy.ndarray
+        Of what would be measured again.
+    """
+
+    posterior: np.ndarray
+    prior: np.ndarray
+    replicated: np.ndarray
+
+
+def cuts_of(pairs: np.ndarray) -> Cuts:
+    """Return the cuts of maps whose pairs of frames have a value, (P, G, G), or not."""
+    angles, G = np.arange(len(pairs))[:, None, None, None], pairs.shape[1]
+    usable = pairs.any(axis=2)
+    of_map = [[_starts(np.flatnonzero(frames), age) for age in AGES] for frames in usable]
+    most = max(len(starts) for ages in of_map for starts in ages)
+    real = np.array([[np.arange(most) < len(starts) for starts in ages] for ages in of_map])
+    starts = np.array([[np.pad(starts, (0, most - len(starts)), mode="edge") for starts in ages]
+                       for ages in of_map])[..., None]  # fmt: skip
+    lags = np.arange(1, G)
+    ends = np.minimum(starts + lags, G - 1)
+    known = real[..., None] & (starts[:, :, -1:] + lags < G) & pairs[angles, starts, ends]
+    return Cuts(starts, ends, known / np.maximum(known.sum(axis=2, keepdims=True), 1))
+
+
+def cut(maps: Any, cuts: Cuts) -> jax.Array:
+    """Return the cuts of finite maps (P, G, G), (P, A, L), 0 where nothing is measured."""
+    angle = np.arange(len(maps))[:, None, None, None]
+    return (maps[angle, cuts.starts, cuts.ends] * cuts.weight).sum(axis=2)
+
+
+def measured(c2: np.ndarray, cuts: Cuts) -> np.ndarray:
+    """Return the measured points, (P, A, L), of maps (P, G, G), NaN where there is none."""
+    return np.where(cuts.known, cut(np.nan_to_num(c2), cuts), np.nan)
+
+
+def expected(
+    model: Model, whole: ShardGrid, theta: Any, scaling: Any, cuts: Cuts
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the mean of c2 over draws and the cuts of c2 at every draw.
+
+    Parameters
+    ----------
+    model : callable
+        NumPyro function of one shard.
+    whole : ShardGrid
+        All P maps in one grid.
+    theta : array
+        (S, d) coordinates.
+    scaling : tuple of array
+        Contrast and offset, (S, P) each.
+    cuts : Cuts
+        Of these maps.
+
+    Returns
+    -------
+    mean, curves : numpy.ndarray
+        (P, G, G) and (S, P, A, L).
+    """
+    mean, curves = _expected(model)(whole, (jnp.asarray(theta), *scaling), cuts)
+    return np.asarray(mean), np.asarray(curves)
+
+
+def intensity(model: Model, whole: ShardGrid, estimate: Estimate) -> np.ndarray:
+    """Return the covariance S of the intensity of a pixel in two frames, (P, G, G).
+
+    ``whole`` has the maps under the noise of the estimate.
+    """
+    g1_squared = squared_g1(model, whole, estimate.theta)
+    every = jnp.ones(g1_squared.shape[:2])
+    return np.asarray(covariance.intensity_covariance(
+        g1_squared, estimate.contrast, estimate.nugget, every, bin_frames=1
+    ))  # fmt: skip
+
+
+def speckle_scatter(S: np.ndarray, scale: np.ndarray, cuts: Cuts) -> np.ndarray:
+    """Return the sd of measured points about the curve of the right parameters, (P, A, L).
+
+    Parameters
+    ----------
+    S : numpy.ndarray
+        (P, G, G) covariance of the intensity.
+    scale : numpy.ndarray
+        (P,) factor of the working covariance.
+    cuts : Cuts
+        Of the same maps.
+    """
+    found = np.zeros(cuts.known.shape)
+    for p, a in np.ndindex(found.shape[:2]):
+        start, end, weight = cuts.starts[p, a, :, 0], cuts.ends[p, a], cuts.weight[p, a]
+        crossed = S[p][start[:, None, None], end]
+        K = S[p][start[:, None], start][..., None] * S[p][end[:, None], end]
+        K += crossed * crossed.swapaxes(0, 1)
+        found[p, a] = scale[p] * np.einsum("sl,tl,stl->l", weight, weight, K)
+    return np.sqrt(found)
+
+
+def independent_scatter(sigma: float, cuts: Cuts) -> np.ndarray:
+    """Return the same where entries scatter independently with this scale."""
+    return sigma * np.sqrt((cuts.weight**2).sum(axis=2))
+
+
+def bands(posterior: np.ndarray, prior: np.ndarray, scatter: np.ndarray, cuts: Cuts) -> Bands:
+    """Return the bands of curves (S, P, A, L) whose measured points have this sd (P, A, L).
+
+    What would be measured again is taken as Normal.
+    """
+    total = np.sqrt(posterior.var(axis=0) + scatter**2)
+    z = scipy.stats.norm.ppf(LEVELS)[:, None, None, None]
+    found = (*(np.quantile(one, LEVELS, axis=0) for one in (posterior, prior)),
+             posterior.mean(axis=0) + z * total)  # fmt: skip
+    return Bands(*(np.where(cuts.known, one, np.nan) for one in found))
+
+
+def _starts(frames: np.ndarray, age: float) -> np.ndarray:
+    """Return the usable frames at which entries of one age start."""
+    first = int(age * len(frames))
+    return frames[first : first + max(1, int(AGE_WIDTH * len(frames)))]
+
+
+@lru_cache(maxsize=16)
+def _expected(model: Model) -> Any:
+    """Return mean map and cuts over draws, compiled when first called."""
+
+    @jax.jit
+    def over(whole: ShardGrid, draws: tuple[jax.Array, ...], cuts: Cuts) -> Any:
+        def add(total: jax.Array, at: tuple[jax.Array, ...]) -> tuple[jax.Array, jax.Array]:
+            c2 = mean_c2(model, whole, *at)
+            return total + c2, cut(c2, cuts)
+
+        total, curves = jax.lax.scan(add, jnp.zeros(whole.c2.shape), draws)
+        return total / len(draws[0]), curves
+
+    return over

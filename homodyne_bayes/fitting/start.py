@@ -1,0 +1,395 @@
+"""Warm start: variable projection, optax, and the Gauss-Newton covariance at the mode.
+
+The search runs over the physical coordinates only. Contrast and offset of every angle follow
+from 2x2 normal equations and the noise scale from the residuals, so the objective is the profile
+log-likelihood plus the log prior. Every optimum found is then polished in all coordinates on all
+the data, and the one with the largest share of the posterior kept. The result is a starting point
+and a metric for sampling, never a prior.
+"""
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.flatten_util import ravel_pytree
+
+from homodyne_bayes.errors import InputError
+from homodyne_bayes.inference.density import (
+    Model,
+    Shard,
+    latent_sites,
+    log_density,
+    prior_draws,
+    space,
+    unconstrained,
+)
+from homodyne_bayes.inference.nuts import standardise
+from homodyne_bayes.likelihood.information import SCALING, covariance_at, squared_g1
+from homodyne_bayes.physics.points import ShardGrid
+
+NUM_STARTS = 8
+CANDIDATES_PER_START = 32
+MAX_ITERATIONS = 300
+GRADIENT_TOLERANCE = 1e-3  # of the log density, per unit of a standardised coordinate
+SAME_OPTIMUM = 0.5  # log density
+NO_MASS = -1e300  # log share of what is not finite
+DISTINCT = 0.1  # optima differ by more in some coordinate, in sd of the prior
+
+
+Scaling = tuple[tuple[Any, Any], tuple[Any, Any]]
+FLAT: Scaling = ((0.0, jnp.inf), (0.0, jnp.inf))
+
+
+class WarmStart(NamedTuple):
+    """Mode, metric and how the search ended.
+
+    Attributes
+    ----------
+    theta : jax.Array
+        (d,) mode of the posterior density in unconstrained coordinates.
+    covariance : jax.Array
+        (d, d) inverse of the Fisher information plus the curvature of the prior.
+    outcome : str
+        "converged", "iteration limit" or "not finite".
+    objectives : jax.Array
+        (num_starts,) profile log density each start reached, best first.
+    num_agreeing : int
+        Starts that reached the best optimum to within 0.5.
+    gradient_norm : float
+        Norm of the gradient at ``theta`` in standardised coordinates.
+    share : float
+        Of the posterior around all optima found, the share around ``theta``, by Laplace's method.
+    """
+
+    theta: jax.Array
+    covariance: jax.Array
+    outcome: str
+    objectives: jax.Array
+    num_agreeing: int
+    gradient_norm: float
+    share: float = 1.0
+
+
+def warm_start(
+    key: jax.Array,
+    model: Model,
+    points: ShardGrid,
+    parts: ShardGrid,
+    num_starts: int = NUM_STARTS,
+) -> WarmStart:
+    """Find the mode of the posterior and the covariance there.
+
+    Parameters
+    ----------
+    key : jax.Array
+        Random key of the starts, which are draws from the prior: of 32 times as many, half are
+        those with the highest objective and half those farthest from any with a higher one.
+    model : callable
+        NumPyro function of one shard with sites ``contrast``, ``offset``, ``sigma`` and one
+        Normal observation that is linear in contrast and offset.
+    points : ShardGrid
+        Points (N,) that the search looks at.
+    parts : ShardGrid
+        All data in stacked parts, for the polish.
+    num_starts : int
+        Number of starts.
+
+    Raises
+    ------
+    InputError
+        If the model lacks one of those sites.
+    """
+    missing = [name for name in SCALING if name not in latent_sites(model, points)]
+    if missing:
+        raise InputError(
+            f"a model must sample the sites {', '.join(SCALING)} for the warm start; "
+            f"missing: {', '.join(missing)}"
+        )
+    search = _search(model, num_starts)
+    starts, ends, objectives = search(key, points)
+    found = []
+    for start in starts[_distinct(ends)]:
+        theta, covariance, height, norm, iterations = refine(model, parts, start)
+        mass = height + 0.5 * jnp.linalg.slogdet(covariance)[1]
+        mass = float(jnp.nan_to_num(mass, nan=NO_MASS, neginf=NO_MASS))
+        found.append((mass, theta, covariance, norm, iterations))
+    masses = np.array([mass for mass, *_ in found])
+    best = int(masses.argmax())
+    _, theta, covariance, norm, iterations = found[best]
+    others = [mass for mass, other, *_ in found if not _same(other, theta, covariance)]
+    share = 1 / (1 + np.exp(np.array(others) - masses[best]).sum())
+    made = _outcome(theta, covariance, objectives, norm, iterations)
+    return made._replace(share=float(share))
+
+
+def refine(
+    model: Model, parts: ShardGrid, start: jax.Array
+) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array, jax.Array]:
+    """Climb from start (d,) to the mode of the posterior of all stacked parts.
+
+    Returns
+    -------
+    theta, covariance : jax.Array
+        (d,) mode, and (d, d) inverse of the Fisher information plus prior curvature there.
+    height, gradient_norm, iterations : jax.Array
+        Log density, norm of its gradient in standardised coordinates, and steps that it took.
+    """
+    curvature, _ = _polish(model)
+    theta, height, norm, iterations = climb(model, parts, start, curvature(start, parts))
+    return theta, curvature(theta, parts), height, norm, iterations
+
+
+def climb(
+    model: Model, parts: ShardGrid, start: jax.Array, covariance: jax.Array
+) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
+    """Climb from start (d,) to the mode in steps as large as ``covariance`` (d, d) makes them.
+
+    Returns the mode, the log density there, the norm of its gradient and the number of steps.
+    """
+    return _polish(model)[1](start, covariance, parts)
+
+
+def _distinct(ends: jax.Array) -> np.ndarray:
+    """Return indices of ends (num_starts, d), in sd of the prior, that differ from all before."""
+    distance = np.abs(np.asarray(ends)[:, None] - np.asarray(ends)).max(axis=-1)
+    kept: list[int] = []
+    for i, row in enumerate(distance):
+        if not kept or row[kept].min() > DISTINCT:
+            kept.append(i)
+    return np.array(kept)
+
+
+def _same(other: jax.Array, theta: jax.Array, covariance: jax.Array) -> bool:
+    """Return whether two polished optima are one, to half an sd."""
+    return not bool((jnp.abs(other - theta) > 0.5 * jnp.sqrt(jnp.diag(covariance))).any())
+
+
+def laplace(
+    key: jax.Array, model: Model, parts: Shard, num_starts: int = NUM_STARTS
+) -> WarmStart:
+    """Find the mode of any NumPyro model's posterior and the covariance there.
+
+    Parameters
+    ----------
+    key : jax.Array
+        Random key of the starts, which are draws from the prior: of 32 times as many, those
+        with the highest density.
+    model : callable
+        NumPyro function of one shard.
+    parts : pytree
+        All data in stacked parts, leading axis J on every leaf.
+    num_starts : int
+        Number of starts.
+
+    Returns
+    -------
+    WarmStart
+        The covariance is the inverse of the negative Hessian.
+    """
+    search, curvature = _laplace_programs(model, num_starts)
+    theta, objectives, norm, iterations = search(key, parts)
+    return _outcome(theta, curvature(theta, parts), objectives, norm, iterations)
+
+
+def _outcome(
+    theta: jax.Array,
+    covariance: jax.Array,
+    objectives: jax.Array,
+    norm: jax.Array,
+    iterations: jax.Array,
+) -> WarmStart:
+    best_first = jnp.sort(objectives)[::-1]
+    if not bool(jnp.isfinite(covariance).all() & jnp.isfinite(theta).all()):
+        outcome = "not finite"
+    elif int(iterations) >= MAX_ITERATIONS:
+        outcome = "iteration limit"
+    else:
+        outcome = "converged"
+    agreeing = int((best_first > best_first[0] - SAME_OPTIMUM).sum())
+    return WarmStart(theta, covariance, outcome, best_first, agreeing, float(norm))
+
+
+def project(
+    grid: ShardGrid, shape: jax.Array, priors: Scaling = FLAT, variance: jax.Array | float = 0.0
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Return the best contrast (P,) and offset (P,) and their sum of squares for a given g1².
+
+    Parameters
+    ----------
+    grid : ShardGrid
+        Points and measured values.
+    shape : jax.Array
+        (N,) g1² of the points.
+    priors : tuple
+        Mean and sd of contrast and of offset, (P,) each; flat by default.
+    variance : float
+        Noise variance, with which the priors are weighed against the data.
+    """
+    (contrast_mean, contrast_sd), (offset_mean, offset_sd) = priors
+    weight, num_angles = grid.used.astype(float), grid.phi.shape[0]
+
+    def per_angle(values: jax.Array) -> jax.Array:
+        return jax.ops.segment_sum(weight * values, grid.phi_index, num_angles)
+
+    count = per_angle(jnp.ones_like(shape))
+    mean_shape, mean_c2 = per_angle(shape) / count, per_angle(grid.c2) / count
+    x = shape - mean_shape[grid.phi_index]
+    y = grid.c2 - mean_c2[grid.phi_index]
+    tiny = jnp.finfo(shape.dtype).eps * count
+    pull, offset_pull = variance / contrast_sd**2, variance / offset_sd**2
+    joint = count * offset_pull / (count + offset_pull)
+    contrast = (
+        per_angle(x * y) + joint * mean_shape * (mean_c2 - offset_mean) + pull * contrast_mean
+    ) / (per_angle(x * x) + joint * mean_shape**2 + pull + tiny)
+    offset = count * (mean_c2 - contrast * mean_shape) + offset_pull * offset_mean
+    offset = offset / (count + offset_pull)
+    shift = mean_c2 - contrast * mean_shape - offset
+    residual = y - contrast[grid.phi_index] * x + shift[grid.phi_index]
+    return contrast, offset, (weight * residual**2).sum()
+
+
+@lru_cache(maxsize=16)
+def _search(model: Model, num_starts: int) -> Callable[..., Any]:
+    """Return the search for optima in the physical coordinates, compiled when first called."""
+
+    def search(key: jax.Array, grid: ShardGrid) -> tuple[jax.Array, jax.Array, jax.Array]:
+        whole, sites = space(model, grid), latent_sites(model, grid)
+        scalings = [sites[name]["fn"] for name in ("contrast", "offset")]
+        contrast_prior, offset_prior = [(fn.mean, jnp.sqrt(fn.variance)) for fn in scalings]
+        priors = (contrast_prior, offset_prior)
+        candidates = prior_draws(key, model, grid, CANDIDATES_PER_START * num_starts)
+        physical_of, unravel = _physical(model, grid)
+        example = whole.unravel(jnp.zeros(whole.size))
+        candidates = jax.vmap(lambda theta: physical_of(whole.unravel(theta)))(candidates)
+        centre, spread = candidates.mean(axis=0), candidates.std(axis=0)
+        count = grid.used.sum()
+
+        def shape(z: jax.Array) -> jax.Array:
+            return squared_g1(model, grid, ravel_pytree({**example, **unravel(z)})[0])
+
+        def scaled(z: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+            squares = project(grid, shape(z))[2]
+            return project(grid, shape(z), priors, squares / count)
+
+        def filled(z: jax.Array) -> jax.Array:
+            contrast, offset, squares = scaled(z)
+            scaling = {
+                "contrast": contrast, "offset": offset, "sigma": jnp.sqrt(squares / count)
+            }  # fmt: skip
+            return ravel_pytree({**unravel(z), **unconstrained(model, grid, scaling)})[0]
+
+        def objective(u: jax.Array) -> jax.Array:
+            z = centre + spread * u
+            *scaling, squares = scaled(z)
+            pulls = [(v - mean) / sd for v, (mean, sd) in zip(scaling, priors, strict=True)]
+            prior = -0.5 * ((u**2).sum() + sum((pull**2).sum() for pull in pulls))
+            loss = 0.5 * count * jnp.log(squares / count) - prior
+            return jnp.where(jnp.isfinite(loss), loss, jnp.inf)
+
+        starts = (candidates - centre) / spread
+        chosen = _choose(starts, jax.lax.map(objective, starts), num_starts)
+        ends, losses = jax.lax.map(lambda u: _minimise(objective, u)[:2], starts[chosen])
+        losses = jnp.where(jnp.isfinite(losses), losses, jnp.inf)
+        ends = ends[jnp.argsort(losses)]
+        return jax.vmap(lambda u: filled(centre + spread * u))(ends), ends, -losses
+
+    return jax.jit(search)
+
+
+@lru_cache(maxsize=16)
+def _polish(model: Model) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """Return the covariance at a point, and the way to the mode, compiled when first called."""
+
+    def curvature(theta: jax.Array, parts: ShardGrid) -> jax.Array:
+        return covariance_at(model, parts, theta)
+
+    def polish(
+        start: jax.Array, covariance: jax.Array, parts: ShardGrid
+    ) -> tuple[jax.Array, ...]:
+        scale = jnp.linalg.cholesky(covariance)
+
+        def loss(z: jax.Array) -> jax.Array:
+            return -log_density(model, parts, standardise(start, scale, z))
+
+        z, lowest, iterations = _minimise(loss, jnp.zeros_like(start))
+        norm = jnp.linalg.norm(jax.grad(loss)(z))
+        return standardise(start, scale, z), -lowest, norm, iterations
+
+    return jax.jit(curvature), jax.jit(polish)
+
+
+@lru_cache(maxsize=16)
+def _laplace_programs(model: Model, num_starts: int) -> tuple[Callable[..., Any], ...]:
+    """Return search and curvature of any model, compiled when first called."""
+
+    def search(key: jax.Array, parts: Shard) -> tuple[jax.Array, ...]:
+        first = jax.tree.map(lambda leaf: leaf[0], parts)
+        candidates = prior_draws(key, model, first, CANDIDATES_PER_START * num_starts)
+        centre, spread = candidates.mean(axis=0), candidates.std(axis=0)
+
+        def objective(u: jax.Array) -> jax.Array:
+            loss = -log_density(model, parts, centre + spread * u)
+            return jnp.where(jnp.isfinite(loss), loss, jnp.inf)
+
+        starts = (candidates - centre) / spread
+        order = jnp.argsort(jax.lax.map(objective, starts))[:num_starts]
+        ends, losses, iterations = jax.lax.map(lambda u: _minimise(objective, u), starts[order])
+        best = jnp.argmin(jnp.where(jnp.isfinite(losses), losses, jnp.inf))
+        norm = jnp.linalg.norm(jax.grad(objective)(ends[best]))
+        return centre + spread * ends[best], -losses, norm, iterations[best]
+
+    def curvature(theta: jax.Array, parts: Shard) -> jax.Array:
+        precision = -jax.hessian(lambda at: log_density(model, parts, at))(theta)
+        return jnp.linalg.inv(0.5 * (precision + precision.T))
+
+    return jax.jit(search), jax.jit(curvature)
+
+
+def _physical(
+    model: Model, grid: ShardGrid
+) -> tuple[Callable[[dict[str, jax.Array]], jax.Array], Callable[[jax.Array], Any]]:
+    """Return how to ravel the sites that are not scaling, and how to unravel them."""
+    example = space(model, grid).unravel(jnp.zeros(space(model, grid).size))
+    names = [name for name in example if name not in SCALING]
+    _, unravel = ravel_pytree({name: example[name] for name in names})
+    return lambda sites: ravel_pytree({name: sites[name] for name in names})[0], unravel
+
+
+def _choose(points: jax.Array, losses: jax.Array, number: int) -> jax.Array:
+    """Return indices of points (N, d): half of least loss, half farthest from any of less."""
+    distance = jnp.linalg.norm(points[:, None] - points, axis=-1)
+    alone = jnp.where(losses < losses[:, None], distance, jnp.inf).min(axis=1)
+    half = number // 2
+    return jnp.concatenate([jnp.argsort(losses)[: number - half], jnp.argsort(-alone)[:half]])
+
+
+def _minimise(
+    loss: Callable[[jax.Array], jax.Array], start: jax.Array
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Minimise by L-BFGS until the gradient is small; return end, loss there and iterations."""
+    solver = optax.lbfgs()
+    value_and_grad = optax.value_and_grad_from_state(loss)
+
+    def unfinished(carry: tuple[jax.Array, Any, jax.Array]) -> jax.Array:
+        _, state, iterations = carry
+        norm = jnp.linalg.norm(optax.tree.get(state, "grad"))
+        return (iterations == 0) | ((iterations < MAX_ITERATIONS) & (norm > GRADIENT_TOLERANCE))
+
+    def iterate(
+        carry: tuple[jax.Array, Any, jax.Array],
+    ) -> tuple[jax.Array, Any, jax.Array]:
+        point, state, iterations = carry
+        value, gradient = value_and_grad(point, state=state)
+        updates, state = solver.update(
+            gradient, state, point, value=value, grad=gradient, value_fn=loss
+        )
+        return optax.apply_updates(point, updates), state, iterations + 1
+
+    point, _, iterations = jax.lax.while_loop(
+        unfinished, iterate, (start, solver.init(start), jnp.asarray(0))
+    )
+    return point, loss(point), iterations

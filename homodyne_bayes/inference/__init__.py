@@ -1,0 +1,1 @@
+"""Sampling and certifying any NumPyro model."""

@@ -1,0 +1,1 @@
+"""What lies between g1 and the log density: contrast, offset and noise."""

@@ -1,0 +1,155 @@
+"""Misfit: where maps depart from a model more than their noise lets them.
+
+A direction is a change of the map that the model may lack. Its score, what is left after the
+model's own coordinates were fitted, has mean 0 and known covariance where the model is right, so
+that the scores of several directions are a χ² (Rao's test with a robust covariance; White,
+Econometrica 50:1, 1982). It needs no other fit.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+import scipy.stats
+from numpy.polynomial.legendre import leg2poly
+
+from homodyne_bayes.likelihood import covariance
+from homodyne_bayes.likelihood.covariance import Noise
+from homodyne_bayes.physics.points import ShardGrid
+
+NUM_AGES = 5  # Legendre polynomials of the age, beyond the constant
+SMALL = 1e-12
+SAME = 1e-6  # of the variance of a direction: what the model's own coordinates cannot do
+
+
+class Kind(NamedTuple):
+    """Directions of one kind: how many, and what it means where maps move along them."""
+
+    size: int
+    meaning: str
+
+
+KINDS: dict[str, Kind] = {
+    "rate": Kind(NUM_AGES, "the decay rate changes with time otherwise than the model's rates do: "
+                 "D(t) is no power law with an offset, or the sample changed at some time"),
+    "shape": Kind(1, "the decay is stretched or compressed: there is more than one relaxation, or "
+                  "ballistic motion"),
+    "angle": Kind(2, "the decay depends on the azimuth otherwise than the model says: there is "
+                  "flow where none is fitted, or anisotropy"),
+    "wavevector": Kind(1, "the decay rate does not grow as the square of the wavevector: the "
+                       "motion is not diffusion, or wavevectors are wrong"),
+    "contrast": Kind(1, "the contrast drifts: part of the scatterers are faster than a frame, or "
+                     "the beam changed"),
+    "baseline": Kind(3, "the baseline drifts with time or lag: the intensity was not normalised "
+                     "well, or something very slow moves"),
+}  # fmt: skip
+
+
+class Joint(NamedTuple):
+    """Moments of all angles in theta (d,) and w directions of misfit, at the mode.
+
+    Attributes
+    ----------
+    information, scatter : numpy.ndarray
+        (d + w, d + w) working information, and true covariance of the score.
+    score : numpy.ndarray
+        (d + w,) score of the log likelihood.
+    """
+
+    information: np.ndarray
+    scatter: np.ndarray
+    score: np.ndarray
+
+
+def directions(grid: ShardGrid, g1_squared: jax.Array) -> jax.Array:
+    """Return changes of one map that the model may lack, (w, G, G), in the order of `KINDS`."""
+    age = grid.time / grid.time[-1]
+    middle, lag = age[:, None] + age - 1, 2 * jnp.abs(age[:, None] - age) - 1
+    log = jnp.log(jnp.maximum(g1_squared, SMALL))
+    decay = g1_squared * log
+    at = grid.phi_index.reshape(-1)[0]
+    phi, log_q = jnp.deg2rad(grid.phi[at]), jnp.log(jnp.broadcast_to(grid.q, grid.phi.shape))
+    legendre = [jnp.asarray(leg2poly(row)[::-1]) for row in np.eye(NUM_AGES + 1)]
+    ages = [jnp.polyval(coefficients, middle) for coefficients in legendre]
+    made = {
+        "rate": [decay * ages[j] for j in range(1, NUM_AGES + 1)],
+        "shape": [decay * jnp.log(jnp.maximum(-log, SMALL))],
+        "angle": [decay * jnp.cos(2 * phi), decay * jnp.sin(2 * phi)],
+        "wavevector": [decay * (log_q[at] - log_q[0])],
+        "contrast": [g1_squared * ages[1]],
+        "baseline": [ages[1], ages[2], lag],
+    }
+    return jnp.stack([one for kind in KINDS for one in made[kind]])
+
+
+def lack_of_fit(joint: Joint, prior: np.ndarray) -> pd.DataFrame:
+    """Test each kind of direction, and all together.
+
+    Parameters
+    ----------
+    joint : Joint
+        Of theta and the directions of `KINDS`.
+    prior : numpy.ndarray
+        (d, d) precision of the prior.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Index kind, "all" first; columns chi2, dof (directions that the model cannot follow) and p.
+    """
+    d = len(prior)
+    own = np.linalg.inv(joint.information[:d, :d] + prior)
+    follow = -joint.information[d:, :d] @ own
+    C = np.hstack([follow, np.eye(len(follow))])
+    variance = C @ joint.scatter @ C.T + follow @ prior @ follow.T
+    whole = np.diag(joint.information)[d:]
+    free = np.diag(C @ joint.information @ C.T) > SAME * whole
+    ends = np.cumsum([kind.size for kind in KINDS.values()])
+    places = {"all": np.arange(len(follow))}
+    places |= {
+        name: np.arange(end - kind.size, end)
+        for (name, kind), end in zip(KINDS.items(), ends, strict=True)
+    }
+    found = {}
+    for name, at in places.items():
+        kept = at[free[at]]
+        chi2, dof = _quadratic(joint.score[d:][kept], variance[np.ix_(kept, kept)])
+        found[name] = {"chi2": chi2, "dof": dof, "p": float(scipy.stats.chi2.sf(chi2, dof))}
+    return pd.DataFrame.from_dict(found, orient="index").rename_axis("kind")
+
+
+def whitened(noise: Noise, residual: jax.Array) -> np.ndarray:
+    """Return residuals of maps (P, G, G) with the working covariance taken out, (P, m, m).
+
+    Where the model and the working covariance are right, entries have mean 0, variance 1 and no
+    correlation; what they had on the diagonal is not there.
+    """
+    return np.asarray(_whitened(noise, residual))
+
+
+@jax.jit
+def _whitened(noise: Noise, residual: jax.Array) -> jax.Array:
+    binned = covariance.average(residual, noise.frame_weight, noise.bin_frames)
+
+    def one(angle: tuple[jax.Array, ...]) -> jax.Array:
+        P, U, R, weight = angle
+        values, vectors = jnp.linalg.eigh(P)
+        root = (vectors * jnp.sqrt(jnp.maximum(values, 0.0))) @ vectors.T
+        R = R - jnp.diag(jnp.diag(R))
+        filled = R - jnp.diag(U @ jnp.diag(P @ R @ P))
+        return jnp.sqrt(weight) * root @ filled @ root
+
+    return jax.lax.map(one, (noise.precision, noise.inverse_square, binned, noise.weight))
+
+
+def _quadratic(score: np.ndarray, variance: np.ndarray) -> tuple[float, int]:
+    """Return scoreᵀ variance⁻¹ score and the rank of the variance; flat directions are left out."""
+    if not len(score):
+        return 0.0, 0
+    sd = np.sqrt(np.diag(variance))
+    values, vectors = np.linalg.eigh(variance / np.outer(sd, sd))
+    kept = values > SAME * values.max()
+    projected = (vectors.T @ (score / sd))[kept]
+    return float((projected**2 / values[kept]).sum()), int(kept.sum())

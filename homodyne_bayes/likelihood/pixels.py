@@ -1,0 +1,208 @@
+"""The true scatter of scores: what single pixels of speckle say about theta.
+
+The working covariance of `homodyne_bayes.likelihood.covariance` has the right second moments of
+the intensity; sums over many entries, which parameters are, have third and fourth cumulants too.
+They are those of single simulated pixels, or of measured groups of pixels.
+"""
+
+from functools import lru_cache, partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from homodyne_bayes.inference.density import Model, observation
+from homodyne_bayes.likelihood import covariance
+from homodyne_bayes.likelihood.covariance import Noise
+from homodyne_bayes.likelihood.information import own_places, slopes
+from homodyne_bayes.likelihood.misfit import Joint, directions
+from homodyne_bayes.physics import simulate
+from homodyne_bayes.physics.points import ShardGrid
+
+NUM_PIXELS = 4000  # simulated of every angle
+MAX_MODES = 50  # simulated; fainter speckle is scaled down from this
+
+
+class Plugged(NamedTuple):
+    """What the working covariance is made of: β and e, (P,), and g1², (P, G, G), of every angle."""
+
+    contrast: jax.Array
+    nugget: jax.Array
+    g1_squared: jax.Array
+
+
+class Moments(NamedTuple):
+    """What one map says in its k own coordinates and w directions of misfit.
+
+    Attributes
+    ----------
+    places : jax.Array
+        (k,) of the own coordinates in theta.
+    information : jax.Array
+        (k + w, k + w) Xᵀ K⁻¹ X.
+    scatter, jackknife : jax.Array
+        (k + w, k + w) covariance of Xᵀ K⁻¹ ψ, with ψ of a single simulated pixel; covariance of
+        Xᵀ K⁻¹ r by leaving out one measured group of pixels after the other, 0 without groups.
+    score : jax.Array
+        (k + w,) Xᵀ K⁻¹ r.
+    trace, squares : jax.Array
+        Expectation of ψᵀ K⁻¹ ψ, and rᵀ K⁻¹ r.
+    """
+
+    places: jax.Array
+    information: jax.Array
+    scatter: jax.Array
+    jackknife: jax.Array
+    score: jax.Array
+    trace: jax.Array
+    squares: jax.Array
+
+
+def moments(
+    key: jax.Array,
+    model: Model,
+    grids: ShardGrid,
+    theta: jax.Array,
+    plugged: Plugged,
+    group_c2: np.ndarray | None = None,
+) -> Moments:
+    """Return the moments of every angle of stacked maps, in their order."""
+    simulated = min(max(float(plugged.contrast.max()), 1 / MAX_MODES), 1.0)
+    weights = jnp.asarray(simulate.mode_weights(simulated))
+    keys = jax.random.split(key, len(plugged.g1_squared))
+    groups = None if group_c2 is None else jnp.asarray(np.nan_to_num(group_c2), float)
+    ratio = plugged.contrast / simulated
+    found: Moments = _moments(model)(
+        keys, grids, theta, plugged.g1_squared, groups, weights, ratio, plugged.nugget
+    )
+    return found
+
+
+def assemble(found: Moments, weight: np.ndarray, num_pixels: np.ndarray, d: int) -> Joint:
+    """Add up the moments of all angles, each with its weight w: w I, w² J / M and w u."""
+    total = d + found.score.shape[1] - found.places.shape[1]
+    joint = Joint(np.zeros((total, total)), np.zeros((total, total)), np.zeros(total))
+    for p, w in enumerate(weight):
+        here = np.concatenate([np.asarray(found.places[p]), np.arange(d, total)])
+        jackknife = np.asarray(found.jackknife[p])
+        scatter = jackknife if jackknife.any() else np.asarray(found.scatter[p]) / num_pixels[p]
+        joint.information[np.ix_(here, here)] += w * np.asarray(found.information[p])
+        joint.scatter[np.ix_(here, here)] += w**2 * scatter
+        joint.score[here] += w * np.asarray(found.score[p])
+    return joint
+
+
+@lru_cache(maxsize=16)
+def _moments(model: Model) -> Any:
+    """Return the moments of all single-map shards, compiled when first called."""
+
+    @jax.jit
+    def all_maps(
+        keys: jax.Array, grids: ShardGrid, theta: jax.Array, g1_squared: jax.Array,
+        groups: jax.Array | None, weights: jax.Array, ratio: jax.Array, nugget: jax.Array,
+    ) -> Moments:  # fmt: skip
+        def one(angle: Any) -> Moments:
+            key, grid, squared, groups, ratio, nugget = angle
+            noise, places = grid.noise, own_places(model, grid)
+            mean_slopes = slopes(model, grid, theta, places)
+            X = jnp.concatenate([mean_slopes, directions(grid, squared)])
+            binned = partial(
+                covariance.average, frame_weight=noise.frame_weight, bin_frames=noise.bin_frames
+            )
+            X, residual = binned(X), binned(grid.c2 - observation(model, grid, theta).loc)
+            Y = covariance.solve(noise, X)
+            x = deviations(key, squared, weights, ratio, nugget)
+            score, quadratic = single_pixel(x, Y, noise, ratio * weights @ weights * squared)
+            jackknife = jnp.zeros((len(X), len(X)))
+            if groups is not None:
+                left_out = 0.5 * jnp.einsum("iab,hab->hi", Y, binned(groups))
+                left_out = (left_out - left_out.mean(axis=0)) / (len(groups) - 1)
+                jackknife = (1 - 1 / len(groups)) * left_out.T @ left_out
+            return Moments(
+                places,
+                0.5 * jnp.einsum("iab,jab->ij", X, Y),
+                jnp.cov(score.T, ddof=0),
+                jackknife,
+                0.5 * jnp.einsum("iab,zab->i", Y, residual),
+                quadratic.mean(),
+                covariance.quadratic(noise, residual)[0],
+            )
+
+        return jax.lax.map(one, (keys, grids, g1_squared, groups, ratio, nugget))
+
+    return all_maps
+
+
+def deviations(
+    key: jax.Array,
+    g1_squared: jax.Array,
+    weights: jax.Array,
+    ratio: Any,
+    nugget: Any,
+    num_pixels: int = NUM_PIXELS,
+) -> jax.Array:
+    """Return relative deviations of the intensity of independent pixels, (num_pixels, G).
+
+    The contrast is ``ratio`` times that of modes with these weights. A pair of entries holds no
+    frame more than twice, so that shot noise enters its covariance by its variance alone, e times
+    the intensity; Normal noise of that variance does for counts.
+    """
+    speckle_key, shot_key = jax.random.split(key)
+    values, vectors = jnp.linalg.eigh(jnp.sqrt(g1_squared))
+    root = vectors * jnp.sqrt(jnp.maximum(values, 0.0))
+    root = root / jnp.sqrt((root**2).sum(axis=1, keepdims=True))
+    y = jnp.sqrt(ratio) * (simulate.intensity(speckle_key, root, weights, num_pixels) - 1)
+    return y + jnp.sqrt(nugget * (1 + y)) * jax.random.normal(shot_key, y.shape)
+
+
+def single_pixel(
+    x: jax.Array, Y: jax.Array, noise: Noise, s: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    r"""Return Yᵀψ and ψᵀK⁻¹ψ of single pixels, ψ_ab = x_a x_b - s_ab (1 + x_a + x_b) averaged.
+
+    With T the average over bins, z = Tx, σ = T s Tᵀ and M = T diag(x) s Tᵀ, ψ is
+    z zᵀ - σ - M - Mᵀ, so that no pixel needs more than products of matrices with x and z.
+
+    Parameters
+    ----------
+    x : jax.Array
+        (B, G) relative deviations of the intensity from its mean.
+    Y : jax.Array
+        (k, m, m) with zero diagonal.
+    noise : Noise
+        Of this angle, leading axis 1.
+    s : jax.Array
+        (G, G) contrast times g1².
+
+    Returns
+    -------
+    score, quadratic : jax.Array
+        (B, k) and (B,).
+    """
+    P, U = noise.precision[0], noise.inverse_square[0]
+    T = _average_matrix(noise)
+    z, sT = x @ T.T, s @ T.T
+    sigma = T @ sT
+    linear = jnp.einsum("Aa,iAB,aB->ia", T, Y, sT)
+    score = 0.5 * jnp.einsum("zA,iAB,zB->zi", z, Y, z, optimize="optimal")
+    score = score - 0.5 * jnp.einsum("iAB,AB->i", Y, sigma) - x @ linear.T
+
+    PT, Pz = P @ T, z @ P
+    sP = sT @ P
+    H = sP @ T
+    P_sigma_P = P @ sigma @ P
+    trace = (z * Pz).sum(axis=1) ** 2 + (P_sigma_P * sigma).sum()
+    trace += 2 * (x * (x @ (H * H.T + (T.T @ PT) * (sP @ sT.T)))).sum(axis=1)
+    trace += -2 * (z * (z @ P_sigma_P)).sum(axis=1) + 4 * x @ jnp.diag(sP @ sigma @ PT)
+    trace += -4 * ((z @ PT) * x * (z @ sP.T)).sum(axis=1)
+    b = Pz**2 - jnp.diag(P_sigma_P) - 2 * x @ (PT * sP.T).T
+    return score, 0.5 * (trace - ((b @ U) * b).sum(axis=1))
+
+
+def _average_matrix(noise: Noise) -> jax.Array:
+    """Return T (m, G), which averages the frames of one angle in bins."""
+    frame_weight = noise.frame_weight[0]
+    frames, m = frame_weight.size, noise.precision.shape[-1]
+    inside = jnp.arange(frames) // noise.bin_frames == jnp.arange(m)[:, None]
+    return jnp.where(inside, frame_weight, 0.0)

@@ -1,0 +1,127 @@
+"""From the fit with contrast and offset of every angle to any other scaling, and back.
+
+Noise and metric are found with contrast and offset of every angle free. Other scalings start at
+the same physical parameters, climb to their own mode, and take their metric from the curvature
+there. Where contrast and offset were integrated out, they are drawn given the rest.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.flatten_util import ravel_pytree
+
+from homodyne_bayes.config import INTEGRATED
+from homodyne_bayes.fitting.start import climb
+from homodyne_bayes.inference.density import Model, constrain, log_density, observation, space
+from homodyne_bayes.inference.nuts import Gaussian, standardise
+from homodyne_bayes.likelihood.scaling import harmonics, order
+from homodyne_bayes.parameters import PER_ANGLE
+from homodyne_bayes.physics.points import ShardGrid, shard
+
+LEAST_SPREAD = 1e-3
+SPREAD_METRIC = 0.3  # sd of the log of a spread, where the climb starts
+LEAST_CURVATURE = 0.05  # of that of the metric the climb starts with
+
+
+def rescaled(model: Model, parts: ShardGrid, fitted: Gaussian) -> Gaussian:
+    """Return mode and covariance under the scaling of the parts.
+
+    Parameters
+    ----------
+    model : callable
+        NumPyro function of one shard.
+    parts : ShardGrid
+        Stacked parts that hold all the data, with the scaling asked for.
+    fitted : Gaussian
+        Mode and covariance with contrast and offset of every angle free.
+    """
+    start = _carried(model, shard(parts, 0), fitted)
+    theta = climb(model, parts, *map(jnp.asarray, start))[0]
+    return Gaussian(theta, _curvature(model)(parts, theta, start.covariance))
+
+
+def parameter_values(
+    key: jax.Array,
+    model: Model,
+    whole: ShardGrid,
+    theta: jax.Array,
+    wanted: Callable[[str], bool] = lambda _: True,
+) -> dict[str, np.ndarray]:
+    """Return the wanted sites at draws theta (..., d) of the posterior of whole maps.
+
+    Where contrast and offset were integrated out, they are drawn given theta and the maps.
+    """
+    values = constrain(model, whole, theta, wanted)
+    if whole.scaling not in INTEGRATED:
+        return values
+    flat = theta.reshape(-1, theta.shape[-1])
+    drawn = _scaling_draws(model)(jax.random.split(key, len(flat)), whole, flat)
+    drawn = np.asarray(drawn).reshape((*theta.shape[:-1], 2, -1))
+    return {**values, **{name: drawn[..., i, :] for i, name in enumerate(PER_ANGLE)}}
+
+
+def without_data(whole: ShardGrid) -> ShardGrid:
+    """Return the same maps with no weight, so that what is drawn given them is the prior."""
+    if whole.noise is None:
+        return replace(whole, used=jnp.zeros_like(whole.used))
+    return replace(whole, noise=replace(whole.noise, weight=jnp.zeros_like(whole.noise.weight)))
+
+
+def _carried(model: Model, grid: ShardGrid, fitted: Gaussian) -> Gaussian:
+    """Return start and metric in the coordinates of the grid's scaling."""
+    known, (unravel, size) = space(model, replace(grid, scaling="individual")), space(model, grid)
+    names = unravel(jnp.zeros(size))
+    waves = harmonics(grid.phi, order(grid.scaling))
+    project = jnp.linalg.pinv(jnp.column_stack([jnp.ones_like(grid.phi), waves]))
+
+    def carried(theta: jax.Array) -> jax.Array:
+        sites = known.unravel(theta)
+        for name in PER_ANGLE:
+            coefficients = project @ sites[name]
+            spread = jax.lax.stop_gradient(sites[name]).std()
+            sites[f"{name}_mean"], sites[f"{name}_harmonics"] = coefficients[0], coefficients[1:]
+            sites[f"{name}_spread"] = jnp.log(jnp.maximum(spread, LEAST_SPREAD))
+        return ravel_pytree({name: sites[name] for name in names})[0]
+
+    mean, covariance = map(jnp.asarray, fitted)
+    slope = jax.jacfwd(carried)(mean)
+    own = {name: SPREAD_METRIC**2 * name.endswith("_spread") + 0 * x for name, x in names.items()}
+    return Gaussian(carried(mean), slope @ covariance @ slope.T + jnp.diag(ravel_pytree(own)[0]))
+
+
+@lru_cache(maxsize=16)
+def _curvature(model: Model) -> Any:
+    """Return the inverse curvature at a mode, nowhere much wider than a metric; compiled."""
+
+    @jax.jit
+    def curvature(parts: ShardGrid, theta: jax.Array, metric: jax.Array) -> jax.Array:
+        scale = jnp.linalg.cholesky(metric)
+
+        def loss(z: jax.Array) -> jax.Array:
+            return -log_density(model, parts, standardise(theta, scale, z))
+
+        precision = jax.hessian(loss)(jnp.zeros_like(theta))
+        values, vectors = jnp.linalg.eigh(0.5 * (precision + precision.T))
+        root = scale @ vectors / jnp.sqrt(jnp.maximum(values, LEAST_CURVATURE))
+        return root @ root.T
+
+    return curvature
+
+
+@lru_cache(maxsize=16)
+def _scaling_draws(model: Model) -> Any:
+    """Return draws of contrast and offset, (N, 2, P), of the maps given draws of theta (N, d)."""
+
+    @jax.jit
+    def drawn(keys: jax.Array, whole: ShardGrid, theta: jax.Array) -> jax.Array:
+        def one(at: tuple[jax.Array, jax.Array]) -> jax.Array:
+            return observation(model, whole, at[1]).draw_scaling(at[0], whole.c2)
+
+        return jax.lax.map(one, (keys, theta))
+
+    return drawn

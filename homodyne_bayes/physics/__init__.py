@@ -1,0 +1,1 @@
+"""Points, rates, the formula, and simulated speckle."""

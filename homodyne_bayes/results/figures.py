@@ -1,0 +1,305 @@
+"""Figures of a result: each is a function from its DataTree to a matplotlib Figure."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import arviz as az
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from scipy.stats import gaussian_kde, rankdata
+
+from homodyne_bayes.parameters import DIFFUSION, PARAMETERS, SHEAR
+from homodyne_bayes.physics import kernels
+from homodyne_bayes.physics.points import map_grid
+from homodyne_bayes.results import diagnostics
+from homodyne_bayes.results.diagnostics import TAIL, group
+from homodyne_bayes.results.figures_of_maps import (
+    BLUE,
+    CYCLE,
+    GREY,
+    VERMILION,
+    lag_cuts,
+    log_axis,
+    maps,
+    panels,
+    prior_cuts,
+    representative,
+    whitened,
+)
+from homodyne_bayes.results.store import place
+from homodyne_bayes.results.text import number, percent
+
+RANK_BINS = 10
+TRUTH: dict[str, Any] = {"color": "black", "linestyle": "--", "linewidth": 1.0}
+RATE_SYMBOLS = {"D": "$D(t)$", "gamma_dot": r"$\dot\gamma(t)$"}
+LAWS = {"D": DIFFUSION, "gamma_dot": SHEAR[:3]}
+
+
+def rates(tree: xr.DataTree, ncols: int = 2) -> Figure:
+    """Draw D(t), and the shear rate where there is flow: median, 50 % and 90 % intervals."""
+    dataset = group(tree, "rates").isel(time=slice(1, None))
+    true = true_rates(tree)
+    names = [str(name) for name in dataset.data_vars]
+    fig, axes = panels(len(names), ncols, 4.75 if len(names) > 1 else 5.5, 3.6)
+    for ax, name in zip(axes, names, strict=True):
+        bands = dataset[name].quantile([TAIL, 0.25, 0.5, 0.75, 1 - TAIL], ("chain", "draw"))
+        factor, label = _scaled(RATE_SYMBOLS[name], dataset[name].attrs["units"], bands)
+        low, lower, median, upper, high = factor * bands.values
+        ax.fill_between(dataset.time, low, high, color=BLUE, alpha=0.2, lw=0, label="90 %")
+        ax.fill_between(dataset.time, lower, upper, color=BLUE, alpha=0.35, lw=0, label="50 %")
+        ax.plot(dataset.time, median, color=BLUE, label="median")
+        if name in true:
+            ax.plot(dataset.time, factor * true[name][1:], label="truth", **TRUTH)
+        t_ref = float(group(tree, "constant_data")["t_ref"])
+        ax.axvline(t_ref, color="0.4", linestyle=":", linewidth=1)
+        ax.annotate(r" $t_\mathrm{ref}$", (t_ref, 0.02), xycoords=("data", "axes fraction"))
+        log_axis(ax, dataset.time.values)
+        ax.set(xlabel="$t$ (s)", ylabel=label)
+        ax.margins(x=0)
+        ax.legend(frameon=False)
+    return fig
+
+
+def pairs(tree: xr.DataTree, names: Sequence[str] = ()) -> Figure:
+    """Draw parameters, by default the physical ones, against each other."""
+    names = names or diagnostics.scalars(tree, diagnostics.reported(tree))
+    posterior, known = group(tree, "posterior"), diagnostics.truth(tree)
+    diverged = divergences(tree)
+    factors, labels = zip(*(_scaled(_symbol(name), posterior[name].attrs["units"], posterior[name])
+                            for name in names), strict=True)  # fmt: skip
+    values = [f * posterior[n].values.ravel() for n, f in zip(names, factors, strict=True)]
+    crosses = [f * diverged[n] for n, f in zip(names, factors, strict=True)]
+    lines = [[f * known[n]] if n in known else [] for n, f in zip(names, factors, strict=True)]
+    side = max(1.35 * len(names), 5.0)
+    fig = Figure((side, side))
+    margins = {"left": 1.1 / side, "bottom": 1.1 / side, "right": 0.99, "top": 0.99}
+    axes = fig.subplots(len(names), len(names), sharex="col", squeeze=False,
+                        gridspec_kw={**margins, "wspace": 0.08, "hspace": 0.08})  # fmt: skip
+    for (i, j), ax in np.ndenumerate(axes):
+        x, y = values[j], values[i]
+        if i < j:
+            ax.text(0.5, 0.5, number(np.corrcoef(x, y)[0, 1]), color="0.3", ha="center",
+                    va="center", transform=ax.transAxes)  # fmt: skip
+            ax.axis("off")
+            continue
+        if i == j:
+            ax.hist(x, bins=30, color=BLUE, alpha=0.7)
+        else:
+            ax.plot(x, y, ".", color=BLUE, ms=3, alpha=np.clip(200 / x.size, 0.3, 0.8), mew=0)
+            ax.plot(crosses[j], crosses[i], "x", color=VERMILION, ms=4)
+        for line, at in ((ax.axvline, lines[j]), (ax.axhline, lines[i] if i != j else [])):
+            for value in at:
+                line(value, **TRUTH)
+        ax.locator_params(nbins=3, prune="both")
+        ax.tick_params("x", rotation=45)
+        ax.tick_params(left=i != j, labelleft=j == 0 and i > 0)
+        ax.set_xlabel(labels[j].replace(" (", "\n(") if i == len(names) - 1 else "")
+        ax.set_ylabel(labels[i].replace(" (", "\n(") if j == 0 and i > 0 else "")
+    fig.align_labels()
+    return fig
+
+
+def divergences(tree: xr.DataTree) -> dict[str, np.ndarray]:
+    """Return the scalars of the draws at which NUTS diverged, on all the data or else on shards."""
+    shards = "sub_posteriors" in tree.children and not diagnostics.all_by_nuts(tree)
+    names = ("sub_posteriors", "sub_sample_stats") if shards else ("posterior", "sample_stats")
+    draws, stats = (group(tree, name) for name in names)
+    found = stats["diverging"] if "diverging" in stats else xr.zeros_like(stats["lp"], dtype=bool)
+    return {str(name): values.values[found.values] for name, values in draws.items()
+            if values.dims == found.dims}  # fmt: skip
+
+
+def prior_posterior(tree: xr.DataTree) -> Figure:
+    """Draw prior and posterior densities of the sampled parameters, each scaled to its peak."""
+    names = diagnostics.scalars(tree, diagnostics.sampled(tree))
+    shares = diagnostics.summary(tree, names)["of_prior"]
+    fig, axes = panels(len(names), 4, 2.4, 1.9)
+    for ax, name in zip(axes, names, strict=True):
+        prior, posterior = (group(tree, one)[name].values.ravel() for one in ("prior", "posterior"))
+        _density(ax, prior, "0.55", "prior")
+        _density(ax, posterior, BLUE, "posterior")
+        driven = shares[name] > diagnostics.PRIOR_DRIVEN
+        note, color = (", prior-driven", VERMILION) if driven else ("", "0.3")
+        ax.set_title(f"{percent(shares[name])} of the prior's width{note}", fontsize="small",
+                     color=color)  # fmt: skip
+        unit = group(tree, "posterior")[name].attrs["units"]
+        ax.locator_params("x", nbins=4)
+        ax.set(xlabel=_with_unit(_symbol(name), unit), yticks=[], ylim=(0, 1.08))
+    fig.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=2,
+               frameon=False)  # fmt: skip
+    return fig
+
+
+def shard_agreement(tree: xr.DataTree) -> Figure:
+    """Draw mean and 90 % interval of every shard beside the interval of the result."""
+    shown = representative(group(tree, "observed_data")["phi"])
+    merged, per_shard = (
+        [entry for name in diagnostics.sampled(tree)
+         for entry in _entries(group(tree, one)[name].isel(phi=shown, missing_dims="ignore"))]
+        for one in ("posterior", "sub_posteriors")
+    )  # fmt: skip
+    num_shards = group(tree, "sub_posteriors").sizes["shard"]
+    fig = Figure((8, 1 + len(merged) * (0.2 + 0.04 * num_shards)), layout="constrained")
+    ax = fig.subplots()
+    for y, ((_, draws), (_, shards)) in enumerate(zip(merged, per_shard, strict=True)):
+        centre, scale = float(draws.mean()), float(draws.std())
+        low, high = (draws.quantile([TAIL, 1 - TAIL]).values - centre) / scale
+        ax.fill_betweenx([y - 0.4, y + 0.4], low, high, color=GREY, lw=0)
+        scores = (shards - centre) / scale
+        heights = y + np.linspace(-0.3, 0.3, num_shards)
+        ends = scores.quantile([TAIL, 1 - TAIL], ("chain", "draw")).values
+        ax.hlines(heights, *ends, color=BLUE, linewidth=1.2)
+        ax.plot(scores.mean(("chain", "draw")), heights, "o", color=BLUE, markersize=3)
+    ax.set_yticks(range(len(merged)), [label for label, _ in merged])
+    ax.set(ylim=(len(merged) - 0.5, -0.5), xlabel="(value − posterior mean) / posterior sd")
+    ax.axvline(0, color="0.4", linewidth=0.8)
+    test = group(tree, "shard_checks").attrs
+    ax.set_title(f"χ² = {test['chi2']:.1f} on {test['dof']} degrees of freedom, "
+                 f"p = {test['p_value']:.2g}", fontsize="medium")  # fmt: skip
+    return fig
+
+
+def traces(tree: xr.DataTree) -> Figure:
+    """Draw traces and ranks of reported parameters; of several angles, that of largest R-hat."""
+    posterior = group(tree, "posterior")
+    rows = [max(_entries(posterior[name]), key=lambda entry: float(az.rhat(entry[1])))
+            for name in diagnostics.reported(tree)]  # fmt: skip
+    num_chains, num_draws = rows[0][1].shape
+    fig = Figure((9.5, 0.6 + len(rows)), layout="constrained")
+    axes = fig.subplots(len(rows), 2, width_ratios=[3, 1], sharex="col", squeeze=False)
+    for (trace, rank), (symbol, draws) in zip(axes, rows, strict=True):
+        factor, label = _scaled(symbol, draws.attrs["units"], draws)
+        ranks = rankdata(draws.values).reshape(draws.shape)
+        for chain in range(num_chains):
+            color = CYCLE[chain % len(CYCLE)]
+            trace.plot(factor * draws.values[chain], color=color, linewidth=0.5, alpha=0.8)
+            counts, edges = np.histogram(ranks[chain], RANK_BINS, (0, ranks.size))
+            rank.stairs(counts, edges, color=color)
+        rank.axhline(num_draws / RANK_BINS, color="0.4", linestyle=":", linewidth=1)
+        rank.set(ylim=(0, None), yticks=[])
+        trace.set_ylabel(label.replace(" (", "\n("), rotation=0, ha="right", va="center")
+        trace.locator_params("y", nbins=3)
+    axes[0, 0].set_title(f"{num_chains} chains", loc="left", fontsize="medium")
+    axes[0, 1].set_title("ranks", loc="left", fontsize="medium")
+    axes[-1, 0].set(xlabel="draw", xlim=(0, num_draws - 1))
+    axes[-1, 1].set(xlabel="rank among all chains", xlim=(0, num_chains * num_draws))
+    axes[-1, 1].locator_params("x", nbins=3)
+    fig.align_ylabels(axes[:, 0])
+    return fig
+
+
+def true_rates(tree: xr.DataTree) -> dict[str, np.ndarray]:
+    """Return the true D(t) and shear rate on the frame grid, (G,), of simulated data."""
+    fixed, known = group(tree, "constant_data"), diagnostics.truth(tree)
+    laws = {name: law for name, law in LAWS.items() if name in tree["rates"] and {*law} <= {*known}}
+    if not laws:
+        return {}
+    num_frames = group(tree, "rates").sizes["time"]
+    grid = map_grid(fixed["phi"].values, num_frames, float(fixed["dt"]), fixed["q"].values)
+    return {
+        name: np.asarray(kernels.power_law(grid, *(jnp.asarray(known[one]) for one in law)))
+        for name, law in laws.items()
+    }
+
+
+def _density(ax: Axes, draws: np.ndarray, color: str, label: str) -> None:
+    low, high = np.quantile(draws, [0.002, 0.998])
+    values = np.linspace(low, high, 200)
+    density = gaussian_kde(draws)(values)
+    ax.fill_between(values, density / density.max(), color=color, alpha=0.4, ec=color, label=label)
+
+
+def _entries(draws: xr.DataArray) -> list[tuple[str, xr.DataArray]]:
+    """Return label and draws (..., chain, draw) of every entry of a variable, e.g. every angle."""
+    own, found = [dim for dim in draws.dims if dim not in ("shard", "chain", "draw")], []
+    for position in np.ndindex(*(draws.sizes[dim] for dim in own)):
+        one = draws.isel(dict(zip(own, position, strict=True)))
+        where = place(one["phi"]) if "phi" in own else ", ".join(map(str, position))
+        found.append((_symbol(str(draws.name)) + (f"[{where}]" if where else ""), one))
+    return found
+
+
+def _symbol(name: str) -> str:
+    return f"${PARAMETERS[name].latex}$" if name in PARAMETERS else name
+
+
+def _with_unit(symbol: str, unit: str) -> str:
+    return f"{symbol} ({unit})" if unit else symbol
+
+
+def _scaled(symbol: str, unit: str, values: xr.DataArray) -> tuple[float, str]:
+    """Return a power of ten that makes values handy, and the axis label with it and the unit."""
+    exponent = int(np.floor(np.log10(max(float(np.abs(values).max()), 1e-300))))
+    if -1 <= exponent <= 2:
+        return 1.0, _with_unit(symbol, unit)
+    return 10.0**-exponent, _with_unit(symbol, f"$10^{{{exponent}}}$ {unit}".rstrip())
+
+
+class Plot(NamedTuple):
+    """One figure: how it is drawn, its caption, and whether a result has what it needs."""
+
+    draw: Callable[[xr.DataTree], Figure]
+    caption: str
+    applies: Callable[[xr.DataTree], bool] = bool  # any result
+
+
+FIGURES: dict[str, Plot] = {
+    "maps": Plot(
+        maps, "c2 measured, fitted (posterior mean), and their difference, the residual, by "
+        "azimuth φ: in units of the posterior mean of σ where noise is taken as independent, of "
+        "its own standard deviation over the map otherwise. Grey: diagonal and excluded frames, "
+        "not fitted. Colours span the fitted values ± that unit, and 99 % of the residuals. "
+        "Entries that share or neighbour a frame move together, so that crosses and blotches in "
+        "the residual are no misfit."),
+    "whitened": Plot(
+        whitened, "Whitened residuals: what is left of the residuals once the correlations of "
+        "speckle are taken out, summed over square blocks and divided by the root of their number "
+        "of entries, by azimuth φ. Where the model is right, the maps are structureless noise of "
+        "unit variance, and entries and blocks are distributed as the normal curve (last panel). "
+        "A pattern shows where the model fails: bands along the diagonal a wrong shape or rate of "
+        "the decay, bands that change along it a rate that changes otherwise with time, crosses a "
+        "bad frame, a tint far from the diagonal a wrong baseline.",
+        lambda tree: tree.attrs["noise"] != "independent"),
+    "lag_cuts": Plot(
+        lag_cuts, "Posterior predictive: c2 against the lag at three ages t1, measured (points; "
+        "averages over the start times given) and fitted (line: posterior median). Dark bands hold "
+        "the curve with a probability of 90 %, light bands 90 % of points that would be measured "
+        "again, as scattered as the likelihood takes them. Neighbouring points scatter together.",
+        lambda tree: "cuts" in tree.children),
+    "prior_predictive": Plot(
+        prior_cuts, "Prior predictive: c2 against the lag at the first age as the prior expects it "
+        "(line: median; bands: 50 % and 90 % of curves), and as measured (points). The prior "
+        "should leave room for the data.",
+        lambda tree: "cuts" in tree.children),
+    "rates": Plot(
+        rates, "Transport coefficient D(t) and, where there is flow, shear rate: posterior median "
+        "with pointwise 50 % and 90 % intervals. Dashed: truth of simulated data.",
+        lambda tree: len(group(tree, "rates")) > 0),
+    "pairs": Plot(
+        pairs, "Draws of the physical parameters, and their correlation coefficients. Crosses mark "
+        "where NUTS diverged, on all the data or, where their draws were merged, on the shards; "
+        "dashed lines the truth of simulated data.",
+        lambda tree: len(diagnostics.scalars(tree, diagnostics.reported(tree))) > 0),
+    "coordinate_pairs": Plot(
+        lambda tree: pairs(tree, diagnostics.coordinates(tree)),
+        "The same draws in the coordinates in which the rates were sampled.",
+        lambda tree: len(diagnostics.coordinates(tree)) > 0),
+    "prior_posterior": Plot(
+        prior_posterior, "Prior and posterior densities, each scaled to its peak, and the width of "
+        "the posterior's 90 % interval over that of the prior. Where it is nearly as wide, the "
+        "prior, not the data, sets it.",
+        lambda tree: len(diagnostics.scalars(tree, diagnostics.sampled(tree))) > 0),
+    "shard_agreement": Plot(
+        shard_agreement, "Mean (dot) and 90 % interval (line) of the chains of every shard, the "
+        "first on top, beside the 90 % interval of the result (grey). For the merge cavity a shard "
+        "is sampled with the rest of the data as a Gaussian, so its line is as long as the "
+        "result’s; for other merges it is sampled alone, and its line is longer.",
+        lambda tree: "sub_posteriors" in tree.children),
+    "traces": Plot(
+        traces, "Traces and rank histograms of the draws; of contrast and offset, the angle with "
+        "the largest R-hat. Chains that agree have flat rank histograms about the dotted line. "
+        "Reweighted draws come in runs of copies of one draw."),
+}  # fmt: skip

@@ -1,0 +1,129 @@
+"""A result as LaTeX: numbers with their intervals, text, and what a methods paragraph says."""
+
+import json
+import math
+import re
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from homodyne_bayes.parameters import PARAMETERS
+from homodyne_bayes.results import diagnostics
+from homodyne_bayes.results.diagnostics import group
+from homodyne_bayes.results.figures import LAWS
+
+UNITS = {
+    "s": r"\second", "1/s": r"\per\second", "degree": r"\degree",
+    "Å²/s": r"\angstrom\squared\per\second",
+}  # fmt: skip
+ESCAPED = {"\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}",
+           "^": r"\textasciicircum{}"} | {one: "\\" + one for one in "&%$#_"}  # fmt: skip
+SAID = {"σ": r"\(\sigma\)", "φ": r"\(\phi\)", "±": r"\(\pm\)", "×": r"\(\times\)", "−": "--",
+        "Å": r"\AA{}", "²": r"\(^2\)", "°": r"\(^\circ\)", "’": "'"}  # fmt: skip
+FORMULAS = {"c2": r"\(c_2\)", "t1": r"\(t_1\)", "D(t)": r"\(D(t)\)"}  # of captions
+AT_REST = r"g_1 = \exp(-\tfrac{1}{2} q^2 \textstyle\int D\,\mathrm{d}t)"
+UNDER_FLOW = {
+    "upstream": r"\,\mathrm{sinc}^2 x, \quad "
+    r"x = \frac{qL}{2\pi} \cos(\phi_0 - \phi) \int \dot\gamma\,\mathrm{d}t",
+    "gap-average": r"\,|\mathrm{sinc}\,x|, \quad "
+    r"x = \frac{qL}{2} \cos(\phi_0 - \phi) \int \dot\gamma\,\mathrm{d}t",
+}
+
+
+def asymmetric(lower: float, median: float, upper: float) -> str:
+    r"""Return a median with its interval in LaTeX, to the second digit of the smaller side.
+
+    >>> asymmetric(9.61, 9.8372, 10.1)
+    '\\num{9.84}^{+0.26}_{-0.23}'
+    >>> asymmetric(9610.0, 9837.2, 10100.0)
+    '\\num{9.84}^{+0.26}_{-0.23} \\times 10^{3}'
+    """
+    least = min(median - lower, upper - median)
+    if not (math.isfinite(least) and least > 0):
+        return rf"\num{{{median:.4g}}}"
+    exponent = math.floor(math.log10(max(abs(median), least)))
+    exponent = 0 if -2 <= exponent <= 2 else exponent
+    decimals = max(1 - math.floor(math.log10(least)) + exponent, 0)
+    centre, below, above = (
+        f"{value / 10.0**exponent:.{decimals}f}"
+        for value in (median, median - lower, upper - median)
+    )
+    power = rf" \times 10^{{{exponent}}}" if exponent else ""
+    return rf"\num{{{centre}}}^{{+{above}}}_{{-{below}}}{power}"
+
+
+def escaped(text: object) -> str:
+    r"""Return text as LaTeX shows it: no character of it commands.
+
+    >>> escaped("50 % of σ, ∮"), escaped("\\input{x}")
+    ('50 \\% of \\(\\sigma\\), U+222E', '\\textbackslash{}input\\{x\\}')
+    """
+    known = ESCAPED | SAID
+    return "".join(known.get(one, one if one.isascii() else f"U+{ord(one):04X}")
+                   for one in str(text))  # fmt: skip
+
+
+def in_formulas(text: str) -> str:
+    r"""Return a caption as LaTeX, its symbols as formulas.
+
+    >>> in_formulas("c2 at 90 %")
+    '\\(c_2\\) at 90 \\%'
+    """
+    plain = "|".join(re.escape(one) for one in FORMULAS)
+    return re.sub(rf"\b({plain})(?!\w)", lambda found: FORMULAS[found[1]], escaped(text))
+
+
+def measured(tree: xr.DataTree) -> dict[str, str]:
+    """Return what was measured as LaTeX: maps, frames, pairs, q, dt, gap and hash."""
+    fixed = group(tree, "constant_data")
+    gap = float(fixed["gap"])
+    q = ";".join(f"{one:.6g}" for one in np.unique(fixed["q"]))
+    return {
+        "maps": f"{fixed.sizes['phi']}",
+        "frames": f"{fixed.sizes['frame']}",
+        "pairs": rf"\num{{{int(tree.attrs['num_pairs'])}}}",
+        "q": rf"\qtylist{{{q}}}{{\per\angstrom}}",
+        "dt": rf"\qty{{{float(fixed['dt']):.6g}}}{{\second}}",
+        "gap": rf"\qty{{{gap:.7g}}}{{\angstrom}}" if math.isfinite(gap) else "not given",
+        "hash": tree.attrs["data_sha256"][:12],
+    }
+
+
+def formulas(tree: xr.DataTree) -> list[str]:
+    """Return the rates and g1 of a result as formulas, none for a model that has no D(t)."""
+    posterior, rates = group(tree, "posterior"), group(tree, "rates")
+    found = []
+    for rate, time in (("D", "D(t)"), ("gamma_dot", r"\dot\gamma(t)")):
+        law = LAWS[rate]
+        if rate in rates and {*law} <= {*posterior}:
+            amplitude, exponent, offset = (PARAMETERS[name].latex for name in law)
+            found.append(f"{time} = {amplitude} t^{{{exponent}}} + {offset}")
+    if "D" in rates:
+        flow = UNDER_FLOW[tree.attrs["convention"]] if "gamma_dot" in rates else ""
+        found.append(AT_REST + flow)
+    return found
+
+
+def cited(tree: xr.DataTree) -> list[str]:
+    """Return the keys in references.bib of what a result rests on."""
+    method = json.loads(tree.attrs["settings"])["method"]
+    keys = {
+        "He2024": True, "Hoffman2014": method != "laplace" or diagnostics.all_by_nuts(tree),
+        "Scott2016": method == "consensus", "Vehtari2024": True,
+        "Phan2019": True, "Bradbury2018": True, "DeepMind2020": True, "Kumar2019": True,
+    }  # fmt: skip
+    return [key for key, used in keys.items() if used]
+
+
+def filled(template: str, values: dict[str, Any]) -> str:
+    """Return a LaTeX template with values filled in, ``<< >>`` and ``<% %>`` being its marks."""
+    environment = Environment(
+        loader=PackageLoader("homodyne_bayes.results"), undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True, variable_start_string="<<", variable_end_string=">>",
+        block_start_string="<%", block_end_string="%>", comment_start_string="<#",
+        comment_end_string="#>", keep_trailing_newline=True,
+    )  # fmt: skip
+    environment.filters["tex"] = escaped
+    return environment.get_template(template).render(values)

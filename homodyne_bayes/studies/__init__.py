@@ -1,0 +1,1 @@
+"""What fits many times."""

@@ -1,0 +1,260 @@
+"""Which model do the data prefer: its evidence, and how it predicts an angle that was left out.
+
+Evidence comes from the weights that certify a posterior. Entries that share a frame are
+correlated, so that leaving out single ones would flatter every model; angles are other pixels.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import pandas as pd
+
+from homodyne_bayes.config import FitConfig, Method, NoiseModel
+from homodyne_bayes.data.two_time import TwoTimeData
+from homodyne_bayes.errors import InputError
+from homodyne_bayes.fitting.checks import check_flow
+from homodyne_bayes.fitting.pipeline import bound_model, estimate_noise, sample_posterior
+from homodyne_bayes.inference.certify import MAX_K_HAT
+from homodyne_bayes.inference.infer import Certificate, Progress, silent
+from homodyne_bayes.likelihood.covariance import Noise
+from homodyne_bayes.likelihood.noise import Estimate
+
+METHOD: Method = "laplace"  # the cheapest; NUTS on all the data follows where its weights fail
+FINITE_VARIANCE = 0.5  # k-hat of weights below which their standard error means something
+CANDIDATES = {name: FitConfig(model=name, method=METHOD) for name in ("static", "laminar_flow")}
+STRENGTH = {"not worth more than a bare mention": 1.0, "positive": 3.0, "strong": 5.0}
+CAVEATS = {
+    "independent": "The likelihood takes the entries of c2 as independent, which they are not: log "
+    "Bayes factors and scores are overstated. Evidence also depends on the priors.",
+    "corrected": "The likelihood is that of least squares, tempered: evidence is understated. It "
+    "also depends on the priors.",
+    "speckle": "All models are given the same noise, that of the model that explains it best. "
+    "Evidence also depends on the priors.",
+}
+
+
+class Evidence(NamedTuple):
+    """Evidence of a model, one number each or an array of many.
+
+    Attributes
+    ----------
+    log_evidence, error : float
+        Logarithm of ∫ prior × likelihood and its standard error; NaN unless k_hat < 0.7.
+    k_hat : float
+        Shape of the tail of the weights that gave it.
+    certified : bool
+        Whether the posterior is certified.
+    """
+
+    log_evidence: float | np.ndarray
+    error: float | np.ndarray
+    k_hat: float | np.ndarray
+    certified: bool | np.ndarray
+
+
+class Comparison(NamedTuple):
+    """Models against the one of highest evidence.
+
+    Attributes
+    ----------
+    models : pandas.DataFrame
+        One row a model, highest evidence first, with all its numbers against the first: evidence
+        as in `Evidence`, log_bayes_factor and its error; the leave-one-angle-out score loao
+        = Σ log p(angle | other angles), loao_difference and its error. NaN where not known.
+    angles : pandas.DataFrame
+        log p(angle | other angles), one row an azimuth in degree, one column a model.
+    k_hat : pandas.DataFrame
+        k-hat of the evidence without an angle, likewise.
+    noise : str
+        As in `homodyne_bayes.config.FitConfig`.
+    """
+
+    models: pd.DataFrame
+    angles: pd.DataFrame
+    k_hat: pd.DataFrame
+    noise: NoiseModel
+
+
+def compare(
+    data: TwoTimeData,
+    configs: Mapping[str, FitConfig] = CANDIDATES,
+    progress: Progress = silent,
+) -> Comparison:
+    """Fit every model to all angles and to all but one, and compare.
+
+    Parameters
+    ----------
+    data : TwoTimeData
+        Measured maps; of a single angle none is left out.
+    configs : mapping of str to FitConfig
+        How to fit, by the name to report; by default static and laminar_flow, method "laplace".
+    progress : callable
+        Called as ``progress(stage, done, total)``.
+
+    Raises
+    ------
+    InputError
+        If fewer than two models are named, and as `homodyne_bayes.fitting.pipeline.fit`.
+    """
+    if len(configs) < 2:
+        found = ", ".join(configs) or "none"
+        raise InputError(f"a comparison needs two models or more, found {found}")
+    for config in configs.values():  # all before the first is fitted
+        bound_model(config)
+        check_flow(data, config.model)
+    kinds = {config.noise for config in configs.values()}
+    if len(kinds) > 1:
+        raise InputError(f"models are compared under one noise, found {', '.join(sorted(kinds))}")
+    noise, P = best_noise(data, configs, progress), data.num_angles
+    everything = np.arange(P)
+    subsets = [everything, *(np.delete(everything, p) for p in range(P if P > 1 else 0))]
+    total = len(configs) * len(subsets)
+    fits: list[Evidence] = []
+    for config in configs.values():
+        for kept in subsets:
+            progress("comparing", len(fits), total)
+            own = None if noise is None else jax.tree.map(lambda leaf, kept=kept: leaf[kept], noise)
+            made = sample_posterior(data.take(kept), config, noise=own)
+            fits.append(evidence(made.inference.certificate))
+    progress("comparing", total, total)
+    stacked = Evidence(*(np.reshape(leaf, (len(configs), -1)) for leaf in zip(*fits, strict=True)))
+    return tabulate(list(configs), data.phi[: len(subsets) - 1], stacked, kinds.pop())
+
+
+def best_noise(
+    data: TwoTimeData, configs: Mapping[str, FitConfig], progress: Progress = silent
+) -> Noise | None:
+    """Return the noise that the best of several models finds in the data; None if independent.
+
+    Evidence can only be compared under one noise. The best model is that of the highest likelihood
+    with its own noise, what it cannot explain included.
+    """
+    found: list[Estimate] = []
+    for config in configs.values():
+        if config.noise == "independent":
+            return None
+        progress("noise", len(found), len(configs))
+        found.append(estimate_noise(data, config))
+    progress("noise", len(found), len(configs))
+    return max(found, key=lambda estimate: estimate.log_likelihood).noise
+
+
+def evidence(certificate: Certificate) -> Evidence:
+    """Return the evidence, NaN where k-hat says that its error is not known."""
+    k_hat = certificate.evidence_k_hat
+    known = 1.0 if k_hat < MAX_K_HAT else np.nan
+    return Evidence(
+        known * certificate.log_evidence,
+        known * certificate.log_evidence_error,
+        k_hat,
+        certificate.certified,
+    )
+
+
+def tabulate(
+    names: list[str], phi: np.ndarray, fits: Evidence, noise: NoiseModel = "independent"
+) -> Comparison:
+    """Return the comparison of M models by evidences (M, 1 + P): of all angles, then without each.
+
+    The error of a difference of scores is √P times the sd of its terms, which are independent,
+    and the Monte Carlo errors of all evidences in it.
+
+    Parameters
+    ----------
+    names : list of str
+        Of the models.
+    phi : numpy.ndarray
+        (P,) azimuths left out, degree; none where there was only one.
+    fits : Evidence
+        Arrays (M, 1 + P).
+    noise : str
+        Under which all were made.
+    """
+    order = np.argsort(-np.asarray(fits.log_evidence)[:, 0])  # NaN last
+    log_evidence, error, k_hat, certified = (np.asarray(leaf)[order] for leaf in fits)
+    scores, P = held_out(log_evidence), len(phi)
+    difference = scores - scores[0]
+    monte_carlo = np.hypot(P * error[:, 0], np.linalg.norm(error[:, 1:], axis=1))
+    known = 1.0 if P > 1 else np.nan
+    spread = np.sqrt(P) * difference.std(axis=1, ddof=1) if P > 1 else np.nan
+    other = np.where(np.arange(len(order)) > 0, 1.0, 0.0)  # the first is not against itself
+    index = pd.Index([names[i] for i in order], name="model")
+    models = pd.DataFrame(
+        {
+            "log_evidence": log_evidence[:, 0],
+            "log_evidence_error": error[:, 0],
+            "k_hat": k_hat[:, 0],
+            "certified": certified[:, 0],
+            "log_bayes_factor": log_evidence[:, 0] - log_evidence[0, 0],
+            "log_bayes_factor_error": other * np.hypot(error[:, 0], error[0, 0]),
+            "loao": known * scores.sum(axis=1),
+            "loao_difference": known * difference.sum(axis=1),
+            "loao_difference_error": np.hypot(
+                spread, other * np.hypot(monte_carlo, monte_carlo[0])
+            ),
+        },
+        index,
+    )
+    rows = pd.Index(phi, name="phi")
+    angles, without = (pd.DataFrame(leaf.T, rows, index) for leaf in (scores, k_hat[:, 1:]))
+    return Comparison(models, angles, without, noise)
+
+
+def held_out(log_evidence: np.ndarray) -> np.ndarray:
+    """Return log p(part | rest), (..., P), of evidences of all data and without each part."""
+    return log_evidence[..., :1] - log_evidence[..., 1:]
+
+
+def plain(found: Comparison) -> dict[str, Any]:
+    """Return the models, highest evidence first, and what `sentences` says of them."""
+    rows = found.models.rename_axis("model").reset_index().to_dict("records")
+    return {"noise": found.noise, "models": rows, "sentences": sentences(found)}
+
+
+def sentences(found: Comparison) -> list[str]:
+    """Return what a comparison says, and what it cannot say, one sentence each."""
+    best, others = found.models.index[0], found.models.iloc[1:]
+    said = []
+    for name, row in others[others["log_bayes_factor"].notna()].iterrows():
+        ratio, difference = -row["log_bayes_factor"], -row["loao_difference"]
+        said.append(
+            f"The data prefer {best} over {name} by a log Bayes factor of {ratio:.2f} ± "
+            f"{row['log_bayes_factor_error']:.2f}: {strength(ratio)} (Kass & Raftery 1995)."
+        )
+        if np.isfinite(difference):
+            said.append(
+                f"Angles left out are predicted {'better' if difference > 0 else 'worse'} by "
+                f"{best} than by {name}: log score {difference:+.1f} ± "
+                f"{row['loao_difference_error']:.1f}, by the spread over {len(found.angles)} "
+                "angles."
+            )
+    for name, k_hat in found.models["k_hat"][found.models["log_evidence"].isna()].items():
+        said.append(f"The evidence of {name} cannot be trusted: {_why(k_hat)}.")
+    unsure = found.models["k_hat"].between(FINITE_VARIANCE, MAX_K_HAT, inclusive="left")
+    if unsure.any():
+        said.append(
+            f"The evidence of {' and '.join(found.models.index[unsure])} is less certain than its "
+            f"error says, k-hat not being below {FINITE_VARIANCE}: method full is more exact."
+        )
+    for name, column in found.k_hat.items():
+        untrusted = column[~(column < MAX_K_HAT)]
+        if len(untrusted) and np.isfinite(found.models["log_evidence"][str(name)]):
+            said.append(
+                f"No leave-one-angle-out score of {name}: without φ = {untrusted.index[0]:.6g}° "
+                f"{_why(untrusted.iloc[0])}."
+            )
+    if found.angles.empty:
+        said.append("With a single angle there is none to leave out.")
+    return [*said, CAVEATS[found.noise]]
+
+
+def strength(log_bayes_factor: float) -> str:
+    """Return a log Bayes factor in words (Kass & Raftery, J. Am. Stat. Assoc. 90:773, 1995)."""
+    weaker = (words for words, below in STRENGTH.items() if log_bayes_factor < below)
+    return next(weaker, "very strong") + " evidence"
+
+
+def _why(k_hat: float) -> str:
+    return f"k-hat is {k_hat:.2f}, not below {MAX_K_HAT}"

@@ -1,0 +1,392 @@
+"""Coverage: how often intervals hold the truth, by simulating experiments like the one measured.
+
+The speckle is simulated pixel by pixel and knows nothing of the likelihood. What a likelihood
+promises, that 90 % intervals hold the truth in 90 % of experiments, is counted.
+"""
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+import xarray as xr
+from matplotlib.figure import Figure
+
+from homodyne_bayes.config import FitConfig
+from homodyne_bayes.data.reading import atomic_path
+from homodyne_bayes.data.two_time import TwoTimeData
+from homodyne_bayes.errors import InputError
+from homodyne_bayes.fitting.pipeline import Sampled, sample_posterior
+from homodyne_bayes.inference import density
+from homodyne_bayes.inference.infer import Progress, silent
+from homodyne_bayes.likelihood.rescale import parameter_values
+from homodyne_bayes.parameters import COORDINATES, DIFFUSION, PARAMETERS, SHEAR
+from homodyne_bayes.physics.rates import PowerLaw, to_coordinates
+from homodyne_bayes.physics.simulate import Experiment, speckle
+from homodyne_bayes.results import page, store
+from homodyne_bayes.results.figures import BLUE, VERMILION
+
+METHOD = "laplace"  # fast
+LEVELS = (0.9, 0.5)
+KINDS = ("reported", "uncorrected")
+PHYSICAL = (*DIFFUSION, *SHEAR)
+POOLED = {"all parameters": PHYSICAL, "all coordinates": (*COORDINATES, "phi0")}
+LAWS = (
+    (DIFFUSION, ("log_D_ref", "D_slope", "D_bend")),
+    (SHEAR[:3], ("log_gamma_dot_ref", "gamma_dot_slope", "gamma_dot_bend")),
+)
+NUM_DRAWS = 2000  # of the least squares fit
+MANY_PHOTONS = 1e5  # of a pixel in a frame: counting them adds nothing to speckle
+TOLERANCE = 0.05  # of coverage, which the likelihood promises
+MODELS = {"static": DIFFUSION, "laminar_flow": PHYSICAL}
+DETECTOR = ("num_pixels", "mean_photons", "speckle_size", "num_groups")
+NUM_TRUTHS = 400  # draws of a posterior
+RECORDS = ("study", "settings", "priors", "versions")
+
+
+@dataclass(frozen=True)
+class Study:
+    """What every simulated experiment is.
+
+    Attributes
+    ----------
+    experiment : Experiment
+        Geometry, frames, contrast and the true parameters.
+    truths : tuple of mapping
+        True parameters, of which every experiment takes some at random instead of those of
+        ``experiment``. What data do not fix must vary as the prior says: an interval that the
+        prior sets holds a truth near the prior's centre always, and a far one never.
+    num_pixels : int
+        Pixels of an angle's bin.
+    mean_photons : float or None
+        Photons of a pixel in a frame; None for speckle without photon noise.
+    speckle_size : int
+        Neighbouring pixels that a speckle covers.
+    num_groups : int
+        Groups of pixels whose maps the data hold too.
+    """
+
+    experiment: Experiment
+    truths: tuple[Mapping[str, float], ...] = ()
+    num_pixels: int = 4000
+    mean_photons: float | None = None
+    speckle_size: int = 1
+    num_groups: int = 1
+
+    def measure(self, key: jax.Array) -> tuple[dict[str, np.ndarray], TwoTimeData]:
+        """Return the truth and the data of one experiment.
+
+        True parameters and coordinates have shape (), contrast and offset (P,).
+        """
+        which_key, key = jax.random.split(key)
+        e, detector = self.experiment, {name: getattr(self, name) for name in DETECTOR}
+        if self.truths:
+            which = int(jax.random.randint(which_key, (), 0, len(self.truths)))
+            e = replace(e, parameters=self.truths[which])
+        t_ref, angles = (e.num_frames - 1) * e.dt / jnp.e, np.ones(len(e.phi))
+        truth: dict[str, Any] = dict(e.parameters)
+        for names, coordinates in LAWS:
+            if names[0] in truth:
+                law = PowerLaw(*(jnp.asarray(truth[name]) for name in names))
+                truth |= zip(coordinates, to_coordinates(law, t_ref), strict=True)
+        truth |= {"contrast": e.contrast * angles, "offset": angles}
+        data = speckle(key, e, **detector)
+        return {name: np.asarray(value, float) for name, value in truth.items()}, data
+
+
+def like(tree: xr.DataTree) -> Study:
+    """Return experiments like the one of a result.
+
+    Geometry, frames and convention are those of the result, all frames usable; truths are draws
+    of its posterior. Contrast, photons and the number of independent pixels, medians over
+    maps, are those that its noise was found to have.
+
+    Parameters
+    ----------
+    tree : xarray.DataTree
+        A result of `homodyne_bayes.fitting.pipeline.fit`.
+
+    Raises
+    ------
+    InputError
+        If the result has no noise, or is of a model other than static and laminar_flow.
+    """
+    model = tree.attrs["model"]
+    if model not in MODELS:
+        raise InputError(
+            f"experiments are simulated by models {' and '.join(MODELS)}, found a result of "
+            f"{model!r}: fit one of these to the same data"
+        )
+    if "noise" not in tree.children:
+        raise InputError(
+            "the result must hold the noise of its maps, found that it took entries of c2 as "
+            "independent: fit again with --noise speckle"
+        )
+    fixed, noise = tree["constant_data"].to_dataset(), tree["noise"].to_dataset()
+    draws = tree["posterior"].to_dataset()[list(MODELS[model])].to_dataframe()
+    chosen = draws.iloc[np.linspace(0, len(draws) - 1, NUM_TRUTHS).round().astype(int)]
+    truths = tuple({str(k): float(v) for k, v in row.items()} for row in chosen.to_dict("records"))
+    gap = {"gap": float(fixed["gap"])} if np.isfinite(fixed["gap"]) else {}
+    experiment = Experiment(
+        phi=tuple(float(phi) for phi in fixed["phi"]),
+        num_frames=fixed.sizes["frame"],
+        parameters=truths[0],
+        q=tuple(fixed["q"].values.tolist()) if fixed["q"].ndim else float(fixed["q"]),
+        dt=float(fixed["dt"]),
+        contrast=float(noise["contrast"].median()),
+        convention=tree.attrs["convention"],
+        **gap,
+    )
+    pixels, photons = (float(noise[name].median()) for name in ("num_pixels", "mean_photons"))
+    return Study(experiment, truths, round(pixels), photons if photons < MANY_PHOTONS else None)
+
+
+def cover(
+    study: Study, config: FitConfig, num_simulations: int, progress: Progress = silent
+) -> xr.Dataset:
+    """Simulate experiments, fit each, and keep the intervals and the truth.
+
+    Beside the reported intervals, central ones of the posterior under ``config``, stand the
+    uncorrected: those of the least squares fit, a Gaussian, with entries of c2 independent.
+
+    Parameters
+    ----------
+    study : Study
+        What is measured, and the truth.
+    config : FitConfig
+        How every experiment is fitted; from its seed every experiment has keys of its own.
+    num_simulations : int
+        Number of experiments.
+    progress : callable
+        Called as ``progress(stage, done, total)``.
+
+    Returns
+    -------
+    xarray.Dataset
+        ``lower``, ``upper`` (simulation, intervals, level, parameter), ``sd`` (simulation,
+        intervals, parameter), ``truth`` (simulation, parameter), in the parameters' units; and
+        ``certified``, ``k_hat``, ``seconds`` (simulation,). Contrast and offset have one entry an
+        angle, e.g. ``contrast[0]``.
+
+    Raises
+    ------
+    InputError
+        If the experiments have not the parameters of the model that is fitted.
+    """
+    if set(study.experiment.parameters) != set(MODELS.get(config.model, ())):
+        raise InputError(
+            f"experiments must be fitted with the model that they follow, found {config.model!r} "
+            f"for {', '.join(study.experiment.parameters)}: leave out --model"
+        )
+    if config.scaling == "constant":
+        raise InputError(
+            "coverage counts intervals of contrast and offset, found scaling 'constant', which has "
+            "none: pass another --scaling"
+        )
+    keys = jax.random.split(jax.random.key(config.seed), num_simulations)
+    seeds = np.random.SeedSequence(config.seed).generate_state(num_simulations)
+    rows: list[dict[str, Any]] = []
+    for key, seed in zip(keys, seeds, strict=True):
+        progress("simulating", len(rows), num_simulations)
+        began = time.perf_counter()
+        truth, data = study.measure(key)
+        made = sample_posterior(data, replace(config, seed=int(seed)))
+        draws = [_scalars(values, list(truth)) for values in _draws(made, int(seed))]
+        rows.append(
+            {
+                "truth": np.concatenate([value.ravel() for value in truth.values()]),
+                "ends": np.stack([_ends(one) for one in draws]),
+                "sd": np.stack([one.std(axis=0) for one in draws]),
+                "certified": made.inference.certificate.certified,
+                "k_hat": made.inference.certificate.attempts[-1].k_hat,
+                "seconds": time.perf_counter() - began,
+            }
+        )
+    progress("simulating", num_simulations, num_simulations)
+    found = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+    dims = ("simulation", "intervals", "level", "parameter")
+    return xr.Dataset(
+        {
+            "lower": (dims, found["ends"][:, :, 0]),
+            "upper": (dims, found["ends"][:, :, 1]),
+            "sd": (("simulation", "intervals", "parameter"), found["sd"]),
+            "truth": (("simulation", "parameter"), found["truth"]),
+            **{name: ("simulation", found[name]) for name in ("certified", "k_hat", "seconds")},
+        },
+        {"intervals": list(KINDS), "level": list(LEVELS), "parameter": _labels(truth)},
+        store.as_attributes(
+            {
+                "title": "homodyne_bayes coverage",
+                "model": config.model,
+                "noise": config.noise,
+                "method": config.method,
+                "seed": config.seed,
+                "num_uncertified": int((~found["certified"]).sum()),
+                "study": asdict(replace(study, truths=())),
+                "settings": asdict(config),
+                "priors": {name: str(prior) for name, prior in config.prior_table().items()},
+                "versions": store.versions(),
+            }
+        ),
+    )
+
+
+def table(dataset: xr.Dataset) -> pd.DataFrame:
+    """Return coverage and width of the intervals of every parameter, and of all together.
+
+    Experiments that were not certified count like all others. Angles are pooled; so are, in rows
+    of their own, the parameters that models report and the coordinates that are sampled.
+
+    Parameters
+    ----------
+    dataset : xarray.Dataset
+        As `cover` returns.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Index parameter; columns (intervals, quantity) with, for "reported" and "uncorrected",
+        ``coverage_90``, ``error_90``, ``coverage_50``, ``error_50``, and ``width``, the median
+        over experiments of the 90 % interval, NaN where different parameters are pooled. Errors
+        are one sd of simulating no more experiments, by Wilson's formula; pooled entries of one
+        experiment are not taken as independent.
+    """
+    names = [str(name).partition("[")[0] for name in dataset["parameter"].values]
+    members: dict[str, tuple[str, ...]] = {name: (name,) for name in names}
+    members |= {row: pooled for row, pooled in POOLED.items() if set(pooled) & set(names)}
+    inside = (dataset["lower"] <= dataset["truth"]) & (dataset["truth"] <= dataset["upper"])
+    width = (dataset["upper"] - dataset["lower"]).sel(level=LEVELS[0])
+    found: dict[str, dict[tuple[str, str], float]] = {}
+    for row, pooled in members.items():
+        at, cells = np.flatnonzero(np.isin(names, pooled)), {}
+        for kind in KINDS:
+            shares = inside.sel(intervals=kind).values[..., at].mean(axis=-1).T
+            for level, share in zip(("90", "50"), shares, strict=True):
+                cells[kind, f"coverage_{level}"] = float(share.mean())
+                cells[kind, f"error_{level}"] = _wilson(share)
+            middle = float(np.median(width.sel(intervals=kind).values[:, at]))
+            cells[kind, "width"] = np.nan if row in POOLED else middle
+        found[row] = cells
+    return pd.DataFrame(found).T.rename_axis("parameter")
+
+
+def verdict(found: pd.DataFrame) -> str:
+    """Return in a sentence what `table` found of the reported 90 % intervals, all together."""
+    coverage, error = found["reported"].loc["all parameters", ["coverage_90", "error_90"]]
+    counted = f"the 90 % intervals hold the truth in {100 * coverage:.1f} ± {100 * error:.1f} %"
+    if coverage + 2 * error < LEVELS[0] - TOLERANCE:
+        return f"The intervals are too narrow: {counted}."
+    if coverage - 2 * error > LEVELS[0] + TOLERANCE:
+        return f"The intervals are too wide: {counted}."
+    if 2 * error > TOLERANCE:
+        return f"There are too few experiments to say more: {counted}."
+    return f"The intervals are as wide as they should be: {counted}."
+
+
+def figure(dataset: xr.Dataset) -> Figure:
+    """Draw coverage against what is promised, and reported widths against uncorrected ones."""
+    found = table(dataset)
+    places = np.arange(len(found))[::-1]
+    fig = Figure((7.5, 1.3 + 0.26 * len(found)), layout="constrained")
+    left, right = fig.subplots(1, 2, sharey=True, width_ratios=(1.7, 1))
+    for nominal in LEVELS:
+        left.axvline(100 * nominal, color="0.4", linestyle=":", linewidth=1)
+    for kind, color, shift in zip(KINDS, (BLUE, VERMILION), (0.13, -0.13), strict=True):
+        for level, face in ((90, color), (50, "white")):
+            middle, error = (100 * found[kind, f"{what}_{level}"] for what in ("coverage", "error"))
+            left.errorbar(middle, places + shift, xerr=2 * error, fmt="o", color=color, mfc=face,
+                          ms=4, lw=1, label=f"{kind}, {level} %")  # fmt: skip
+    symbols = {name: f"${parameter.latex}$" for name, parameter in PARAMETERS.items()}
+    left.set_yticks(places, [symbols.get(str(name), str(name)) for name in found.index])
+    left.set(xlim=(-2, 102), xlabel="experiments whose interval holds the truth (%)")
+    widths = found.xs("width", axis=1, level=1)
+    right.plot(widths["reported"] / widths["uncorrected"], places, "o", color=BLUE, markersize=4)
+    right.axvline(1, color="0.4", linestyle=":", linewidth=1)
+    right.set(xscale="log", xlabel="reported width / uncorrected width")
+    right.xaxis.set_major_formatter("{x:g}")
+    for ax in (left, right):
+        ax.grid(axis="y", color="0.9", linewidth=0.6)
+        ax.spines[["top", "right", "left"]].set_visible(False)
+    entries = left.get_legend_handles_labels()
+    fig.legend(*entries, loc="outside upper center", ncols=4, frameon=False)
+    return fig
+
+
+def write(dataset: xr.Dataset, path: Path) -> tuple[Path, Path]:
+    """Write coverage to netCDF, its figure and its page beside it; return these two paths."""
+    drawn, page = path.with_suffix(".png"), path.with_suffix(".html")
+    text = render(dataset)
+    with (
+        atomic_path(page) as temporary_page,
+        atomic_path(drawn) as temporary_figure,
+        atomic_path(path) as temporary,
+    ):
+        temporary_page.write_text(text, encoding="utf-8")
+        figure(dataset).savefig(temporary_figure, dpi=200)
+        dataset.to_netcdf(
+            temporary, engine="netcdf4", encoding=store.text_as_characters(dataset)
+        )
+    return drawn, page
+
+
+def render(dataset: xr.Dataset) -> str:
+    """Return the study as one HTML page without outside resources."""
+    found = table(dataset)
+    flat = found.set_axis(["_".join(column) for column in found.columns], axis=1)
+    truths = dataset["truth"].quantile((0.0, 0.5, 1.0), "simulation").to_pandas()
+    return page.page(
+        "coverage.html",
+        **{name: json.loads(dataset.attrs[name]) for name in RECORDS},
+        attrs=dataset.attrs,
+        parameters=PARAMETERS,
+        verdict=verdict(found),
+        total=dataset.sizes["simulation"],
+        seconds=float(dataset["seconds"].median()),
+        rows=flat.assign(name=found.index).to_dict("records"),
+        truths={name: truths[name].to_list() for name in PHYSICAL if name in truths},
+        figure=page.embedded(figure(dataset)),
+    )
+
+
+def _draws(made: Sampled, seed: int) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Return parameters at draws of the posterior, and at draws of the least squares fit."""
+    theta, covariance = np.asarray(made.warm.theta), np.asarray(made.warm.covariance)
+    gaussian = np.random.default_rng(seed).multivariate_normal(theta, covariance, NUM_DRAWS)
+    draws = jnp.asarray(made.inference.draws.reshape(-1, made.inference.draws.shape[-1]))
+    return (
+        parameter_values(jax.random.key(seed), made.model, made.whole, draws),
+        density.constrain(made.model, made.unweighted, jnp.asarray(gaussian)),
+    )
+
+
+def _scalars(values: dict[str, np.ndarray], names: list[str]) -> np.ndarray:
+    """Return draws of the scalars of some parameters, (N, number of scalars)."""
+    return np.hstack([values[name].reshape(len(values[name]), -1) for name in names])
+
+
+def _ends(draws: np.ndarray) -> np.ndarray:
+    """Return lower and upper ends of central intervals of draws (N, s), (2, level, s)."""
+    tails = (1 - np.array(LEVELS)) / 2
+    return np.quantile(draws, np.stack([tails, 1 - tails]), axis=0)
+
+
+def _labels(truth: dict[str, np.ndarray]) -> list[str]:
+    scalars = [(name, index) for name in truth for index in np.ndindex(truth[name].shape)]
+    return [f"{name}[{index[0]}]" if index else name for name, index in scalars]
+
+
+def _wilson(share: np.ndarray) -> float:
+    """Return half the width of Wilson's interval of one sd for the mean of shares (N,).
+
+    The effective number of entries is that which explains the scatter of the shares.
+    """
+    number, mean = float(len(share)), share.mean()
+    variance = share.var() / number
+    n = mean * (1 - mean) / variance if variance > 0 else number
+    return float(np.sqrt(mean * (1 - mean) / n + 0.25 / n**2) / (1 + 1 / n))

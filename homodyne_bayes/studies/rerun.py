@@ -1,0 +1,97 @@
+"""A result once more, from what it recorded: its data, its settings, its seed."""
+
+import json
+from typing import NamedTuple
+
+import numpy as np
+import xarray as xr
+
+from homodyne_bayes.config import FitConfig, make
+from homodyne_bayes.data.two_time import TwoTimeData
+from homodyne_bayes.errors import InputError
+from homodyne_bayes.fitting.pipeline import fit
+from homodyne_bayes.inference.infer import Progress, silent
+from homodyne_bayes.results import store
+from homodyne_bayes.results.diagnostics import group
+
+
+class Rerun(NamedTuple):
+    """A result made again.
+
+    Attributes
+    ----------
+    tree : xarray.DataTree
+        The new result.
+    same : bool
+        Whether the draws of all parameters are those of the old one, bit for bit.
+    shift : float
+        Largest difference of a posterior mean, in posterior sd.
+    changed : list of str
+        What differs: versions, the model's file and devices, one sentence each.
+    """
+
+    tree: xr.DataTree
+    same: bool
+    shift: float
+    changed: list[str]
+
+
+def measured(tree: xr.DataTree) -> TwoTimeData:
+    """Return the data of a result, as they were fitted.
+
+    Raises
+    ------
+    InputError
+        If their hash is not the recorded one: maps of groups of pixels are not kept in results.
+    """
+    maps, fixed = group(tree, "observed_data"), group(tree, "constant_data")
+    gap, q = float(fixed["gap"]), fixed["q"].values
+    data = TwoTimeData(
+        c2=maps["c2"].values,
+        phi=maps["phi"].values,
+        dt=float(fixed["dt"]),
+        q=q if q.ndim else float(q),
+        gap=None if np.isnan(gap) else gap,
+        usable=fixed["usable"].values.astype(bool),
+        provenance=json.loads(tree.attrs["provenance"]),
+        measured=np.isfinite(maps["c2"].values),
+    )
+    if data.sha256() != tree.attrs["data_sha256"]:
+        raise InputError(
+            f"expected data with sha256 {tree.attrs['data_sha256'][:12]}…, found "
+            f"{data.sha256()[:12]}… in the result: it was changed, or made from maps of groups of "
+            "pixels, which results do not keep; fit the data file again with the same settings"
+        )
+    return data
+
+
+def rerun(tree: xr.DataTree, progress: Progress = silent) -> Rerun:
+    """Fit the data of a result again with its settings, and compare the draws.
+
+    Draws are the same, bit for bit, with the same versions on the same kind of machine, and
+    where both had one device or both several.
+    """
+    config = make(FitConfig, json.loads(tree.attrs["settings"]))
+    again = fit(measured(tree), config, progress)
+    old, new = group(tree, "posterior"), group(again, "posterior")
+    draws = ("chain", "draw")
+    shift = abs(new.mean(draws) - old.mean(draws)) / old.std(draws)
+    return Rerun(
+        again,
+        all(np.array_equal(old[name].values, new[name].values) for name in old),
+        max(float(one.max()) for one in shift.values()),
+        _changed(tree, again),
+    )
+
+
+def _changed(old: xr.DataTree, new: xr.DataTree) -> list[str]:
+    then, now = json.loads(old.attrs["versions"]), store.versions()
+    found = [
+        f"{name} was {then[name]} and is {now[name]}" for name in now
+        if then.get(name) not in (None, now[name])
+    ]  # fmt: skip
+    if old.attrs.get("model_sha256") != new.attrs.get("model_sha256"):
+        found.append(f"the file of model {old.attrs['model']} was another")
+    if old.attrs["devices"] != new.attrs["devices"]:
+        found.append(f"devices were {old.attrs['devices']} and are {new.attrs['devices']}")
+    return found

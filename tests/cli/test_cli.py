@@ -1,0 +1,259 @@
+"""The command line as a newcomer uses it, and every refusal as one sentence with code 2."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from homodyne_bayes.cli import main, screen
+from homodyne_bayes.data import reading
+from homodyne_bayes.results import store
+from tests.bad_inputs import BAD_INPUTS
+
+OWN_MODEL = '''
+import numpyro
+import numpyro.distributions as dist
+from homodyne_bayes.physics import kernels
+from homodyne_bayes.likelihood.observe import observe_c2
+
+def constant(grid, priors):
+    """Plain diffusion: one number for D."""
+    level = numpyro.sample("log_D", dist.Normal(9.0, 2.0))
+    D = numpyro.deterministic("D", kernels.power_law(grid, 0.0, 0.0, kernels.jnp.exp(level)))
+    observe_c2(grid, priors, kernels.g1(grid, D))
+'''
+QUICK = ["--num-warmup", "100", "--num-samples", "50", "--num-chains", "2", "--num-shards", "2"]
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Run the command line; return exit code, standard output and standard error."""
+
+    def call(*arguments):
+        devices = ["--cpu-devices", str(jax.local_device_count())]
+        monkeypatch.setattr(sys, "argv", ["homodyne-bayes", *devices, *map(str, arguments)])
+        code = 0
+        try:
+            main.main()
+        except SystemExit as stop:
+            code = stop.code
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return call
+
+
+def test_from_simulation_to_report(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, out, _ = run("simulate", "data.h5", "--frames", 20, "--dt", 0.4, "--phi", "-60,0,60",
+                       "--pixels", 500, "--set", "phi0=5")
+    assert code == 0
+    assert "3 angles × 20 frames, 570 distinct pairs" in out
+    code, out, _ = run("inspect", "data.h5")
+    assert code == 0
+    assert "aps-u" in out
+    assert "0.0054" in out
+    code, printed, _ = run("inspect", "data.h5", "--json")
+    found = json.loads(printed)
+    assert (found["format"], found["num_frames"], found["gap"]) == ("aps-u", 20, 2e6)
+    assert found["bins"] == [[0.0054, -60], [0.0054, 0], [0.0054, 60]]
+    code, out, err = run("fit", "data.h5", "--exclude-frames", "3,7-8", *QUICK)
+    assert code == 0, err
+    assert "sampling" in err
+    assert "chains 4/4" in err
+    assert "9 unusable frames left out" in err
+    assert "wrote data_posterior.nc" in out
+    assert "times" in out
+    assert "uncorrected for correlated noise" not in out
+    code, summary, _ = run("summary", "data_posterior.nc")
+    assert code == 0
+    assert "gamma_dot_t0" in summary
+    verdict, method, cost, *_ = summary.splitlines()
+    assert verdict.startswith(("Certified: ", "NOT CERTIFIED: "))
+    assert method.startswith("method consensus: cavity merge of 2 shards; k-hat (ESS): cavity")
+    assert "evaluations of all the data; warm start" in cost
+    code, printed, _ = run("summary", "data_posterior.nc", "--json")
+    assert code == 0
+    assert {row["name"] for row in json.loads(printed)["parameters"]} >= {"D0", "phi0", "offset"}
+    code, printed, _ = run("rerun", "data_posterior.nc")
+    assert code == 0
+    assert "the draws are the same, bit for bit" in printed
+    code, _, err = run("report", "data_posterior.nc", "--out", "paper", "--latex", "--at", "1,2")
+    assert code == 0, err
+    assert Path("paper/table.tex").is_file()
+    shutil.rmtree("paper")
+    code, _, err = run("report", "data_posterior.nc", "--latex")
+    assert code == 2
+    assert "name a folder by --out" in err
+    code, _, err = run("report", "data_posterior.nc")
+    assert code == 0, err
+    assert "<html" in Path("data_posterior.html").read_text(encoding="utf-8")
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "data.h5", "data_posterior.html", "data_posterior.nc"
+    ]
+
+
+def test_progress_in_a_log_is_lines_with_time_left(capsys, monkeypatch):
+    seconds = iter([0.0, 4.0, 12.0, 20.0])
+    monkeypatch.setattr(screen.time, "monotonic", lambda: next(seconds))
+    with screen.progress_bar("fitting") as progress:
+        for done in (0, 1, 3, 5):
+            progress("sampling", done, 5)
+    assert capsys.readouterr().err.splitlines() == [
+        "fitting", "sampling 0/5, 0 s elapsed", "sampling 3/5, 12 s elapsed, 8 s left",
+        "sampling 5/5, 20 s elapsed",
+    ]
+
+
+def test_doctor(run):
+    code, out, _ = run("doctor")
+    assert code == 0
+    assert "double precision  on" in out
+    assert "self-test         g1 is its closed form" in out
+    code, out, _ = run("doctor", "--json")
+    assert json.loads(out)["double precision"] == "on"
+    assert "g1 is its closed form" in out
+
+
+def test_settings_file_and_flags(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run("simulate", "data.nc", "--model", "static", "--frames", 16, "--phi", "0", "--sigma", 0.01)
+    Path("settings.yaml").write_text(
+        "fit:\n  model: static\n  num_warmup: 100\n  num_samples: 50\n  num_chains: 2\n"
+        "  num_shards: 3\n  priors: {D_slope: [0, 1]}\n"
+    )
+    arguments = ["--settings", "settings.yaml", "--num-shards", 2, "--prior", "D_bend=1,0.2",
+                 "--method", "laplace", "--rescue-pairs", 0]
+    code, _, err = run("fit", "data.nc", "--out", "r.nc", *arguments)
+    assert code == 0, err
+    attrs = store.read("r.nc").attrs
+    assert '"num_shards": 2' in attrs["settings"]
+    assert '"D_bend": "Normal(1, 0.2)"' in attrs["priors"]
+
+
+def test_a_model_of_ones_own(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("mine.py").write_text(OWN_MODEL)
+    run("simulate", "data.nc", "--model", "static", "--set", "alpha=0", "--set", "D_offset=0",
+        "--frames", 16, "--phi", "0,45", "--sigma", 0.01, "--dt", 0.4)
+    code, _, err = run("fit", "data.nc", "--model", "mine.py:constant", "--out", "r.nc",
+                       "--method", "laplace", *QUICK)
+    assert code == 0, err
+    draws = store.read("r.nc")["posterior"]["log_D"]
+    assert abs(float(draws.mean()) - np.log(1e4)) < 4 * float(draws.std())
+    assert run("report", "r.nc")[0] == 0
+
+
+@pytest.mark.parametrize("case", BAD_INPUTS, ids=lambda case: case.name)
+def test_bad_files(run, tmp_path, case):
+    """Every rejected file: one sentence, exit code 2, nothing written."""
+    if case.selection:
+        pytest.skip("selections are tested on the data")
+    path = case.build(tmp_path)
+    before = sorted(tmp_path.iterdir())
+    flags = [
+        part
+        for name, value in case.options.items()
+        for part in (
+            f"--{name.replace('_', '-')}",
+            ",".join(map(str, value)) if isinstance(value, list | tuple | range) else value,
+        )
+    ]
+    code, out, err = run("fit", path, "--out", tmp_path / "r.nc", *flags)
+    assert code == 2
+    assert out == ""
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    assert sorted(tmp_path.iterdir()) == before
+
+
+BAD_CALLS = [
+    (["fit", "{data}", "--num-shards", "many"], "fit.num_shards: .*integer.*'many'"),
+    (["fit", "{data}", "--num-shards", "1"], "fit.num_shards: .*greater than or equal to 2"),
+    (["fit", "{data}", "--noise", "independent", "--num-shards", "1000000"],
+     "num_shards must lie between 1 and"),
+    (["fit", "{data}", "--bin-frames", "9"], "bin_frames must leave at least 4 bins, found 9"),
+    (["fit", "{data}", "--method", "nuts"], "nuts.*not one of.*laplace"),
+    (["fit", "{data}", "--modle", "static"], "No such option.*--modle"),
+    (["fit", "{data}", "--model", "flow"], "model must be one of static, laminar_flow"),
+    (["fit", "{data}", "--merge", "mean"], "mean.*not one of.*consensus"),
+    (["fit", "{data}", "--prior", "phi=0,5"], "fit.priors.phi: unknown; did you mean phi0"),
+    (["fit", "{data}", "--prior", "phi0=0"], "fit.priors.phi0"),
+    (["fit", "{data}", "--q", "0.1"], "within 0.5 %.*0.0054"),
+    (["fit", "{data}", "--dt", "1"], "--dt to agree with the file"),
+    (["fit", "{data}", "--angles", "45"], "45.*choose from -60, 0, 60"),
+    (["fit", "{data}", "--stop-frame", "2"], "frames"),
+    (["fit", "{data}", "--exclude-frames", "99"], "99"),
+    (["fit", "{data}", "--settings", "nowhere.yaml"], "nowhere.yaml: .*could not read"),
+    (["fit", "{data}", "--settings", "{data}"], "could not read"),
+    (["fit", "{data}", "--out", "nowhere/r.nc"], "folder nowhere does not exist"),
+    (["fit", "{data}", "--out", "{data}"], "would overwrite"),
+    (["fit", "{folder}"], "expected a file, found a folder"),
+    (["fit", "nowhere.h5"], "nowhere.h5: expected a file, found nothing"),
+    (["fit"], "Missing argument"),
+    (["inspect", "nowhere.h5"], "found nothing of that name"),
+    (["summary", "{data}"], "expected a result"),
+    (["report", "nowhere.nc"], "no such file"),
+    (["calibrate", "--noise", "speckle"], "is of independent noise: leave out --noise"),
+    (["calibrate", "--bin-frames", "2"], "leave out --bin-frames"),
+    (["calibrate", "--coverage", "nowhere.nc"], "no such file"),
+    (["calibrate", "--coverage", "{data}"], "expected a result"),
+    (["calibrate", "--coverage", "r.nc", "--phi", "0"], "those of the result: leave out --phi"),
+    (["simulate", "data.txt"], "ending must be one of .h5, .hdf, .nc"),
+    (["simulate", "x.h5", "--contrast", "1.5"], "above 0 and at most 1"),
+    (["simulate", "x.h5", "--set", "D=3"], "--set knows D0.*found 'D'"),
+    (["simulate", "x.h5", "--set", "D0=big"], "--set D0 needs a number, found 'big'"),
+    (["simulate", "x.h5", "--phi", "a,b"], "--phi must be numbers"),
+    (["simulate", "x.h5", "--frames", "many"], "--frames.*not a valid integer"),
+    (["simulat"], "No such command.*simulat"),
+]
+
+
+@pytest.fixture(scope="module")
+def data_file(laminar_data, tmp_path_factory):
+    path = tmp_path_factory.mktemp("data") / "data.h5"
+    reading.write_aps_u(path, laminar_data)
+    return path
+
+
+@pytest.mark.parametrize(("arguments", "message"), BAD_CALLS, ids=lambda v: str(v)[:60])
+def test_bad_calls(run, data_file, tmp_path, monkeypatch, arguments, message):
+    import re
+
+    monkeypatch.chdir(tmp_path)
+    known = {"data": data_file, "folder": tmp_path}
+    code, _, err = run(*(text.format(**known) for text in arguments))
+    assert code == 2
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    assert re.search(message, err), err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_interrupted(run, data_file, tmp_path, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(main.pipeline, "fit", interrupt)
+    code, _, err = run("fit", data_file)
+    assert code == 130
+    assert "interrupted; nothing was written" in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_compiled_programs_are_kept_for_the_user(tmp_path):
+    own = {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    inherited = {name: text for name, text in os.environ.items() if "CACHE" not in name}
+    script = Path(sys.executable).with_name("homodyne-bayes")
+    subprocess.run(
+        [script, "simulate", tmp_path / "flow.nc", "--frames", "8"],
+        check=True, capture_output=True, env=inherited | own,
+    )  # fmt: skip
+    assert len(list((tmp_path / "cache" / "homodyne-bayes").iterdir())) > 10

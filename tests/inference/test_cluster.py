@@ -1,0 +1,193 @@
+"""Shards and certification on workers of Dask: the draws of one process, whatever happens."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import distributed
+import jax
+import numpy as np
+import pytest
+
+from homodyne_bayes import FitConfig, InputError, fit
+from homodyne_bayes.inference import cluster
+from homodyne_bayes.physics import simulate
+
+CONFIG = FitConfig(
+    model="static", noise="independent", num_shards=4, num_chains=2, num_warmup=60, num_samples=60,
+    rescue_pairs=0,
+)  # fmt: skip
+pytestmark = pytest.mark.skipif(jax.local_device_count() < 2, reason="one device rounds otherwise")
+
+
+@pytest.fixture(scope="module")
+def data():
+    experiment = simulate.Experiment((-60.0, 0.0, 60.0), 24, simulate.STATIC)
+    return simulate.independent(jax.random.key(0), experiment, 0.02)
+
+
+@pytest.fixture(scope="module")
+def alone(data):
+    return fit(data, CONFIG)
+
+
+@pytest.fixture(scope="module")
+def place():
+    with cluster.connect("local") as found:
+        yield found
+
+
+def same(one, other):
+    """Compare all draws of two results."""
+    for group in ("sub_posteriors", "approximation", "posterior", "log_likelihood"):
+        for name, value in one[group].items():
+            np.testing.assert_array_equal(other[group][name], value, err_msg=f"{group} {name}")
+
+
+def test_draws_are_those_of_one_process(data, alone, place):
+    seen = []
+    found = fit(data, CONFIG, lambda *at: seen.append(at), place=place)
+    same(alone, found)
+    assert ("sampling", 4, 4) in seen
+    devices = found["sub_sample_stats"]["device"]
+    assert devices.dims == ("shard", "chain")
+    assert len({str(device).split()[0] for device in devices.values.flat}) == 2
+    assert all("tcp://" in str(device) for device in devices.values.flat)
+    assert "tcp" not in str(alone["sub_sample_stats"]["device"].values)
+
+
+def test_finished_chains_are_kept_and_taken_up_here(data, alone, place, tmp_path):
+    class StoppedError(Exception):
+        pass
+
+    def stop(stage, done, _total):
+        if stage == "sampling" and done == 2:
+            raise StoppedError
+
+    with pytest.raises(StoppedError):
+        fit(data, CONFIG, stop, tmp_path / "parts", place)
+    assert len(list((tmp_path / "parts").iterdir())) in (2, 4)
+    same(alone, fit(data, CONFIG, folder=tmp_path / "parts"))
+
+
+def test_a_model_of_ones_own_travels(data, place, tmp_path):
+    path = tmp_path / "own.py"
+    path.write_text(
+        "from homodyne_bayes.model_files import static\n"
+        "def own(grid, priors):\n    static(grid, priors)\n"
+    )
+    config = CONFIG.__class__(**{**CONFIG.__dict__, "model": f"{path}:own", "num_shards": 2})
+    found = fit(data, config, place=place)
+    assert np.isfinite(found["posterior"]["D0"]).all()
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_workers_that_are_killed_cost_time_alone(data, alone, tmp_path, count):
+    """One of two workers, or both, die once the first shard is there: the draws are the same."""
+    killed = threading.Event()
+    with cluster.connect("local") as place:
+        client = place.run.args[0].client
+
+        def kill(stage, done, _total):
+            if stage == "sampling" and done == 1 and not killed.is_set():
+                killed.set()
+                for pid in sorted(client.run(os.getpid).values())[:count]:
+                    os.kill(pid, signal.SIGKILL)
+
+        found = fit(data, CONFIG, kill, tmp_path / "parts", place)
+    assert killed.is_set()
+    same(alone, found)
+
+
+def test_a_cluster_without_workers_is_given_up(monkeypatch, place):
+    """No hang: after some patience a sentence says what to do."""
+    workers = place.run.args[0]
+    monkeypatch.setattr(cluster, "PATIENCE", 0.0)
+    monkeypatch.setattr(cluster, "POLL", 0.1)
+    monkeypatch.setattr(cluster, "_num_workers", lambda _: 0)
+    future = workers.client.submit(time.sleep, 5, pure=False)
+    with pytest.raises(InputError, match="found none for 0 s: start `dask worker"):
+        list(cluster._ended(workers, {future}))
+
+
+def test_data_lost_again_and_again_are_given_up(monkeypatch, place):
+    def lost(*_):
+        raise distributed.CancelledError
+
+    monkeypatch.setattr(cluster, "_result", lost)
+    with pytest.raises(InputError, match="workers of the cluster were lost 4 times"):
+        list(cluster._as_done(place.run.args[0], np.zeros(3), [(np.size,)]))
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [("tcp://127.0.0.1:9", "does not answer"), ("local:none", "needs a number of workers"),
+     ("nowhere", "does not answer")],
+)  # fmt: skip
+def test_addresses_that_cannot_be(monkeypatch, address, message):
+    monkeypatch.setattr(cluster, "ANSWER", 1.0)
+    with pytest.raises(InputError, match=message), cluster.connect(address):
+        pass
+
+
+def test_other_versions_are_refused(monkeypatch, place):
+    client = place.run.args[0].client
+    monkeypatch.setattr(client, "run", lambda _: {"tcp://w": {"jax": "0.0"}})
+    with pytest.raises(InputError, match=r"worker tcp://w has .*, expected .* as here"):
+        cluster._check_versions(client)
+
+
+@contextlib.contextmanager
+def running(call, **options):
+    """Start a program and end it, by force if it takes its time."""
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(call, **quiet, **options) as process:
+        try:
+            yield
+        finally:
+            process.terminate()
+            try:
+                process.wait(timeout=10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+
+def test_schedulers_started_by_hand_also_with_tls(tmp_path):
+    """Scheduler and workers as a site starts them: an address with certificates is an address."""
+    key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj",
+         "/CN=localhost", "-keyout", key, "-out", certificate], check=True, capture_output=True,
+    )  # fmt: skip
+    tls = {"ca-file": str(certificate)}
+    tls |= {role: {"cert": str(certificate), "key": str(key)}
+            for role in ("scheduler", "worker", "client")}  # fmt: skip
+    settings = {"distributed": {"comm": {"require-encryption": True, "tls": tls}}}
+    (tmp_path / "tls.yaml").write_text(json.dumps(settings))
+    environment = os.environ | {"DASK_CONFIG": str(tmp_path)}
+    dask = [sys.executable, "-m", "dask"]
+    file = tmp_path / "scheduler.json"
+    ours = ["--scheduler-file", str(file), "--no-dashboard"]
+    scheduler = [*dask, "scheduler", "--protocol", "tls", "--host", "127.0.0.1", "--port", "0"]
+    worker = [*dask, "worker", "--nthreads", "1", "--no-nanny"]
+    with running([*scheduler, *ours], env=environment), running([*worker, *ours], env=environment):
+        late = time.monotonic() + 60
+        while not file.exists() or not file.read_text():
+            assert time.monotonic() < late
+            time.sleep(0.1)
+        address = json.loads(file.read_text())["address"]
+        assert address.startswith("tls://")
+        code = (
+            "from homodyne_bayes.inference.cluster import connect\n"
+            f"with connect({address!r}) as place:\n"
+            "    print(place.run.args[0].client.submit(pow, 2, 5).result(timeout=30))"
+        )
+        told = subprocess.check_output(
+            [sys.executable, "-c", code], env=environment, text=True, timeout=120
+        )
+        assert told.strip() == "32"

@@ -1,0 +1,75 @@
+"""What each merge rule does to the laminar ridge, from 2 to 64 shards: docs/consensus.md."""
+
+from functools import partial
+
+import jax
+import numpy as np
+import pandas as pd
+import pytest
+
+from homodyne_bayes import FitConfig
+from homodyne_bayes.fitting.start import warm_start
+from homodyne_bayes.inference.certify import certify, evaluator
+from homodyne_bayes.inference.chains import sample
+from homodyne_bayes.inference.density import parts_of
+from homodyne_bayes.inference.infer import infer, merged, nuts_settings
+from homodyne_bayes.inference.merges import RULES
+from homodyne_bayes.inference.nuts import Gaussian
+from homodyne_bayes.model_files import laminar_flow
+from homodyne_bayes.parameters import PRIORS
+from homodyne_bayes.physics import simulate
+from homodyne_bayes.physics.points import block_shards, some_pairs
+
+MODEL = partial(laminar_flow, priors=PRIORS)
+
+
+def against(draws, exact):
+    """Shift, joint shift, sd ratios and correlations of draws against those of full NUTS."""
+    found, true = draws.reshape(-1, draws.shape[-1]), exact.reshape(-1, exact.shape[-1])
+    off, sd = found.mean(axis=0) - true.mean(axis=0), true.std(axis=0)
+    ratio = found.std(axis=0) / sd
+    correlation = np.abs(np.corrcoef(found.T) - np.corrcoef(true.T)).max()
+    return {
+        "shift": np.abs(off / sd).max(),
+        "joint shift": np.sqrt(off @ np.linalg.solve(np.cov(true.T), off)),
+        "sd ratio from": ratio.min(),
+        "to": ratio.max(),
+        "correlation error": correlation,
+    }
+
+
+@pytest.mark.slow
+def test_merge_rules_on_the_laminar_ridge():
+    experiment = simulate.Experiment((0.0, 45.0, 90.0), 60, simulate.LAMINAR)
+    data = simulate.independent(jax.random.key(0), experiment, 0.01)
+    whole = block_shards(data, 1)
+    warm = warm_start(jax.random.key(0), MODEL, some_pairs(data, 0), parts_of(whole))
+    mode = Gaussian(warm.theta, warm.covariance)
+    evaluate = evaluator(MODEL, parts_of(whole))
+    long = FitConfig(method="full", num_samples=4000)
+    exact = infer(jax.random.key(1), MODEL, whole, mode, long).draws
+    rows = {}
+    for num_shards in (2, 4, 8, 16, 30):
+        shards = block_shards(data, num_shards)
+        runs = {}
+        for rule in RULES:
+            targets = RULES[rule].targets
+            if targets not in runs:
+                settings = nuts_settings(FitConfig())
+                runs[targets] = sample(jax.random.key(2), MODEL, targets(shards, mode), settings)
+            chains = runs[targets]
+            first = merged(jax.random.key(3), chains, mode, rule)
+            weighed = certify(jax.random.key(4), evaluate, first.draws, mode, first.name)
+            rows[rule, num_shards] = {
+                **against(first.draws, exact),
+                "k-hat": weighed.attempts[0].k_hat,
+                "ESS": weighed.attempts[0].ess,
+                "steps": chains.info.n_steps.mean(),
+                "divergences": int(chains.info.diverging.sum()),
+            }
+    table = pd.DataFrame(rows).T.sort_index()
+    print(table.round(2).to_string())  # noqa: T201 - docs/consensus.md
+    cavity = table.loc["cavity"]
+    assert cavity["shift"].max() < 0.25
+    assert cavity["k-hat"].max() < 0.7
+    assert (cavity["joint shift"] < table.loc["consensus"]["joint shift"]).all()

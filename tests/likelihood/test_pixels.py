@@ -1,0 +1,95 @@
+"""Single pixels: simulated moments against the closed form, and scores by both routes."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from homodyne_bayes.likelihood import covariance, pixels
+from homodyne_bayes.likelihood.covariance import Noise
+from homodyne_bayes.physics import simulate
+from tests.speckle_oracle import entries, single_pixel, working
+
+FRAMES, CONTRAST, NUGGET = 12, 0.25, 0.2
+STEPS = np.linspace(0.5, 0.1, FRAMES - 1)
+AGE = np.concatenate([[0.0], np.cumsum(STEPS)])
+G1 = np.exp(-0.6 * np.abs(AGE[:, None] - AGE))  # ages: frames are not alike
+
+
+def noise(bin_frames=1, nugget=NUGGET, usable=None):
+    usable = np.ones((1, FRAMES), bool) if usable is None else usable
+    frame_weight = covariance.frame_weights(usable, bin_frames)
+    S = covariance.intensity_covariance(G1[None] ** 2, CONTRAST, nugget, frame_weight, bin_frames)
+    precision, inverse_square, _ = covariance.factorise(S, covariance.num_bins(frame_weight, 1))
+    ones = jnp.ones(1)
+    return Noise(precision, inverse_square, frame_weight, ones, 0 * ones, bin_frames), S[0]
+
+
+def intensities(key, number, nugget=NUGGET):
+    weights = jnp.asarray(simulate.mode_weights(CONTRAST))
+    photons = 1 / nugget if nugget else None
+    return simulate.intensity(key, jnp.linalg.cholesky(jnp.asarray(G1)), weights, number, photons)
+
+
+@pytest.mark.parametrize("nugget", [0.0, NUGGET])
+def test_closed_form_is_the_covariance_of_simulated_maps(nugget):
+    """Variances of 6000 maps of 250 pixels, of single entries and of smooth sums of them."""
+
+    @jax.jit
+    def one(key):
+        intensity = intensities(key, 250, nugget)
+        mean = intensity.mean(axis=0)
+        return (intensity.T @ intensity) / 250 / (mean[:, None] * mean)
+
+    maps = np.asarray(jax.lax.map(one, jax.random.split(jax.random.key(0), 6000), batch_size=50))
+    a, b = entries(FRAMES)
+    found = 250 * np.cov(maps[:, a, b].T)
+    exact = single_pixel(G1, CONTRAST, nugget)
+    ratio = np.diag(found) / np.diag(exact)
+    assert ratio.mean() == pytest.approx(1.0, abs=0.03)
+    assert ratio.min() > 0.88
+    assert ratio.max() < 1.12
+    lag = AGE[b] - AGE[a]
+    sums = np.stack([np.ones(len(a)), lag, np.exp(-lag), AGE[a] + AGE[b]])
+    ratio = np.diag(sums @ found @ sums.T) / np.diag(sums @ exact @ sums.T)
+    np.testing.assert_allclose(ratio, 1.0, atol=0.06)
+    assert ratio.mean() == pytest.approx(1.0, abs=0.03)
+
+
+def test_scores_scatter_as_the_closed_form_says():
+    """Both routes to the covariance of Yᵀψ, and to tr(K⁻¹Σ₁), agree to 3 %."""
+    at, S = noise()
+    lag = np.abs(AGE[:, None] - AGE)
+    X = jnp.asarray(np.stack([G1**2, np.ones_like(G1), lag * G1**2, AGE + AGE[:, None]]))
+    Y = covariance.solve(at, X)
+    weights = jnp.asarray(simulate.mode_weights(CONTRAST))
+    x = pixels.deviations(jax.random.key(1), jnp.asarray(G1**2), weights, 1.0, NUGGET, 200_000)
+    score, quadratic = jax.jit(partial(pixels.single_pixel, Y=Y, noise=at, s=CONTRAST * G1**2))(x)
+    a, b = entries(FRAMES)
+    exact, y = single_pixel(G1, CONTRAST, NUGGET), np.asarray(Y)[:, a, b]
+    J = y @ exact @ y.T
+    np.testing.assert_allclose(np.diag(jnp.cov(score.T)), np.diag(J), rtol=0.03)
+    correlation = J / np.sqrt(np.outer(np.diag(J), np.diag(J)))
+    np.testing.assert_allclose(jnp.corrcoef(score.T), correlation, atol=0.03)
+    trace = np.trace(np.linalg.solve(working(np.asarray(S)), exact))
+    assert float(quadratic.mean()) == pytest.approx(trace, rel=0.03)
+
+
+@pytest.mark.parametrize("bin_frames", [1, 3])
+def test_pixels_are_looked_at_without_forming_their_maps(bin_frames):
+    usable = np.ones((1, FRAMES), bool)
+    usable[0, 4] = False
+    at, S = noise(bin_frames, usable=usable)
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(5, FRAMES))
+    X = rng.normal(size=(3, *S.shape))
+    Y = covariance.solve(at, jnp.asarray(X + np.swapaxes(X, 1, 2)))
+    s = CONTRAST * G1**2
+    score, quadratic = pixels.single_pixel(jnp.asarray(x), Y, at, jnp.asarray(s))
+    for pixel, u, q in zip(x, score, quadratic, strict=True):
+        psi = np.outer(pixel, pixel) - s * (1 + pixel[:, None] + pixel)
+        binned = covariance.average(jnp.asarray(psi)[None], at.frame_weight, bin_frames)
+        np.testing.assert_allclose(u, 0.5 * np.einsum("iab,ab->i", Y, binned[0]), rtol=1e-9)
+        assert float(q) == pytest.approx(float(covariance.quadratic(at, binned)[0]), rel=1e-9)

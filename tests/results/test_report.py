@@ -1,0 +1,398 @@
+"""The report is one page that needs nothing else, opens with its verdict, and escapes text."""
+
+import base64
+import json
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from homodyne_bayes import InputError
+from homodyne_bayes.cli import screen
+from homodyne_bayes.results import diagnostics, figures, store
+from homodyne_bayes.results import page as report
+from homodyne_bayes.results import text as tables
+
+VOID = {"meta", "img"}
+
+
+class Page(HTMLParser):
+    """Elements of a page in order, (tag, attributes, text), and the tags left open."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.elements, self.open = [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        """Add an element."""
+        self.elements.append([tag, dict(attrs), ""])
+        if tag not in VOID:
+            self.open.append(self.elements[-1])
+
+    def handle_endtag(self, tag):
+        """Close the innermost element, which must have this tag."""
+        assert self.open.pop()[0] == tag
+
+    def handle_data(self, data):
+        """Add text to all open elements."""
+        for element in self.open:
+            element[2] += data
+
+    def find(self, tag, **attrs):
+        """Return indices of elements with a tag and attributes."""
+        return [
+            i
+            for i, (found, having, _) in enumerate(self.elements)
+            if found == tag and all(having.get(k) == v for k, v in attrs.items())
+        ]
+
+    def texts(self, tag, **attrs):
+        """Return the texts of elements, white space collapsed."""
+        return [" ".join(self.elements[i][2].split()) for i in self.find(tag, **attrs)]
+
+
+def with_attrs(tree, **attrs):
+    """Return a copy of a result with some root attributes replaced; mappings become JSON."""
+    copy = xr.DataTree.from_dict({name: c.to_dataset() for name, c in tree.children.items()})
+    copy.attrs = {**tree.attrs, **store.as_attributes(attrs)}
+    return copy
+
+
+@pytest.fixture(scope="module")
+def text(laminar_result):
+    return report.render(laminar_result)
+
+
+@pytest.fixture(scope="module")
+def page(text):
+    return Page(text)
+
+
+def test_certificate_comes_first_and_warnings_before_any_parameter(page, laminar_result):
+    (verdict,), (box,) = page.find("section", id="certificate"), page.find("section", id="warnings")
+    assert page.find("section")[:2] == [verdict, box]
+    assert verdict < page.find("dl")[0] < box < min(page.find("table", **{"class": "posterior"}))
+    assert page.texts("h2")[0] == "Certified"
+    basis = page.texts("p")[0]
+    assert diagnostics.certificate(laminar_result) == f"Certified: {basis}"
+    assert page.texts("li") == [" ".join(w.split()) for w in diagnostics.warnings(laminar_result)]
+    assert not page.open
+
+
+def test_certificate_tells_attempts_method_and_cost(page, laminar_result):
+    found, text = laminar_result["certificate"], page.texts("section", id="certificate")[0]
+    columns = (found[name].values for name in ("proposal", "k_hat", "ess", "num_evaluations"))
+    rows = [
+        [str(name), f"{k_hat:.2f}", f"{ess:.0f}", str(number)]
+        for name, k_hat, ess, number in zip(*columns, strict=True)
+    ]
+    assert page.texts("td")[: 4 * len(rows)] == [cell for row in rows for cell in row]
+    assert "Method consensus: cavity merge of 2 shards." in text
+    counts = "{gradients:.0f} gradients and {evaluations} evaluations".format(**found.attrs)
+    assert f"Cost {counts} of all the data; warm start" in text
+    assert f"Log evidence {found.attrs['log_evidence']:.2f} ± " in text
+
+
+def test_an_uncertified_result_says_so_and_what_to_do(laminar_result, monkeypatch):
+    monkeypatch.setattr(report, "FIGURES", {})
+    tree = laminar_result.copy(deep=True)
+    name = "cavity merge of 2 shards"
+    changes = {"certified": 0, "draws_from": name, "refused": [f"{name}: k-hat is 0.93 <b>"]}
+    tree["certificate"].attrs |= store.as_attributes(changes)
+    text = report.render(tree)
+    page = Page(text)
+    assert page.elements[page.find("section")[0]][1]["class"] == "box uncertified"
+    assert page.texts("h2")[0] == "NOT CERTIFIED"
+    assert page.texts("p")[0] == f"The draws are those of the {name}, unweighted."
+    sentences = page.texts("li")
+    assert sentences[0].startswith("Let NUTS on all the data take over: raise rescue_pairs")
+    assert sentences[1] == f"{name}: k-hat is 0.93 <b>."
+    assert text.count("k-hat is 0.93 &lt;b&gt;") == 1
+    assert page.find("section", id="corrections") == []
+
+
+def test_shards_are_told_one_by_one(laminar_result):
+    found, checks = report.shards(laminar_result), laminar_result["shard_checks"]
+    assert found["total"] == len(found["rows"]) == 2
+    assert f"χ² = {checks.attrs['chi2']:.1f} on 14 degrees of freedom" in found["test"]
+    largest = np.abs(checks["score"]).max("coordinate").values
+    assert [row["shard"] for row in found["rows"]] == [str(k) for k in np.argsort(-largest)]
+    for row in found["rows"]:
+        score = checks["score"].isel(shard=int(row["shard"])).sel(coordinate=row["coordinate"])
+        assert abs(float(score)) == largest[int(row["shard"])]
+        assert row["score"] == tables.number(float(score), 1)
+        assert row["r_hat"] == f"{float(checks['r_hat'][int(row['shard'])]):.3f}"
+
+
+def test_of_many_shards_the_worst_are_shown(laminar_result, monkeypatch):
+    monkeypatch.setattr(report, "FIGURES", {})
+    tree = laminar_result.copy(deep=True)
+    checks = tree["shard_checks"].to_dataset().isel(shard=np.zeros(40, int)).copy(deep=True)
+    checks["score"][:] = 0.1
+    checks["score"][30, 3], checks["score"][7, 0] = -9.0, 5.0
+    tree["shard_checks"] = xr.DataTree(checks)
+    rows = report.shards(tree)["rows"]
+    assert len(rows) == 16
+    assert [row["shard"] for row in rows[:2]] == ["30", "7"]
+    assert rows[0]["score"] == "−9.0"
+    assert rows[0]["coordinate"] == str(checks["coordinate"].values[3])
+    assert "The 16 of 40 shards that deviate most are shown." in Page(report.render(tree)).texts(
+        "section", id="shards"
+    )[0]
+
+
+def test_bias_of_the_approximation_is_told(page, laminar_result):
+    table = diagnostics.corrections(laminar_result)
+    rows = report.corrections(laminar_result)["rows"]
+    assert [row["shift"] for row in rows] == [tables.number(value) for value in table["shift"]]
+    text = page.texts("section", id="corrections")[0]
+    shift, ratio = (tables.number(table.loc["sigma", name]) for name in ("shift", "sd_ratio"))
+    assert f"σ was off by {shift} sd in the mean, and {ratio} times as wide" in text
+
+
+def test_prior_sensitivity_is_flagged(page, laminar_result):
+    table = diagnostics.sensitivity(laminar_result)
+    flags = page.texts("td", **{"class": "text flag"})
+    assert flags == list(table["diagnosis"])
+    assert any(flags)
+
+
+def test_a_result_without_shards(laplace_result, monkeypatch):
+    monkeypatch.setattr(report, "FIGURES", {})
+    page = Page(report.render(laplace_result))
+    assert page.find("section", id="shards") == []
+    assert "Method laplace: least squares fit." in page.texts("section", id="certificate")[0]
+    assert "The least squares fit before it was corrected" in page.texts(
+        "section", id="corrections"
+    )[0]
+
+
+def test_every_figure_is_embedded_with_its_caption(page):
+    assert page.find("figure") != []
+    ids = [page.elements[i][1]["id"] for i in page.find("figure")]
+    assert ids == [name for name in figures.FIGURES if name != "whitened"]
+    for index, name in zip(page.find("img"), ids, strict=True):
+        row = figures.FIGURES[name]
+        attributes = page.elements[index][1]
+        kind, data = attributes["src"].split(",")
+        assert kind == "data:image/png;base64"
+        assert base64.b64decode(data).startswith(b"\x89PNG")
+        assert attributes["alt"] == row.caption
+
+
+def test_nothing_is_loaded_from_elsewhere(page, text):
+    assert "://" not in text
+    assert "@import" not in text
+    for tag, attributes, _ in page.elements:
+        assert tag not in {"script", "link", "iframe", "object"}
+        assert attributes.get("src", "data:").startswith("data:")
+        assert "href" not in attributes
+    assert len(text) < 5e6
+
+
+def test_head_says_what_was_fitted(page, laminar_result):
+    facts = dict(zip(page.texts("dt"), page.texts("dd"), strict=True))
+    assert page.texts("h1") == ["Two-time correlation fitted with model laminar_flow"]
+    assert facts["q"] == "0.0054 1/Å"
+    assert facts["gap"] == "2000000 Å"
+    assert facts["angles × frames"] == "3 × 20"
+    assert facts["distinct pairs"] == str(3 * 190)
+    assert laminar_result.attrs["data_sha256"].startswith(facts["data sha256"])
+
+
+def test_rows_hold_the_rounded_summary(laminar_result):
+    names = ["D0", "contrast"]
+    summary = diagnostics.summary(laminar_result, names)
+    rows = tables.rows(laminar_result, names)
+    assert [row["label"] for row in rows] == [
+        "D₀", "contrast [−60°]", "contrast [0°]", "contrast [60°]",
+    ]  # fmt: skip
+    for row, (_, line) in zip(rows, summary.iterrows(), strict=True):
+        assert row["mean"] == tables.rounded(line["mean"], line["sd"])
+        assert row["r_hat"] == f"{line['r_hat']:.3f}"
+        ends = [tables.rounded(line[end], line["sd"]) for end in ("lower", "upper")]
+        assert row["interval"] == " to ".join(ends)
+    warm = laminar_result["warm_start"]["contrast"].values[0, :, 1]
+    low = sorted(warm)[int(0.05 * len(warm))]
+    assert float(rows[2]["warm_start"].split(" to ")[0]) == pytest.approx(low, abs=1e-3)
+
+
+def test_interval_says_that_noise_is_uncorrected(page):
+    heads = page.texts("th")
+    assert "90 % interval, uncorrected" in heads
+    assert "least squares at the mode, 90 % interval" in heads
+    assert not any("times" in head for head in heads)
+    assert page.find("section", id="noise") == page.find("section", id="misfit") == []
+
+
+@pytest.fixture(scope="module")
+def speckle_page(speckle_result):
+    return Page(report.render(speckle_result))
+
+
+def test_intervals_under_speckle_are_compared_with_uncorrected_ones(speckle_page, speckle_result):
+    heads = [head.replace("\xad", "") for head in speckle_page.texts("th")]
+    for head in ("90 % interval", "times uncorrected", "independent likelihood, uncorrected"):
+        assert heads.count(head) == 3
+    (row,) = tables.rows(speckle_result, ["alpha"])
+    line = diagnostics.summary(speckle_result, ["alpha"]).iloc[0]
+    assert row["of_uncorrected"] == f"{line['of_uncorrected']:.1f}"
+    cells = speckle_page.texts("td")
+    assert cells[cells.index(row["warm_start"]) - 1] == row["of_uncorrected"]
+
+
+def test_noise_is_told_with_everything_plugged_in(speckle_page, speckle_result):
+    (text,) = speckle_page.texts("section", id="noise")
+    assert "S(a,c) S(b,d) + S(a,d) S(b,c)" in text
+    assert diagnostics.growth(speckle_result) in text
+    found = speckle_result["noise"]
+    told = {row["symbol"]: row["value"] for row in tables.noise(speckle_result)}
+    assert told["β"] == f"{float(found['contrast'][0]):.3g}"
+    assert float(told["e"]) * float(told["1/e"]) == pytest.approx(1, rel=0.01)
+    assert told["η"] == f"{float(found['eta']):.3g}"
+    first = f"{float(found['num_pixels'][0]):.0f} (−60°), "
+    assert told["M"].startswith(first)
+    assert "bin_frames" not in told
+    assert all(value in text for value in told.values())
+
+
+def test_noise_of_many_angles_in_bins_is_told_as_a_range(speckle_result):
+    tree = speckle_result.copy(deep=True)
+    noise = tree["noise"].to_dataset().isel(phi=np.arange(9) % 3)
+    noise["num_pixels"][:] = np.linspace(4000.2, 5000.2, 9)
+    noise.attrs["bin_frames"] = 4
+    tree["noise"] = xr.DataTree(noise)
+    told = {row["symbol"]: row["value"] for row in tables.noise(tree)}
+    assert told["M"] == "4000 to 5000, 9 angles"
+    assert told["bin_frames"] == "4"
+
+
+def test_misfit_is_judged_in_words_and_numbers(speckle_page, speckle_result, monkeypatch):
+    (text,) = speckle_page.texts("section", id="misfit")
+    assert diagnostics.misfit(speckle_result)[0] in text
+    kinds = [row["kind"] for row in tables.misfit(speckle_result)]
+    assert kinds == list(diagnostics.misfit_tests(speckle_result).index)
+    assert not any(row["departs"] for row in tables.misfit(speckle_result))
+    monkeypatch.setattr(report, "FIGURES", {})
+    tree = speckle_result.copy(deep=True)
+    tree["noise"]["p"].loc[{"kind": "shape"}] = 1e-9
+    page = Page(report.render(tree))
+    assert page.texts("span", **{"class": "flag"})[-1] == "< 10⁻⁶"
+    sentences = diagnostics.misfit(tree)
+    assert page.texts("li")[:3] == [" ".join(one.split()) for one in sentences]
+    assert all(one in page.texts("section", id="misfit")[0] for one in sentences)
+
+
+def test_sigma_is_spoken_of_where_it_was_sampled(speckle_page, speckle_result):
+    assert report.corrections(speckle_result)["sigma"] == ""
+    assert "σ" not in speckle_page.texts("section", id="corrections")[0]
+
+
+def test_corrected_least_squares_say_so(speckle_result, monkeypatch):
+    monkeypatch.setattr(report, "FIGURES", {})
+    tree = speckle_result.copy(deep=True)
+    tree.attrs["noise"] = "corrected"
+    page = Page(report.render(tree))
+    assert page.texts("th").count("90 % interval, corrected least squares") == 3
+    assert "sandwich covariance" in page.texts("section", id="noise")[0]
+    assert "wider than need be" in page.texts("li")[0]
+
+
+def test_the_terminal_tells_the_same(speckle_result, laminar_result, capsys):
+    screen.print_summary(speckle_result)
+    speckle = capsys.readouterr().out
+    screen.print_summary(laminar_result)
+    independent = capsys.readouterr().out
+    (row,) = tables.rows(speckle_result, ["alpha"])
+    line = next(line for line in speckle.splitlines() if line.split()[:1] == ["alpha"])
+    assert line.split()[-4] == row["of_uncorrected"]
+    assert "times" in speckle
+    assert "uncorrected" in independent
+    assert "times" not in independent
+    assert "…" not in speckle + independent
+
+
+def test_truth_is_shown_and_judged_for_simulated_data(page, laminar_result):
+    assert page.texts("th").count("true value") == 2
+    (row,) = tables.rows(laminar_result, ["D0"])
+    line = diagnostics.summary(laminar_result, ["D0"]).iloc[0]
+    assert row["truth"] == "10000"
+    assert (row["inside"] == "inside") is bool(line["lower"] <= 1e4 <= line["upper"])
+    moved = with_attrs(laminar_result, provenance={"truth": {"D0": 2 * line["upper"]}})
+    assert tables.rows(moved, ["D0"])[0]["inside"] == "outside"
+
+
+def test_measured_data_have_no_truth(laminar_result, monkeypatch):
+    monkeypatch.setattr(report, "FIGURES", {})
+    measured = with_attrs(laminar_result, provenance={"source": "beamline"})
+    page = Page(report.render(measured))
+    assert "true value" not in page.texts("th")
+    assert tables.rows(measured, ["D0"])[0]["truth"] == ""
+
+
+def test_text_of_files_is_escaped(laminar_result, monkeypatch):
+    monkeypatch.setattr(report, "FIGURES", {})
+    attack = "<script>alert(1)</script>"
+    provenance = {"source": attack, attack: 1, "assumed": [attack]}
+    text = report.render(with_attrs(laminar_result, provenance=provenance, model=attack))
+    assert "<script" not in text
+    assert text.count("&lt;script&gt;") >= 5
+    assert attack in Page(text).texts("td")
+
+
+@pytest.mark.parametrize(
+    ("value", "sd", "expected"),
+    [
+        (9835.6, 2169.3, "9800"),
+        (154.2, 2079.1, "200"),
+        (-0.22939, 0.04995, "−0.229"),
+        (0.000751, 0.000243, "0.00075"),
+        (3.2465, 0.0996, "3.25"),
+        (12.0, 1.0, "12.0"),
+        (-0.001, 5.0, "0.0"),
+        (3.1e-8, 2.4e-9, "3.10e−08"),
+        (0.0, 2.4e-9, "0e+00"),
+        (1.5, 0.0, "1.5"),
+        (float("nan"), 1.0, "–"),
+        (1.0, float("inf"), "–"),
+    ],
+)
+def test_numbers_are_rounded_to_two_digits_of_their_uncertainty(value, sd, expected):
+    assert tables.rounded(value, sd) == expected
+
+
+def test_brownian_diffusion_is_half_of_the_transport_coefficient(laminar_result):
+    found = report.transport(laminar_result)
+    fixed = laminar_result["constant_data"]
+    assert abs(float(found["time"]) - float(fixed["t_ref"])) <= float(fixed["dt"]) / 2
+    J, brownian = (float(found[name].split()[0]) for name in ("J", "brownian"))
+    assert brownian == pytest.approx(J / 2, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("convention", "phrase"), [("upstream", "sinc⁴"), ("gap-average", "sinc²(x), the phase")]
+)
+def test_convention_is_explained(laminar_result, monkeypatch, convention, phrase):
+    monkeypatch.setattr(report, "FIGURES", {})
+    paragraphs = Page(report.render(with_attrs(laminar_result, convention=convention))).texts("p")
+    assert any(phrase in paragraph and convention in paragraph for paragraph in paragraphs)
+
+
+def test_settings_priors_and_versions_are_told(page, laminar_result):
+    cells = page.texts("td")
+    for name, value in json.loads(laminar_result.attrs["versions"]).items():
+        assert cells[cells.index(name) + 1] == value
+    assert cells[cells.index("num_shards") + 1] == "2"
+    assert "Normal(0, 5)" in cells
+
+
+def test_file_is_whole_or_absent(laminar_result, tmp_path, monkeypatch):
+    monkeypatch.setattr(report, "FIGURES", {})
+    path = tmp_path / "report.html"
+    report.write(laminar_result, path)
+    assert path.read_text(encoding="utf-8").rstrip().endswith("</html>")
+    assert [file.name for file in tmp_path.iterdir()] == ["report.html"]
+    with pytest.raises(InputError, match="no_such_folder"):
+        report.write(laminar_result, tmp_path / "no_such_folder" / "report.html")
