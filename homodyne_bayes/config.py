@@ -191,11 +191,13 @@ def read_settings(path: str | Path | None) -> dict[str, dict[str, Any]]:
         )
     for section in settings:
         if section not in SECTIONS:
-            raise InputError(f"{path}: unknown section {_SHORT.repr(section)}; "
-                             f"{suggest(section, SECTIONS)}")
+            raise InputError(
+                f"{path}: unknown section {_SHORT.repr(section)}; {suggest(section, SECTIONS)}"
+            )
         if not isinstance(settings[section] or {}, dict):
-            raise InputError(f"{path}: {section} must hold settings, found "
-                             f"{_SHORT.repr(settings[section])}")
+            raise InputError(
+                f"{path}: {section} must hold settings, found {_SHORT.repr(settings[section])}"
+            )
     return {section: dict(settings.get(section) or {}) for section in SECTIONS}
 
 

@@ -1,5 +1,6 @@
 """What files hold and declare, and what of it may be loaded."""
 
+import json
 import math
 import mmap
 from collections.abc import Mapping
@@ -9,6 +10,7 @@ from typing import Any
 
 import h5py
 import numpy as np
+import xarray as xr
 
 from homodyne_bayes.config import MAX_FRAMES, MAX_MAPS
 from homodyne_bayes.data.axes import MIN_FRAMES
@@ -58,13 +60,17 @@ def map_size(shape: tuple[int, ...], dtype: np.dtype) -> tuple[int, int]:
     square = len(shape) in {2, 3} and shape[-1] == shape[-2]
     count = shape[0] if len(shape) == 3 else 1
     if not square or count == 0:
-        raise InputError(f"expected maps of shape (frames, frames) or (angles, frames, frames), "
-                         f"found {shape}; move the angles to the first axis")
+        raise InputError(
+            f"expected maps of shape (frames, frames) or (angles, frames, frames), "
+            f"found {shape}; move the angles to the first axis"
+        )
     if dtype.kind not in "fiu":
         raise InputError(f"expected maps of real numbers, found the type {dtype}; convert them")
     if not MIN_FRAMES <= shape[-1] <= MAX_FRAMES:
-        raise InputError(f"expected {MIN_FRAMES} to {MAX_FRAMES} frames, found {shape[-1]}; use "
-                         "maps within these limits")
+        raise InputError(
+            f"expected {MIN_FRAMES} to {MAX_FRAMES} frames, found {shape[-1]}; use "
+            "maps within these limits"
+        )
     if count > MAX_MAPS:
         raise InputError(f"expected at most {MAX_MAPS} maps, found {count}; keep fewer in a file")
     return count, shape[-1]
@@ -80,8 +86,10 @@ def check_bytes(path: str | Path, size: int, name: str) -> None:
     own = Path(path).stat().st_size
     most = most_bytes(own)
     if size > most:
-        raise InputError(f"expected {name} to take at most {most} bytes in a file of {own}, found "
-                         f"{size} declared; write it again with what it really holds")
+        raise InputError(
+            f"expected {name} to take at most {most} bytes in a file of {own}, found "
+            f"{size} declared; write it again with what it really holds"
+        )
 
 
 def check_heaps(path: Path) -> None:
@@ -94,8 +102,10 @@ def check_heaps(path: Path) -> None:
                 size = int.from_bytes(whole[item + 8 : item + 16], "little")
                 step = size if whole[item : item + 2] == b"\0\0" else 16 + (size + 7) // 8 * 8
                 if not 0 < step < 2**63:
-                    raise InputError("expected a complete file, found one whose stored strings are "
-                                     "damaged; copy or write it again")
+                    raise InputError(
+                        "expected a complete file, found one whose stored strings are "
+                        "damaged; copy or write it again"
+                    )
                 item += step
             heap = whole.find(HEAP, heap + 1, SCANNED)
 
@@ -108,10 +118,13 @@ def check_stored(path: Path) -> None:
     check_heaps(path)
     with h5py.File(path, "r") as file:
         linked = file.id.links.visit(
-            lambda name, link: None if link.type == h5py.h5l.TYPE_HARD else name, info=True)
+            lambda name, link: None if link.type == h5py.h5l.TYPE_HARD else name, info=True
+        )
         if linked is not None:
-            raise InputError(f"expected {linked.decode(errors='replace')} inside the file, found a "
-                             "link; copy the data into one file")
+            raise InputError(
+                f"expected {linked.decode(errors='replace')} inside the file, found a "
+                "link; copy the data into one file"
+            )
         dict(file.attrs)
         file.visititems(lambda _, item: _check_item(item))
 
@@ -127,8 +140,10 @@ def _check_item(item: h5py.Group | h5py.Dataset) -> None:
 def check_chunks(item: h5py.Dataset) -> None:
     """Refuse numbers kept in other files, and chunks larger than may be loaded."""
     if item.is_virtual or item.external:
-        raise InputError(f"expected {item.name} to be stored in the file, found numbers kept in "
-                         "other files; copy the data into one file")
+        raise InputError(
+            f"expected {item.name} to be stored in the file, found numbers kept in "
+            "other files; copy the data into one file"
+        )
     chunk = math.prod(item.chunks or (0,)) * item.dtype.itemsize
     check_bytes(item.file.filename, chunk, f"a chunk of {item.name}")
 
@@ -151,6 +166,25 @@ def per_map(values: np.ndarray | None, count: int, name: str) -> list[float | No
         return [None] * count
     flat = np.ravel(values).astype(float)
     if flat.size not in {1, count}:
-        raise InputError(f"expected {count} values of {name}, one per map, found {flat.size}; "
-                         "write the file again")
+        raise InputError(
+            f"expected {count} values of {name}, one per map, found {flat.size}; "
+            "write the file again"
+        )
     return [float(value) for value in np.broadcast_to(flat, count)]
+
+
+def as_attributes(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return attributes that netCDF can hold: mappings and lists become JSON."""
+    return {
+        name: json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else value
+        for name, value in values.items()
+    }
+
+
+def text_as_characters(dataset: xr.Dataset) -> dict[Any, Any]:
+    """Return the encoding in netCDF of the variables of a dataset that are text.
+
+    HDF5 can crash when it opens variables that are strings of any length for a second time.
+    """
+    text = [name for name, one in dataset.variables.items() if one.dtype.kind in "OU"]
+    return {name: {"dtype": "S1"} for name in text}

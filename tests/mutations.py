@@ -51,8 +51,9 @@ def value_for(rng: random.Random, old: np.ndarray) -> Any:
     old = np.asarray(old)
     flat = old.astype(float, copy=True).ravel() if old.dtype.kind in "fiub" else np.zeros(old.size)
     choices: tuple[Callable[[], Any], ...] = (
-        lambda: np.where(np.arange(flat.size) == rng.randrange(flat.size or 1),
-                         rng.choice(NUMBERS), flat).reshape(old.shape),
+        lambda: np.where(
+            np.arange(flat.size) == rng.randrange(flat.size or 1), rng.choice(NUMBERS), flat
+        ).reshape(old.shape),
         lambda: np.full(old.shape, rng.choice(NUMBERS)),
         lambda: old[..., : rng.randrange(max(1, old.shape[-1]))] if old.ndim else np.empty(0),
         lambda: np.empty((0, *old.shape[1:])),
@@ -97,16 +98,30 @@ def edited_hdf5(rng: random.Random, path: Path) -> str:
         file.visit(names.append)
         name = rng.choice(names)
         item = file[name]
-        kind = rng.choice(["drop", "replace", "replace", "replace", "group", "dangling", "loop",
-                           "rename", "attribute"])  # fmt: skip
+        kind = rng.choice(
+            [
+                "drop",
+                "replace",
+                "replace",
+                "replace",
+                "group",
+                "dangling",
+                "loop",
+                "rename",
+                "attribute",
+            ]
+        )
         if kind == "attribute":
             owner = file if rng.random() < 0.5 else item
             for key in [*owner.attrs, "gap", "provenance", "units"][: rng.randrange(1, 4)]:
                 owner.attrs[key] = rng.choice([*NUMBERS, "text", "{", "[]", b"\xff"])
             return f"hdf5: attributes of {name}"
         old = item[()] if isinstance(item, h5py.Dataset) else np.zeros(3)
-        if kind == "replace" and isinstance(old, bytes | np.ndarray) and \
-                np.asarray(old).dtype.kind == "O":  # fmt: skip
+        if (
+            kind == "replace"
+            and isinstance(old, bytes | np.ndarray)
+            and np.asarray(old).dtype.kind == "O"
+        ):
             old = np.zeros(2)
         if kind == "rename":
             file.move(name, f"{name}_other")
@@ -167,8 +182,21 @@ def mutated_settings(seed: int, folder: Path) -> tuple[Path, str]:
     settings = json.loads(json.dumps(SETTINGS))
     section = rng.choice(["data", "fit"])
     key = rng.choice([*settings[section], "unknown", "méthode"])
-    value = rng.choice([*map(float, NUMBERS), "text", None, [], {}, [1, "a"], {"a": {"b": 1}}, True,
-                        "1-1000000000", "../../etc/passwd:f", "\x00"])  # fmt: skip
+    value = rng.choice(
+        [
+            *map(float, NUMBERS),
+            "text",
+            None,
+            [],
+            {},
+            [1, "a"],
+            {"a": {"b": 1}},
+            True,
+            "1-1000000000",
+            "../../etc/passwd:f",
+            "\x00",
+        ]
+    )
     settings[section][key] = value
     if rng.random() < 0.1:
         settings[section] = value
@@ -266,8 +294,9 @@ def _huge_counts(file: h5py.File) -> None:
 
 def _huge_chunk(file: h5py.File) -> None:
     del file[MAP_1]
-    file.create_dataset(MAP_1, (12, 12), "f4", chunks=(16_000, 16_000), maxshape=(None, None),
-                        compression="gzip")  # fmt: skip
+    file.create_dataset(
+        MAP_1, (12, 12), "f4", chunks=(16_000, 16_000), maxshape=(None, None), compression="gzip"
+    )
 
 
 def zeroed_heap(folder: Path) -> Path:
@@ -299,8 +328,11 @@ def edited_esrf(edit: Callable[[h5py.File], None]) -> Callable[[Path], Path]:
 def _few_in_many(file: h5py.File) -> None:
     """Store six values whose times span 80,000 frames."""
     here = f"{V2}/full/twotime"
-    for name, value in {"ttcf": np.ones((3, 6, 1)), "age": [0.5, 1.5, 2.5, 3.5, 4.5, 8e4],
-                        "lag": [1.0]}.items():  # fmt: skip
+    for name, value in {
+        "ttcf": np.ones((3, 6, 1)),
+        "age": [0.5, 1.5, 2.5, 3.5, 4.5, 8e4],
+        "lag": [1.0],
+    }.items():
         del file[f"{here}/{name}"]
         file[f"{here}/{name}"] = value
 
@@ -342,7 +374,8 @@ HOSTILE: dict[str, tuple[Callable[[Path], Path], str]] = {
     "netCDF axis of 300 million": (edited_netcdf(_huge_axis), "2400000000 declared"),
     "netCDF provenance of other types": (
         edited_netcdf(_provenance('{"first_frame": "x", "exclude_frames": 5, "assumed": "phi"}')),
-        "not so assumed, exclude_frames, first_frame"),
+        "not so assumed, exclude_frames, first_frame",
+    ),
     "maps of which nothing is stored": (edited_aps_u(_nothing_stored), "declared"),
     "counts of 300 million frames": (edited_aps_u(_huge_counts), "4800000000 declared"),
     "chunk of a gigabyte": (edited_aps_u(_huge_chunk), "a chunk of .* 1024000000 declared"),
@@ -350,22 +383,25 @@ HOSTILE: dict[str, tuple[Callable[[Path], Path], str]] = {
     "q of 400 million": (with_member("q.npy", header((4 * 10**8,)), c2=maps()), "declared"),
     "compressed zeros": (
         with_member("c2.npy", header((1, 6000, 6000)), *[bytes(10**6)] * 288, dt=0.1),
-        "288000000 declared"),
+        "288000000 declared",
+    ),
     "header of a gigabyte": (
         with_member("c2.npy", b"\x93NUMPY\x02\x00", struct.pack("<I", 10**9), bytes(10**7)),
-        "reading array header"),
+        "reading array header",
+    ),
     "names of two lines": (newline_name, "found the entries a b0"),
     "few points among many frames": (edited_esrf(_few_in_many), "80001 frames .* few pairs"),
     "points of which nothing is stored": (edited_esrf(_nothing_measured), "384000000 declared"),
     "one list under a thousand names": (edited_esrf(_same_map_often), "128128000000 declared"),
-}  # fmt: skip
+}
 HOSTILE_SETTINGS = {
     "deep": "data: " + "[" * 5000 + "]" * 5000,
     "no such day": "data: {q: 2001-99-99}",
     "5000 digits": "data: {q: " + "9" * 5000 + "}",
     "key of two lines": 'data: {"a\\nb": 1}',
     "holds itself": "data: &a {q: *a}",
-    "aliases of aliases": "data: [&a0 [x, x]" + "".join(
-        f", &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 12)) + "]",
+    "aliases of aliases": "data: [&a0 [x, x]"
+    + "".join(f", &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 12))
+    + "]",
     "range": "data: {exclude_frames: '0-" + "9" * 4000 + "'}",
-}  # fmt: skip
+}

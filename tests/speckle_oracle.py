@@ -34,8 +34,11 @@ def single_pixel(g1, contrast, nugget):
         return 2 * contrast**2 * G[i, j] * G[j, m] * G[i, m]
 
     fourth = (
-        k[a, c] * k[b, d] + k[a, d] * k[b, c]
-        + 2 * contrast**3 * (
+        k[a, c] * k[b, d]
+        + k[a, d] * k[b, c]
+        + 2
+        * contrast**3
+        * (
             G[a, b] * G[c, d] * G[b, c] * G[a, d]
             + G[a, b] * G[c, d] * G[b, d] * G[a, c]
             + G[a, c] * G[b, c] * G[b, d] * G[a, d]
@@ -43,13 +46,15 @@ def single_pixel(g1, contrast, nugget):
         + e * (same(a, c) + same(b, c)) * three(a, b, d)
         + e * (same(a, d) + same(b, d)) * three(a, b, c)
         + e**2 * (same(a, c) * same(b, d) + same(a, d) * same(b, c)) * s[a, b]
-    )  # fmt: skip
+    )
 
     def third(i, j, m, o):
         touching = same(i, m) + same(i, o) + same(j, m) + same(j, o)
         return three(i, j, m) + three(i, j, o) + e * touching * s[i, j]
 
     return (
-        fourth - third(a, b, c, d) * s[c, d] - third(c, d, a, b) * s[a, b]
+        fourth
+        - third(a, b, c, d) * s[c, d]
+        - third(c, d, a, b) * s[a, b]
         + s[a, b] * s[c, d] * (k[a, c] + k[a, d] + k[b, c] + k[b, d])
-    )  # fmt: skip
+    )

@@ -28,9 +28,12 @@ def test_the_code_runs_from_top_to_bottom(tmp_path):
     code = "\n".join(re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL))
     assert "jax_enable_x64" in code[:200]
     run = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code], check=False, cwd=tmp_path,
-        capture_output=True, text=True,
-    )  # fmt: skip
+        [sys.executable, "-W", "error", "-c", code],
+        check=False,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
     assert run.returncode == 0, run.stderr
     assert "all derivatives agree" in run.stdout
     written = {path.name for path in (tmp_path / "simulated").iterdir()}

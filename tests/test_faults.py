@@ -114,9 +114,7 @@ def without_limit(data, folder):
 
 def ticking(clock):
     """A clock for time limits alone, late once the list ends."""
-    return SimpleNamespace(
-        monotonic=lambda: next(clock, 99.0), perf_counter=time.perf_counter
-    )
+    return SimpleNamespace(monotonic=lambda: next(clock, 99.0), perf_counter=time.perf_counter)
 
 
 def spoiled(change):

@@ -24,18 +24,28 @@ CASES = {
     "laminar_flow, independent, consensus": {"noise": "independent", "num_shards": 2},
     "laminar_flow, speckle, laplace": {"method": "laplace"},
     "laminar_flow, independent, laplace, hierarchical": {
-        "noise": "independent", "method": "laplace", "scaling": "hierarchical",
+        "noise": "independent",
+        "method": "laplace",
+        "scaling": "hierarchical",
     },
     "static, speckle, consensus, marginal": {
-        "model": "static", "scaling": "marginal", "num_shards": 2,
+        "model": "static",
+        "scaling": "marginal",
+        "num_shards": 2,
     },
     "static, independent, full, gap-average": {
-        "model": "static", "noise": "independent", "method": "full", "convention": "gap-average",
+        "model": "static",
+        "noise": "independent",
+        "method": "full",
+        "convention": "gap-average",
     },
     "static, corrected, laplace, averaged": {
-        "model": "static", "noise": "corrected", "method": "laplace", "scaling": "averaged",
+        "model": "static",
+        "noise": "corrected",
+        "method": "laplace",
+        "scaling": "averaged",
     },
-}  # fmt: skip
+}
 TOLERANCE = 1e-8
 
 
@@ -47,8 +57,9 @@ def machine() -> str:
     wide = hashlib.sha256(" ".join(sorted(flags[0] if flags else [])).encode()).hexdigest()[:8]
     several = "several devices" if jax.local_device_count() > 1 else "one device"
     versions = (f"{name} {version(name)}" for name in ("jaxlib", "numpyro", "numpy", "scipy"))
-    return "; ".join([platform.machine(), *models, wide, f"{os.cpu_count()} cores", several,
-                      *versions])  # fmt: skip
+    return "; ".join(
+        [platform.machine(), *models, wide, f"{os.cpu_count()} cores", several, *versions]
+    )
 
 
 def made(name: str):

@@ -33,9 +33,13 @@ def test_the_python_example(tmp_path):
     (code,) = blocks("python")
     assert len(re.findall(r"^\S.*$", code, flags=re.MULTILINE)) <= 15
     run = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code], check=False, cwd=tmp_path,
-        env=environment(), capture_output=True, text=True,
-    )  # fmt: skip
+        [sys.executable, "-W", "error", "-c", code],
+        check=False,
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+    )
     assert run.returncode == 0, run.stderr
     assert "gamma_dot_t0" in run.stdout
     assert {path.name for path in tmp_path.iterdir()} == {"result.nc", "result.html"}
@@ -45,9 +49,13 @@ def test_the_shell_example(tmp_path):
     (commands,) = [block for block in blocks("sh") if "simulate" in block]
     assert len(commands.splitlines()) == 5
     run = subprocess.run(
-        ["sh", "-euc", commands], check=False, cwd=tmp_path,
-        env=environment(), capture_output=True, text=True,
-    )  # fmt: skip
+        ["sh", "-euc", commands],
+        check=False,
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+    )
     assert run.returncode == 0, run.stderr
     assert {path.name for path in tmp_path.iterdir()} == {"flow.h5", "flow.nc", "flow.html"}
 

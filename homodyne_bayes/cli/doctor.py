@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from homodyne_bayes import environment
 from homodyne_bayes.physics import kernels
 from homodyne_bayes.physics.points import map_grid
-from homodyne_bayes.results import store
 
 D, Q, DT, NUM_FRAMES = 1e4, 0.0054, 0.1, 64
 TOLERANCE = 1e-10
@@ -22,7 +22,7 @@ def examine() -> dict[str, str]:
     kinds = [f"{device} ({device.device_kind})" for device in jax.local_devices()]
     return {
         "python": platform.python_version(),
-        **store.versions(),
+        **environment.versions(),
         "platform": platform.platform(),
         "cores": str(os.cpu_count()),
         "memory": f"{memory:.1f} GiB",

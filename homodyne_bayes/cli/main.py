@@ -40,8 +40,12 @@ from homodyne_bayes.physics import simulate
 from homodyne_bayes.results import diagnostics, page, paper, store
 from homodyne_bayes.studies.rerun import rerun as repeat
 
-WRITERS = {".h5": reading.write_aps_u, ".hdf": reading.write_aps_u, ".nc": reading.write_netcdf,
-           ".nxs": reading.write_nxxpcs}  # fmt: skip
+WRITERS = {
+    ".h5": reading.write_aps_u,
+    ".hdf": reading.write_aps_u,
+    ".nc": reading.write_netcdf,
+    ".nxs": reading.write_nxxpcs,
+}
 OUT_OF_MEMORY = (
     "a device ran out of memory: choose more shards, --chain-method parallel, fewer frames, or "
     "--bin-frames; finished chains are kept, if the settings stay --resume takes them up"
@@ -81,8 +85,10 @@ def _interrupt_once(_signal: int, _frame: object) -> None:
 def _leave_anyway() -> None:
     """Leave where a library does not end its work; all that was finished is on disk, whole."""
     time.sleep(GRACE)
-    screen.say_error(f"interrupted, and left what did not end within {GRACE:g} s; what was "
-                       "finished is kept, and fit --resume takes it up")
+    screen.say_error(
+        f"interrupted, and left what did not end within {GRACE:g} s; what was "
+        "finished is kept, and fit --resume takes it up"
+    )
     os._exit(130)
 
 
@@ -143,13 +149,27 @@ def inspect_command(file: str, as_json: bool) -> None:
 @click.argument("file")
 @click.option("--out", metavar="FILE.nc", help="Result file.  [default: <FILE>_posterior.nc]")
 @click.option("--resume", is_flag=True, help="Go on where the same fit was stopped.")
-@click.option("--cluster", metavar="ADDRESS", help="Sample and certify on the workers of a Dask "
-              "scheduler, or of local:N, N processes here.")
-@click.option("--time-limit", type=click.FloatRange(min=0), metavar="SECONDS", help="Stop chains "
-              "after this, and certify what there is without them.")
+@click.option(
+    "--cluster",
+    metavar="ADDRESS",
+    help="Sample and certify on the workers of a Dask scheduler, or of local:N, N processes here.",
+)
+@click.option(
+    "--time-limit",
+    type=click.FloatRange(min=0),
+    metavar="SECONDS",
+    help="Stop chains after this, and certify what there is without them.",
+)
 @settings_options
-def fit(file: str, out: str | None, resume: bool, cluster: str | None, time_limit: float | None,
-        settings: str | None, **flags: Any) -> None:
+def fit(
+    file: str,
+    out: str | None,
+    resume: bool,
+    cluster: str | None,
+    time_limit: float | None,
+    settings: str | None,
+    **flags: Any,
+) -> None:
     """Sample the posterior of a data FILE and write it.
 
     Finds the mode by least squares and the noise from its residuals, samples by the method asked
@@ -192,19 +212,32 @@ def summary(result: str, as_json: bool) -> None:
 
 @commands.command("report")
 @click.argument("result")
-@click.option("--out", metavar="PATH", help="An HTML file, or a folder with summary.json beside "
-              "it.  [default: <RESULT>.html]")
-@click.option("--latex", is_flag=True, help="Into the folder, a table, methods, references and "
-              "figures in LaTeX as well.")
-@click.option("--at", default="", metavar="T,T", help="Times in s at which D and the shear rate "
-              "are stated.  [default: the reference time]")
+@click.option(
+    "--out",
+    metavar="PATH",
+    help="An HTML file, or a folder with summary.json beside it.  [default: <RESULT>.html]",
+)
+@click.option(
+    "--latex",
+    is_flag=True,
+    help="Into the folder, a table, methods, references and figures in LaTeX as well.",
+)
+@click.option(
+    "--at",
+    default="",
+    metavar="T,T",
+    help="Times in s at which D and the shear rate are stated.  [default: the reference time]",
+)
 @click.option("--radius", type=float, help="Of the particles in Å, for the Péclet number.")
-def report_command(result: str, out: str | None, latex: bool, at: str,
-                   radius: float | None) -> None:
+def report_command(
+    result: str, out: str | None, latex: bool, at: str, radius: float | None
+) -> None:
     """Write a RESULT file as one self-contained HTML page, or as a folder for a paper."""
     if out is None or out.endswith(".html"):
-        refuse_options(("latex", "at", "radius"), "one HTML page has no room for it: name a "
-                       "folder by --out, as --out report/")  # fmt: skip
+        refuse_options(
+            ("latex", "at", "radius"),
+            "one HTML page has no room for it: name a folder by --out, as --out report/",
+        )
         path = writable(out or f"{Path(result).with_suffix('')}.html", result)
         page.write(store.read(result), path)
         written = [path]
@@ -225,11 +258,16 @@ def rerun(result: str, out: str | None) -> None:
     tree = store.read(result)
     with screen.progress_bar(f"repeating {result}") as progress:
         found = repeat(tree, progress)
-    same = "the draws are the same, bit for bit" if found.same else (
-        f"the draws differ: posterior means by at most {found.shift:.2g} sd"
+    same = (
+        "the draws are the same, bit for bit"
+        if found.same
+        else (f"the draws differ: posterior means by at most {found.shift:.2g} sd")
     )
-    for line in (f"data are those recorded, sha256 {tree.attrs['data_sha256'][:12]}…", same,
-                 *found.changed):  # fmt: skip
+    for line in (
+        f"data are those recorded, sha256 {tree.attrs['data_sha256'][:12]}…",
+        same,
+        *found.changed,
+    ):
         screen.console().print(line, highlight=False)
     if path is not None:
         store.write(found.tree, path)
@@ -249,23 +287,37 @@ def doctor_command(as_json: bool) -> None:
         for name, value in found.items():
             screen.console().print(f"{name:18}{value}", highlight=False)
     if not error < doctor.TOLERANCE:
-        raise InputError(f"self-test: expected g1 within {doctor.TOLERANCE:g} of its closed form, "
-                         f"found {error:.2g}: install again, and report this")  # fmt: skip
+        raise InputError(
+            f"self-test: expected g1 within {doctor.TOLERANCE:g} of its closed form, "
+            f"found {error:.2g}: install again, and report this"
+        )
 
 
 @commands.command("simulate")
 @click.argument("out")
-@click.option("--model", type=click.Choice(["static", "laminar_flow"]), default="laminar_flow",
-              show_default=True)
+@click.option(
+    "--model",
+    type=click.Choice(["static", "laminar_flow"]),
+    default="laminar_flow",
+    show_default=True,
+)
 @click.option("--phi", default="-60,-30,0,30,60", show_default=True, help="Azimuths in degree.")
 @click.option("--frames", default=80, show_default=True, help="Number of frames.")
-@click.option("--q", default="0.0054", show_default=True, help="Wavevectors in 1/Å, all of them "
-              "with all azimuths.")
+@click.option(
+    "--q",
+    default="0.0054",
+    show_default=True,
+    help="Wavevectors in 1/Å, all of them with all azimuths.",
+)
 @click.option("--dt", default=0.1, show_default=True, help="Time between frames in s.")
 @click.option("--gap", default=2e6, show_default=True, help="Gap in Å.")
 @click.option("--contrast", default=0.25, show_default=True, help="Above 0, at most 1.")
-@click.option("--convention", type=click.Choice(["upstream", "gap-average"]), default="upstream",
-              show_default=True)
+@click.option(
+    "--convention",
+    type=click.Choice(["upstream", "gap-average"]),
+    default="upstream",
+    show_default=True,
+)
 @click.option("--pixels", default=5000, show_default=True, help="Pixels of an angle's bin.")
 @click.option("--photons", type=float, help="Photons a pixel and frame; no photon noise without.")
 @click.option("--flicker", default=0.0, show_default=True, help="Relative sd of a frame's flux.")

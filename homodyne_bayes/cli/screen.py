@@ -96,15 +96,20 @@ def print_calibration(ranks: xr.Dataset, found: pd.DataFrame) -> None:
 def print_coverage(dataset: xr.Dataset) -> None:
     """Print how often the intervals of every parameter hold the truth, and what that says."""
     found = coverage.table(dataset)
-    heads = [f"{kind}:\n{what}" for kind in coverage.KINDS for what in ("90 % hold", "50 % hold",
-             "width of 90 %")]  # fmt: skip
+    heads = [
+        f"{kind}:\n{what}"
+        for kind in coverage.KINDS
+        for what in ("90 % hold", "50 % hold", "width of 90 %")
+    ]
     table = Table("parameter", *heads, box=SIMPLE_HEAD)
     for name, row in found.iterrows():
         cells = []
         for kind in coverage.KINDS:
             one = row[kind]
-            cells += [f"{100 * one[f'coverage_{level}']:.1f} ± {100 * one[f'error_{level}']:.1f} %"
-                      for level in ("90", "50")]  # fmt: skip
+            cells += [
+                f"{100 * one[f'coverage_{level}']:.1f} ± {100 * one[f'error_{level}']:.1f} %"
+                for level in ("90", "50")
+            ]
             cells.append("" if pd.isna(one["width"]) else f"{one['width']:.3g}")
         table.add_row(str(name), *cells)
     left = f"{dataset.attrs['num_uncertified']} of {dataset.sizes['simulation']} experiments"

@@ -24,10 +24,18 @@ from homodyne_bayes.studies import calibration, comparison, coverage
 
 @click.command()
 @click.argument("file")
-@click.option("--models", default=",".join(comparison.CANDIDATES), show_default=True,
-              help="Two or more, separated by commas.")
-@click.option("--method", type=click.Choice(get_args(Method)), help="As of fit; the evidence comes "
-              f"from weights whichever it is.  [default: {comparison.METHOD}]")
+@click.option(
+    "--models",
+    default=",".join(comparison.CANDIDATES),
+    show_default=True,
+    help="Two or more, separated by commas.",
+)
+@click.option(
+    "--method",
+    type=click.Choice(get_args(Method)),
+    help="As of fit; the evidence comes "
+    f"from weights whichever it is.  [default: {comparison.METHOD}]",
+)
 @for_machines
 @partial(settings_options, without=("model", "method"))
 def compare(file: str, models: str, settings: str | None, as_json: bool, **flags: Any) -> None:
@@ -49,20 +57,34 @@ def compare(file: str, models: str, settings: str | None, as_json: bool, **flags
 
 
 @click.command()
-@click.option("--coverage", "result", metavar="RESULT.nc", help="Count coverage in experiments "
-              "like the one of this result, instead of ranks.")
-@click.option("--simulations", type=click.IntRange(min=1), default=200, show_default=True,
-              help="Number of simulated experiments.")
+@click.option(
+    "--coverage",
+    "result",
+    metavar="RESULT.nc",
+    help="Count coverage in experiments like the one of this result, instead of ranks.",
+)
+@click.option(
+    "--simulations",
+    type=click.IntRange(min=1),
+    default=200,
+    show_default=True,
+    help="Number of simulated experiments.",
+)
 @click.option("--phi", default="-60,0,60", show_default=True, help="Azimuths in degree.")
 @click.option("--frames", default=20, show_default=True, help="Number of frames.")
 @click.option("--q", default=0.0054, show_default=True, help="Wavevector in 1/Å.")
 @click.option("--dt", default=0.5, show_default=True, help="Time between frames in s.")
 @click.option("--gap", default=2e6, show_default=True, help="Gap in Å.")
-@click.option("--out", metavar="FILE.nc", help="What was found; its figure goes beside it as PNG, "
-              "and a page on coverage as HTML.  [default: calibration.nc or coverage.nc]")
+@click.option(
+    "--out",
+    metavar="FILE.nc",
+    help="What was found; its figure goes beside it as PNG, "
+    "and a page on coverage as HTML.  [default: calibration.nc or coverage.nc]",
+)
 @partial(settings_options, without=tuple(descriptions(DataConfig)))
-def calibrate(result: str | None, simulations: int, out: str | None, settings: str | None,
-              **flags: Any) -> None:
+def calibrate(
+    result: str | None, simulations: int, out: str | None, settings: str | None, **flags: Any
+) -> None:
     """Test by simulation whether posteriors are right: ranks of truths, or coverage.
 
     Without --coverage: simulation-based calibration (Talts et al., arXiv:1804.06788). Truths are

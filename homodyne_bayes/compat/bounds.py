@@ -185,8 +185,10 @@ def clip_parameters(
     names = _matching_names(values, bounds, names)
     unknown = [name for name, value in zip(names, values, strict=True) if np.isnan(value)]
     if unknown:
-        raise InputError(f"parameters to clip must be numbers, but {', '.join(unknown)} is NaN; "
-                         "find out where it comes from")
+        raise InputError(
+            f"parameters to clip must be numbers, but {', '.join(unknown)} is NaN; "
+            "find out where it comes from"
+        )
     low, high = np.asarray(bounds, dtype=float).T
     inside = np.clip(values, low, high)
     clipped = tuple(
@@ -219,8 +221,10 @@ class ParameterSpace:
         for name, (low, high) in self.bounds.items():
             _check_name(name, BOUNDS)
             if not low < high:
-                raise InputError(f"the bounds of {name} must be rising, but are {low:g} and "
-                                 f"{high:g}; exchange them")
+                raise InputError(
+                    f"the bounds of {name} must be rising, but are {low:g} and "
+                    f"{high:g}; exchange them"
+                )
         object.__setattr__(self, "bounds", BOUNDS | dict(self.bounds))
 
     def get_param_bounds(self, mode: str) -> list[tuple[float, float]]:
@@ -241,8 +245,9 @@ class ParameterSpace:
 def _check_name(name: str, known: Mapping[str, Any]) -> str:
     """Return a name if it is known; suggest the nearest if not."""
     if name not in known:
-        raise InputError(f"expected one of {', '.join(known)}, found {name!r}; "
-                         f"{suggest(name, known)}")
+        raise InputError(
+            f"expected one of {', '.join(known)}, found {name!r}; {suggest(name, known)}"
+        )
     return name
 
 
@@ -251,9 +256,11 @@ def _matching_names(params: Any, bounds: Bounds, names: Sequence[str] | None) ->
     shape = getattr(params, "shape", (len(params),))
     names = [f"parameter {i}" for i in range(len(bounds))] if names is None else names
     if shape != (len(bounds),) or len(names) != len(bounds):
-        raise InputError(f"expected one value, one pair of bounds and one name per parameter, "
-                         f"found values of shape {shape}, {len(bounds)} bounds and {len(names)} "
-                         "names; pass those of the same mode")
+        raise InputError(
+            f"expected one value, one pair of bounds and one name per parameter, "
+            f"found values of shape {shape}, {len(bounds)} bounds and {len(names)} "
+            "names; pass those of the same mode"
+        )
     return names
 
 

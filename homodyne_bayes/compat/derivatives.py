@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from numpy.typing import ArrayLike
 
 from homodyne_bayes.compat.functions import compute_chi_squared, compute_g2_scaled
-from homodyne_bayes.physics.points import require_x64
+from homodyne_bayes.environment import require_x64
 
 
 def gradient_g2(params: ArrayLike, *experiment: Any, **options: Any) -> jax.Array:

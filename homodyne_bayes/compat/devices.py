@@ -57,7 +57,7 @@ def get_device_info() -> DeviceInfo:
         )
         if len(devices) == 1:
             notes.append(
-                "JAX uses the CPU as one device: jax.config.update(\"jax_num_cpu_devices\", n) "
+                'JAX uses the CPU as one device: jax.config.update("jax_num_cpu_devices", n) '
                 "before anything else lets n chains run side by side."
             )
     return DeviceInfo(

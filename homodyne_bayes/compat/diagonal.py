@@ -61,15 +61,21 @@ def apply_diagonal_correction(
     """
     maps = np.array(c2, dtype=np.result_type(np.asarray(c2), np.float32))
     if maps.ndim < 2 or maps.shape[-1] != maps.shape[-2] or maps.shape[-1] < 2:
-        raise InputError(f"maps must have shape (..., n, n) with n of at least 2, but have shape "
-                         f"{maps.shape}; rearrange the axes")
+        raise InputError(
+            f"maps must have shape (..., n, n) with n of at least 2, but have shape "
+            f"{maps.shape}; rearrange the axes"
+        )
     for name, value, known in (("method", method, Method), ("estimator", estimator, Estimator)):
         if value not in get_args(known):
-            raise InputError(f"{name} must be one of {', '.join(get_args(known))}, "
-                             f"found {value!r}; choose one of them")
+            raise InputError(
+                f"{name} must be one of {', '.join(get_args(known))}, "
+                f"found {value!r}; choose one of them"
+            )
     if window_size < 1 or not 0 <= trim_fraction < 0.5:
-        raise InputError(f"window_size must be at least 1 and trim_fraction 0 to below 0.5, found "
-                         f"{window_size} and {trim_fraction:g}; correct them")
+        raise InputError(
+            f"window_size must be at least 1 and trim_fraction 0 to below 0.5, found "
+            f"{window_size} and {trim_fraction:g}; correct them"
+        )
     if method == "basic":
         diagonal = _trimmed_mean(_beside(maps, 1), "mean")
     elif method == "interpolation":

@@ -116,8 +116,10 @@ def numpy_hessian(
     def hessian(x: ArrayLike, *args: Any, **kwargs: Any) -> np.ndarray:
         matrix = outer(x, *args, **kwargs)
         if matrix.ndim != 2:
-            raise InputError(f"a Hessian needs x of shape (n,) and a scalar function, but the "
-                             f"second derivatives have shape {matrix.shape}; ravel x")
+            raise InputError(
+                f"a Hessian needs x of shape (n,) and a scalar function, but the "
+                f"second derivatives have shape {matrix.shape}; ravel x"
+            )
         return (matrix + matrix.T) / 2
 
     return hessian
@@ -188,9 +190,11 @@ def check_gradient(
     found = np.asarray(gradient(x) if callable(gradient) else gradient, float)
     names = [f"parameter {i}" for i in range(x.size)] if names is None else names
     if x.ndim != 1 or found.shape != x.shape or len(names) != len(x):
-        raise InputError(f"expected one derivative and one name per parameter, found x of shape "
-                         f"{x.shape}, a gradient of {found.shape} and {len(names)} names; pass "
-                         "those of the same parameters")
+        raise InputError(
+            f"expected one derivative and one name per parameter, found x of shape "
+            f"{x.shape}, a gradient of {found.shape} and {len(names)} names; pass "
+            "those of the same parameters"
+        )
     h = _steps(x, step, FIRST_STEP[method])
     expected = _gradient(function, method, h, FIRST_STEP)(x)
     uncertainty = np.abs(_gradient(function, method, h / 2, FIRST_STEP)(x) - expected)
@@ -216,8 +220,10 @@ def _chosen(mask: np.ndarray, *columns: Any) -> list[tuple[Any, ...]]:
 
 def _check_method(method: str) -> None:
     if method not in get_args(Method):
-        raise InputError(f"method must be one of {', '.join(get_args(Method))}, found {method!r}; "
-                         "choose one of them")
+        raise InputError(
+            f"method must be one of {', '.join(get_args(Method))}, found {method!r}; "
+            "choose one of them"
+        )
 
 
 def _steps(x: np.ndarray, step: ArrayLike | None, fraction: float) -> np.ndarray:
@@ -226,8 +232,10 @@ def _steps(x: np.ndarray, step: ArrayLike | None, fraction: float) -> np.ndarray
         return fraction * np.where(x == 0, 1.0, np.abs(x))
     h = np.asarray(step, float)
     if h.shape not in {(), x.shape} or not (np.isfinite(h) & (h > 0)).all():
-        raise InputError(f"step must be positive, one for all or one for each of {x.shape} "
-                         f"coordinates, found {step!r}; correct it")
+        raise InputError(
+            f"step must be positive, one for all or one for each of {x.shape} "
+            f"coordinates, found {step!r}; correct it"
+        )
     return np.broadcast_to(h, x.shape)
 
 
@@ -248,15 +256,18 @@ def _gradient(
             columns = _settled(moved, x.size)
         else:
             rule = _RULES[method]
-            columns = np.stack([
-                rule(lambda length, unit=unit: moved(length * unit)) for unit in np.eye(x.size)
-            ], axis=-1)
+            columns = np.stack(
+                [rule(lambda length, unit=unit: moved(length * unit)) for unit in np.eye(x.size)],
+                axis=-1,
+            )
         columns = columns.reshape(*columns.shape[:-1], *x.shape) / h
         if not np.isfinite(columns).all():
             bad = np.flatnonzero(~np.isfinite(columns).reshape(-1, x.size).all(axis=0))
-            raise InputError(f"derivatives must be finite, but are not by coordinates "
-                             f"{bad.tolist()} of x; check the function near x, or pass a "
-                             "smaller step")
+            raise InputError(
+                f"derivatives must be finite, but are not by coordinates "
+                f"{bad.tolist()} of x; check the function near x, or pass a "
+                "smaller step"
+            )
         return columns
 
     return gradient
@@ -277,8 +288,10 @@ def _central(line: Function, length: float = 1.0) -> np.ndarray:
 def _complex_step(line: Function) -> np.ndarray:
     value = line(1j)
     if not np.iscomplexobj(value):
-        raise InputError("complex_step needs a function that returns complex numbers for complex "
-                         "arguments, found a real value; use method richardson")
+        raise InputError(
+            "complex_step needs a function that returns complex numbers for complex "
+            "arguments, found a real value; use method richardson"
+        )
     return value.imag
 
 
@@ -317,6 +330,7 @@ def _settled(moved: Callable[[np.ndarray], np.ndarray], size: int) -> np.ndarray
             f"derivatives by coordinates {np.flatnonzero(loose).tolist()} of x did not settle, to "
             f"{result.error[:, loose].max() / largest:.1g} of the largest; pass a step that suits "
             "them, in their units",
-            DifferentiationWarning, stacklevel=3,
-        )  # fmt: skip
+            DifferentiationWarning,
+            stacklevel=3,
+        )
     return result.df.reshape(*shape, size)

@@ -66,14 +66,18 @@ class UnifiedHomodyneEngine:
         contrasts, offsets, outcome = solve_least_squares(theory, data)
         singular = np.flatnonzero(outcome == "singular").tolist()
         if singular:
-            raise InputError(f"contrast and offset need a g1² that varies, but that of angles "
-                             f"{singular} does not; choose other parameters or lags")
+            raise InputError(
+                f"contrast and offset need a g1² that varies, but that of angles "
+                f"{singular} does not; choose other parameters or lags"
+            )
         contrast, offset = float(contrasts.mean()), float(offsets.mean())
         if not validate_bounds:
             return contrast, offset
         bounds = self.parameter_space.bounds
-        return (within_bounds("contrast", contrast, bounds["contrast"]),
-                within_bounds("offset", offset, bounds["offset"]))
+        return (
+            within_bounds("contrast", contrast, bounds["contrast"]),
+            within_bounds("offset", offset, bounds["offset"]),
+        )
 
     def compute_likelihood(  # noqa: PLR0913, PLR0917
         self,
@@ -111,13 +115,26 @@ class UnifiedHomodyneEngine:
         """
         names, shape = parameter_names(self.analysis_mode), np.shape(params)
         if shape != (len(names),):
-            raise InputError(f"mode {self.analysis_mode} has parameters {', '.join(names)}, found "
-                             f"values of shape {shape}; pass these {len(names)}")
+            raise InputError(
+                f"mode {self.analysis_mode} has parameters {', '.join(names)}, found "
+                f"values of shape {shape}; pass these {len(names)}"
+            )
         self.validate_inputs(data, sigma, t1, t2, phi, q, L)
         chi_squared = compute_chi_squared(
-            params, data, sigma, t1, t2, phi, q, L, contrast, offset, dt,
-            paired=paired, convention=convention,
-        )  # fmt: skip
+            params,
+            data,
+            sigma,
+            t1,
+            t2,
+            phi,
+            q,
+            L,
+            contrast,
+            offset,
+            dt,
+            paired=paired,
+            convention=convention,
+        )
         log_norm = np.log(2 * np.pi * np.broadcast_to(sigma, np.shape(data)) ** 2).sum()
         return 0.5 * float(chi_squared + log_norm)
 
@@ -141,13 +158,18 @@ class UnifiedHomodyneEngine:
         given |= {} if sigma is None else {"sigma": sigma}
         for name, values in given.items():
             if np.size(values) == 0 or not np.isfinite(np.asarray(values, float)).all():
-                raise InputError(f"{name} must hold finite numbers, but is empty or holds others; "
-                                 "leave those out")
-        if sigma is not None and (np.shape(sigma) not in {(), np.shape(data)}
-                                  or np.min(sigma) <= 0):
-            raise InputError(f"sigma must be positive, one for all or one for each of data "
-                             f"{np.shape(data)}, found shape {np.shape(sigma)} and a smallest of "
-                             f"{np.min(sigma):g}; correct it")
+                raise InputError(
+                    f"{name} must hold finite numbers, but is empty or holds others; "
+                    "leave those out"
+                )
+        if sigma is not None and (
+            np.shape(sigma) not in {(), np.shape(data)} or np.min(sigma) <= 0
+        ):
+            raise InputError(
+                f"sigma must be positive, one for all or one for each of data "
+                f"{np.shape(data)}, found shape {np.shape(sigma)} and a smallest of "
+                f"{np.min(sigma):g}; correct it"
+            )
         check_positive("q", q)
         if L is not None or has_flow(self.analysis_mode):
             check_positive("L", L)

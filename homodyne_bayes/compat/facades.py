@@ -83,9 +83,7 @@ class TheoryEngine:
         """
         self._check([params], q, L, dt)
         _check_scaling(contrast, offset)
-        return self.model.compute_g2(
-            params, t1, t2, phi, q, L, contrast, offset, dt, **options
-        )
+        return self.model.compute_g2(params, t1, t2, phi, q, L, contrast, offset, dt, **options)
 
     def compute_chi_squared(  # noqa: PLR0913, PLR0917
         self,
@@ -112,9 +110,11 @@ class TheoryEngine:
         self._check([params], q, L, dt)
         _check_scaling(contrast, offset)
         _check_data(data, sigma)
-        return float(self.model.compute_chi_squared(
-            params, data, sigma, t1, t2, phi, q, L, contrast, offset, dt, **options
-        ))  # fmt: skip
+        return float(
+            self.model.compute_chi_squared(
+                params, data, sigma, t1, t2, phi, q, L, contrast, offset, dt, **options
+            )
+        )
 
     def batch_computation(  # noqa: PLR0913, PLR0917
         self,
@@ -140,8 +140,10 @@ class TheoryEngine:
         """
         batch = np.asarray(params_batch, float)
         if batch.ndim != 2 or not len(batch):
-            raise InputError(f"params_batch must be one parameter set per row, found shape "
-                             f"{batch.shape}; pass (B, {self.model.n_params})")
+            raise InputError(
+                f"params_batch must be one parameter set per row, found shape "
+                f"{batch.shape}; pass (B, {self.model.n_params})"
+            )
         self._check(batch, q, L, dt)
         _check_scaling(contrast, offset)
         _check_data(data, sigma)
@@ -184,8 +186,9 @@ class TheoryEngine:
             outside += [] if found.valid else [found.message]
         if outside:
             more = f" and {len(outside) - 1} more sets" if outside[1:] else ""
-            warnings.warn(f"parameters outside their bounds: {outside[0]}{more}", UserWarning,
-                          stacklevel=3)
+            warnings.warn(
+                f"parameters outside their bounds: {outside[0]}{more}", UserWarning, stacklevel=3
+            )
 
 
 def compute_g2_theory(  # noqa: PLR0913, PLR0917
@@ -223,26 +226,31 @@ def compute_chi2_theory(  # noqa: PLR0913, PLR0917
 ) -> float:
     """Return chi² of a mode; arguments and checks of `TheoryEngine.compute_chi_squared`."""
     engine = TheoryEngine(analysis_mode)
-    return engine.compute_chi_squared(
-        params, data, sigma, t1, t2, phi, q, L, contrast, offset, dt
-    )
+    return engine.compute_chi_squared(params, data, sigma, t1, t2, phi, q, L, contrast, offset, dt)
 
 
 def _check_scaling(contrast: ArrayLike, offset: ArrayLike) -> None:
     contrast, offset = np.asarray(contrast, float), np.asarray(offset, float)
     if not (np.isfinite(contrast) & (contrast > 0)).all() or not np.isfinite(offset).all():
-        raise InputError(f"contrast must be positive and offset finite, found {contrast} and "
-                         f"{offset}; correct them")
+        raise InputError(
+            f"contrast must be positive and offset finite, found {contrast} and "
+            f"{offset}; correct them"
+        )
 
 
 def _check_data(data: ArrayLike, sigma: ArrayLike) -> None:
     data, sigma = np.asarray(data, float), np.asarray(sigma, float)
     if sigma.shape not in ((), data.shape):
-        raise InputError(f"sigma must be one value or have the shape of data, {data.shape}, found "
-                         f"{sigma.shape}; correct it")
+        raise InputError(
+            f"sigma must be one value or have the shape of data, {data.shape}, found "
+            f"{sigma.shape}; correct it"
+        )
     if not (sigma > 0).all():
-        raise InputError(f"sigma must be positive, or inf to leave an entry out, but its smallest "
-                         f"is {sigma.min():g}; correct it")
+        raise InputError(
+            f"sigma must be positive, or inf to leave an entry out, but its smallest "
+            f"is {sigma.min():g}; correct it"
+        )
     if not (np.isfinite(data) | np.isinf(sigma)).all():
-        raise InputError("data must be finite, found NaN or inf; set sigma to inf where there are "
-                         "no data")
+        raise InputError(
+            "data must be finite, found NaN or inf; set sigma to inf where there are no data"
+        )

@@ -110,8 +110,10 @@ def setting(config: Mapping[str, Any], path: str) -> Any:
     section: Any = config
     for key in path.split("."):
         if not isinstance(section, Mapping):
-            raise InputError(f"config must hold {path}, but what should hold {key!r} is "
-                             f"{section!r}; make it a section")
+            raise InputError(
+                f"config must hold {path}, but what should hold {key!r} is "
+                f"{section!r}; make it a section"
+            )
         if key not in section:
             hint = suggest(key, section) if section else "the section is empty"
             raise InputError(f"config must hold {path}, but {key!r} is missing; {hint}")
@@ -183,8 +185,10 @@ def estimate_correlation_time(D0: float, alpha: float, q: float) -> float:
     """
     rate = check_positive("q", q) ** 2 * check_positive("D0", D0)
     if not -1 < alpha < math.inf:
-        raise InputError(f"alpha must be above -1 for a correlation time counted from the start, "
-                         f"found {alpha!r}; compute g1 from the time that matters instead")
+        raise InputError(
+            f"alpha must be above -1 for a correlation time counted from the start, "
+            f"found {alpha!r}; compute g1 from the time that matters instead"
+        )
     return ((1 + alpha) / rate) ** (1 / (1 + alpha))
 
 

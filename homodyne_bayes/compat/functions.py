@@ -65,15 +65,15 @@ def theory_grid(
     lo, hi = _frames("t1", t1, dt), _frames("t2", t2, dt)
     phi = np.atleast_1d(np.asarray(phi, float))
     if phi.ndim != 1 or not len(phi) or not np.isfinite(phi).all():
-        raise InputError(f"phi must be finite azimuths in degree, one per map or point, but has "
-                         f"shape {phi.shape}; correct it")
+        raise InputError(
+            f"phi must be finite azimuths in degree, one per map or point, but has "
+            f"shape {phi.shape}; correct it"
+        )
     lo, hi, phi_index = _points(lo, hi, len(phi)) if paired else _map(lo, hi, len(phi))
     gap = None if L is None else check_positive("L", L)
     num_frames = int(max(lo.max(), hi.max())) + 1
     grid = map_grid(phi, num_frames, dt, check_positive("q", q), gap, convention)
-    return replace(
-        grid, lo=jnp.asarray(lo), hi=jnp.asarray(hi), phi_index=jnp.asarray(phi_index)
-    )
+    return replace(grid, lo=jnp.asarray(lo), hi=jnp.asarray(hi), phi_index=jnp.asarray(phi_index))
 
 
 def compute_g1_diffusion(
@@ -86,8 +86,9 @@ def compute_g1_diffusion(
     grid = theory_grid(t1, t2, 0.0, q, None, dt, paired=paired)
     theta = _parameters(params)
     if len(theta) == len(SHEAR):
-        raise InputError("params must begin with D0, alpha and D_offset, found 4 values; pass 3 "
-                         "or 7")
+        raise InputError(
+            "params must begin with D0, alpha and D_offset, found 4 values; pass 3 or 7"
+        )
     return _g1_diffusion(grid, theta[: len(DIFFUSION)])
 
 
@@ -323,15 +324,19 @@ def _frames(name: str, times: Any, dt: float) -> np.ndarray:
     """Return the frame index of every time."""
     times = np.atleast_1d(np.asarray(times, float))
     if times.ndim > 2 or not times.size or not np.isfinite(times).all():
-        raise InputError(f"{name} must be finite times in s, an axis or a meshgrid, but has shape "
-                         f"{times.shape}; correct it")
+        raise InputError(
+            f"{name} must be finite times in s, an axis or a meshgrid, but has shape "
+            f"{times.shape}; correct it"
+        )
     index = np.rint(times / dt)
     off = np.abs(times - index * dt)
     if index.min() < 0 or index.max() >= MAX_FRAMES or off.max() > TIME_TOLERANCE * dt:
         worst = times.flat[int(off.argmax())]
-        raise InputError(f"{name} must hold multiples of dt = {dt:g} s, of at most {MAX_FRAMES} "
-                         f"frames from 0, but runs from {times.min():g} to {times.max():g} s and "
-                         f"{worst:.9g} s is {off.max():.3g} s off; correct the times or dt")
+        raise InputError(
+            f"{name} must hold multiples of dt = {dt:g} s, of at most {MAX_FRAMES} "
+            f"frames from 0, but runs from {times.min():g} to {times.max():g} s and "
+            f"{worst:.9g} s is {off.max():.3g} s off; correct the times or dt"
+        )
     return index.astype(np.int32)
 
 
@@ -339,22 +344,28 @@ def _map(lo: np.ndarray, hi: np.ndarray, count: int) -> tuple[np.ndarray, ...]:
     """Return indices of maps, which broadcast to (P, n1, n2)."""
     if lo.ndim == hi.ndim == 2 and lo.shape == hi.shape:
         if (lo != lo[:, :1]).any() or (hi != hi[:1]).any():
-            raise InputError("t1 and t2 must be meshgrids of two axes, t1 the same along a row and "
-                             't2 along a column, but are not; make them with indexing="ij", or '
-                             "pass the axes")
+            raise InputError(
+                "t1 and t2 must be meshgrids of two axes, t1 the same along a row and "
+                't2 along a column, but are not; make them with indexing="ij", or '
+                "pass the axes"
+            )
         lo, hi = lo[:, 0], hi[0]
     if lo.ndim != 1 or hi.ndim != 1:
-        raise InputError(f"t1 and t2 must both be axes or both be meshgrids, but have shapes "
-                         f"{lo.shape} and {hi.shape}; pass the axes")
+        raise InputError(
+            f"t1 and t2 must both be axes or both be meshgrids, but have shapes "
+            f"{lo.shape} and {hi.shape}; pass the axes"
+        )
     return lo[:, None], hi[None, :], np.arange(count)[:, None, None]
 
 
 def _points(lo: np.ndarray, hi: np.ndarray, count: int) -> tuple[np.ndarray, ...]:
     """Return indices of paired points, (N,) each."""
     if lo.ndim != 1 or lo.shape != hi.shape or count not in (1, len(lo)):
-        raise InputError(f"paired t1, t2 and phi must be lists of the same length, but have "
-                         f"shapes {lo.shape}, {hi.shape} and {count} azimuths; pass one of each "
-                         "per point, or one azimuth for all")
+        raise InputError(
+            f"paired t1, t2 and phi must be lists of the same length, but have "
+            f"shapes {lo.shape}, {hi.shape} and {count} azimuths; pass one of each "
+            "per point, or one azimuth for all"
+        )
     return lo, hi, np.arange(count) if count > 1 else np.zeros(len(lo), int)
 
 
@@ -362,8 +373,10 @@ def _parameters(params: ArrayLike, L: float | None = 1.0) -> jax.Array:
     """Return parameters as an array, after checking their number and that a flow has a gap."""
     theta = jnp.asarray(params, dtype=float)
     if theta.ndim != 1 or len(theta) not in LENGTHS:
-        raise InputError(f"params must be (3,) {', '.join(DIFFUSION)}, (4,) {', '.join(SHEAR)} or "
-                         f"(7,) both, found shape {theta.shape}; pass one of these")
+        raise InputError(
+            f"params must be (3,) {', '.join(DIFFUSION)}, (4,) {', '.join(SHEAR)} or "
+            f"(7,) both, found shape {theta.shape}; pass one of these"
+        )
     if L is None and len(theta) != len(DIFFUSION):
         raise InputError("a flow needs the gap L in Å, found None; pass it")
     return theta
@@ -372,8 +385,10 @@ def _parameters(params: ArrayLike, L: float | None = 1.0) -> jax.Array:
 def _batch(params_batch: ArrayLike, L: float | None = 1.0) -> jax.Array:
     batch = jnp.asarray(params_batch, dtype=float)
     if batch.ndim != 2 or not len(batch):
-        raise InputError(f"params_batch must be one parameter set per row, found shape "
-                         f"{batch.shape}; pass (B, 3), (B, 4) or (B, 7)")
+        raise InputError(
+            f"params_batch must be one parameter set per row, found shape "
+            f"{batch.shape}; pass (B, 3), (B, 4) or (B, 7)"
+        )
     _parameters(batch[0], L)
     return batch
 
@@ -383,8 +398,10 @@ def _scaling(grid: ShardGrid, contrast: ArrayLike, offset: ArrayLike) -> tuple[j
     given = {"contrast": jnp.asarray(contrast, float), "offset": jnp.asarray(offset, float)}
     for name, value in given.items():
         if value.shape not in ((), grid.phi.shape):
-            raise InputError(f"{name} must be one value or one for each of {len(grid.phi)} "
-                             f"azimuths, found shape {value.shape}; correct it")
+            raise InputError(
+                f"{name} must be one value or one for each of {len(grid.phi)} "
+                f"azimuths, found shape {value.shape}; correct it"
+            )
     return tuple(jnp.broadcast_to(value, grid.phi.shape) for value in given.values())
 
 
@@ -393,6 +410,8 @@ def _measured(grid: ShardGrid, data: ArrayLike, sigma: ArrayLike) -> tuple[jax.A
     data, sigma = jnp.asarray(data, float), jnp.asarray(sigma, float)
     shape = _shape(grid)
     if data.shape != shape or sigma.shape not in ((), shape):
-        raise InputError(f"data and sigma must have the shape of g2, {shape}, found {data.shape} "
-                         f"and {sigma.shape}; pass one value per entry, or one sigma for all")
+        raise InputError(
+            f"data and sigma must have the shape of g2, {shape}, found {data.shape} "
+            f"and {sigma.shape}; pass one value per entry, or one sigma for all"
+        )
     return jnp.where(jnp.isinf(sigma), 0.0, data), sigma

@@ -17,7 +17,7 @@ from homodyne_bayes.data.reading import atomic_path
 from homodyne_bayes.errors import InputError
 from homodyne_bayes.parameters import PARAMETERS
 from homodyne_bayes.results.figures_of_maps import image, panels
-from homodyne_bayes.results.store import degrees
+from homodyne_bayes.text import degrees
 
 CONTRAST, OFFSET = (cast(float, PARAMETERS[name].default) for name in ("contrast", "offset"))
 
@@ -61,8 +61,10 @@ class HomodyneModel:
             for name in ("start_frame", "end_frame")
         )
         if self.end_frame <= self.start_frame:
-            raise InputError(f"end_frame must come after start_frame = {self.start_frame}, found "
-                             f"{self.end_frame}; pass the last frame of the data")
+            raise InputError(
+                f"end_frame must come after start_frame = {self.start_frame}, found "
+                f"{self.end_frame}; pass the last frame of the data"
+            )
         self.analysis_mode = _mode(config)
         self.convention = convention
         self.model = create_model(self.analysis_mode)
@@ -118,9 +120,20 @@ class HomodyneModel:
             One value, or (P,).
         """
         t, (q, L) = self.time_array, (self.wavevector_q, self.stator_rotor_gap)
-        return np.asarray(self.model.compute_g2(
-            params, t, t, phi_angles, q, L, contrast, offset, self.dt, convention=self.convention
-        ))  # fmt: skip
+        return np.asarray(
+            self.model.compute_g2(
+                params,
+                t,
+                t,
+                phi_angles,
+                q,
+                L,
+                contrast,
+                offset,
+                self.dt,
+                convention=self.convention,
+            )
+        )
 
     def compute_c2_single_angle(
         self,
@@ -173,11 +186,16 @@ class HomodyneModel:
         path = folder / "c2_simulated_data.npz"
         factors = self.physics_factors.to_dict()
         written: dict[str, Any] = {
-            "c2_data": c2, "phi_angles": phi, "time_array": self.time_array,
-            "params": np.asarray(self.model.parameters(params)), "contrast": np.asarray(contrast),
-            "offset": np.asarray(offset), "dt": self.dt, "convention": self.convention,
+            "c2_data": c2,
+            "phi_angles": phi,
+            "time_array": self.time_array,
+            "params": np.asarray(self.model.parameters(params)),
+            "contrast": np.asarray(contrast),
+            "offset": np.asarray(offset),
+            "dt": self.dt,
+            "convention": self.convention,
             **{f"pf_{name}": value for name, value in factors.items()},
-        }  # fmt: skip
+        }
         with atomic_path(path) as temporary:
             np.savez_compressed(temporary, **written)
         if generate_plots:
@@ -188,8 +206,10 @@ class HomodyneModel:
 def _frame(config: Mapping[str, Any], path: str) -> int:
     value = setting(config, path)
     if not isinstance(value, int | np.integer) or value < 0:
-        raise InputError(f"{path} must be the index of a frame, 0 or more, found {value!r}; pass "
-                         "the frame itself")
+        raise InputError(
+            f"{path} must be the index of a frame, 0 or more, found {value!r}; pass "
+            "the frame itself"
+        )
     return int(value)
 
 
@@ -201,8 +221,10 @@ def _mode(config: Mapping[str, Any]) -> str:
     isotropic = "static_isotropic" if settings.get("isotropic_mode") else "static_anisotropic"
     mode = isotropic if settings.get("static_mode") else "laminar_flow"
     if named and parameter_names(check_mode(named)) != parameter_names(mode):
-        raise InputError(f"analysis_settings choose {mode}, but analysis_mode is {named!r}; leave "
-                         "one of them out")
+        raise InputError(
+            f"analysis_settings choose {mode}, but analysis_mode is {named!r}; leave "
+            "one of them out"
+        )
     return mode
 
 
@@ -212,8 +234,9 @@ def _heat_maps(c2: np.ndarray, phi: np.ndarray, time: np.ndarray, folder: Path) 
     coords = {"t1": time, "t2": time}
     for one, angle in zip(c2, phi, strict=True):
         fig, (ax,) = panels(1, 1, 5.0, 4.0)
-        image(ax, xr.DataArray(one, coords, ("t1", "t2")), limits, "viridis",
-               f"φ = {degrees(angle)}")
+        image(
+            ax, xr.DataArray(one, coords, ("t1", "t2")), limits, "viridis", f"φ = {degrees(angle)}"
+        )
         fig.colorbar(ax.images[0], ax=ax, label=r"$c_2$")
         with atomic_path(folder / f"c2_simulated_phi_{angle:.6g}deg.png") as temporary:
             fig.savefig(temporary, dpi=150)

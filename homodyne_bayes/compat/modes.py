@@ -22,8 +22,8 @@ from homodyne_bayes.compat.functions import (
     compute_g2_scaled,
 )
 from homodyne_bayes.config import suggest
+from homodyne_bayes.environment import require_x64
 from homodyne_bayes.errors import InputError
-from homodyne_bayes.physics.points import require_x64
 
 Parameters = ArrayLike | Mapping[str, Any]
 
@@ -115,21 +115,23 @@ class PhysicsModel:
             params = jnp.stack([jnp.asarray(value, float) for value in self._ordered(params)])
         theta = jnp.asarray(params, dtype=float)
         if theta.shape != (self.n_params,):
-            raise InputError(f"{self.name} has {self.n_params} parameters, "
-                             f"{', '.join(self.parameter_names)}, found shape {theta.shape}; pass "
-                             "one value of each")
+            raise InputError(
+                f"{self.name} has {self.n_params} parameters, "
+                f"{', '.join(self.parameter_names)}, found shape {theta.shape}; pass "
+                "one value of each"
+            )
         return theta
 
     def _ordered(self, params: Mapping[str, Any]) -> list[Any]:
         known = dict.fromkeys(self.parameter_names)
         for name in params:
             if name not in known:
-                raise InputError(f"{name!r} is no parameter of {self.name}; "
-                                 f"{suggest(name, known)}")
+                raise InputError(f"{name!r} is no parameter of {self.name}; {suggest(name, known)}")
         missing = [name for name in known if name not in params]
         if missing:
-            raise InputError(f"parameters must hold {', '.join(known)}; missing: "
-                             f"{', '.join(missing)}")
+            raise InputError(
+                f"parameters must hold {', '.join(known)}; missing: {', '.join(missing)}"
+            )
         return [params[name] for name in known]
 
 

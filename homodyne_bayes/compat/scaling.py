@@ -65,8 +65,12 @@ def estimate_contrast_offset_from_quantiles(
         For fewer than 100 finite values, or fewer than 10 at the short or the long lags.
     """
     quantiles = (lag_floor_quantile, lag_ceiling_quantile, value_quantile_low, value_quantile_high)
-    return _estimate(np.asarray(c2, float), np.asarray(delta_t, float),
-                     (contrast_bounds, offset_bounds), quantiles)
+    return _estimate(
+        np.asarray(c2, float),
+        np.asarray(delta_t, float),
+        (contrast_bounds, offset_bounds),
+        quantiles,
+    )
 
 
 def estimate_per_angle_scaling(
@@ -104,8 +108,10 @@ def estimate_per_angle_scaling(
     c2, angle = np.asarray(c2, float), np.asarray(phi_indices)
     lags = np.abs(np.asarray(t1, float) - np.asarray(t2, float))
     if angle.shape != c2.shape or not np.isin(angle, np.arange(n_phi)).all():
-        raise InputError(f"phi_indices must hold one index of 0 to {n_phi - 1} per value of c2; "
-                         "pass the index of each value's angle")
+        raise InputError(
+            f"phi_indices must hold one index of 0 to {n_phi - 1} per value of c2; "
+            "pass the index of each value's angle"
+        )
     groups = _by_angle(c2, lags, angle, n_phi)
     contrast, offset = _per_angle(groups, (contrast_bounds, offset_bounds)).T.tolist()
     return {
@@ -167,9 +173,9 @@ def _per_angle(
     groups: Iterable[tuple[np.ndarray, np.ndarray]], bounds: tuple[Limits, Limits]
 ) -> np.ndarray:
     """Return contrast and offset, (P, 2), of the values and lags of every angle."""
-    return np.array([
-        _estimate(c2, lags, bounds, where=f" of angle {i}") for i, (c2, lags) in enumerate(groups)
-    ])
+    return np.array(
+        [_estimate(c2, lags, bounds, where=f" of angle {i}") for i, (c2, lags) in enumerate(groups)]
+    )
 
 
 def _estimate(
@@ -182,19 +188,25 @@ def _estimate(
     """Return contrast and offset of values (N,) at lags (N,)."""
     longest, shortest, low, high = quantiles
     if c2.shape != lags.shape or c2.ndim != 1:
-        raise InputError(f"c2 and its lags must be two lists of the same length, but have shapes "
-                         f"{c2.shape} and {lags.shape}; ravel both")
+        raise InputError(
+            f"c2 and its lags must be two lists of the same length, but have shapes "
+            f"{c2.shape} and {lags.shape}; ravel both"
+        )
     finite = np.isfinite(c2)
     c2, lags = c2[finite], lags[finite]
     if len(c2) < MIN_POINTS:
-        raise InputError(f"contrast and offset{where} need at least {MIN_POINTS} finite values of "
-                         f"c2, found {len(c2)}; keep more frames or fit contrast and offset")
+        raise InputError(
+            f"contrast and offset{where} need at least {MIN_POINTS} finite values of "
+            f"c2, found {len(c2)}; keep more frames or fit contrast and offset"
+        )
     long = c2[lags >= np.quantile(lags, longest)]
     short = c2[lags <= np.quantile(lags, shortest)]
     if min(len(long), len(short)) < MIN_REGION:
-        raise InputError(f"contrast and offset{where} need at least {MIN_REGION} values at short "
-                         f"and at long lags, found {len(short)} and {len(long)}; move the "
-                         "quantiles of the lag towards 0.5")
+        raise InputError(
+            f"contrast and offset{where} need at least {MIN_REGION} values at short "
+            f"and at long lags, found {len(short)} and {len(long)}; move the "
+            "quantiles of the lag towards 0.5"
+        )
     contrast_bounds, offset_bounds = bounds
     offset = within_bounds(f"offset{where}", np.quantile(long, low), offset_bounds)
     ceiling = np.quantile(short, high)
@@ -209,6 +221,7 @@ def within_bounds(name: str, value: float, limits: Limits) -> float:
             f"the {name} is estimated as {value:.6g}, outside its bounds "
             f"[{limits[0]:g}, {limits[1]:g}], and was set to {inside:g}; check that c2 is "
             "normalised to a baseline near 1",
-            ScalingWarning, stacklevel=3,
-        )  # fmt: skip
+            ScalingWarning,
+            stacklevel=3,
+        )
     return inside

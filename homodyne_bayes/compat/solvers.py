@@ -95,8 +95,9 @@ def solve_least_squares_chunked(
     parts = (_moments(theory, measured) for theory, measured in chunks)
     first = next(parts, None)
     if first is None:
-        raise InputError("expected at least one chunk of points, found none; an iterator can be "
-                         "used only once")
+        raise InputError(
+            "expected at least one chunk of points, found none; an iterator can be used only once"
+        )
     return _solve(reduce(_merge, parts, first))
 
 
@@ -124,16 +125,21 @@ def solve_least_squares_general(
     """
     design, target = np.asarray(design, float), np.asarray(target, float)
     if design.ndim != 2 or target.shape != design.shape[:1] or 0 in design.shape:
-        raise InputError(f"expected a design (m, n) and a target (m,), found shapes "
-                         f"{design.shape} and {target.shape}; rearrange them")
+        raise InputError(
+            f"expected a design (m, n) and a target (m,), found shapes "
+            f"{design.shape} and {target.shape}; rearrange them"
+        )
     if not (regularization >= 0 and np.isfinite(design).all() and np.isfinite(target).all()):
-        raise InputError("design and target must be finite and the penalty 0 or more; leave out "
-                         "what is not finite")
+        raise InputError(
+            "design and target must be finite and the penalty 0 or more; leave out "
+            "what is not finite"
+        )
     gram = design.T @ design + regularization * np.eye(design.shape[1])
     curvatures = linalg.eigvalsh(gram)
     if curvatures[-1] < ILL_CONDITIONED * curvatures[0]:
-        return LinearSolution(linalg.cho_solve(linalg.cho_factor(gram), design.T @ target),
-                              "cholesky")
+        return LinearSolution(
+            linalg.cho_solve(linalg.cho_factor(gram), design.T @ target), "cholesky"
+        )
     left, size, right = linalg.svd(design, full_matrices=False)
     rank = (size > np.finfo(float).eps * max(design.shape) * size[0]).sum()
     if regularization == 0 and rank < design.shape[1]:
@@ -167,12 +173,16 @@ class FitResult:
         """Check that every fitted number has an error, and that there are values to spare."""
         number = np.size(self.params) + np.size(self.contrast) + np.size(self.offset)
         if self.covariance is not None and np.shape(self.covariance) != (number, number):
-            raise InputError(f"the covariance of {number} fitted numbers must have shape "
-                             f"({number}, {number}), but has {np.shape(self.covariance)}; order "
-                             "it as params, contrast, offset")
+            raise InputError(
+                f"the covariance of {number} fitted numbers must have shape "
+                f"({number}, {number}), but has {np.shape(self.covariance)}; order "
+                "it as params, contrast, offset"
+            )
         if np.size(self.residuals) <= number:
-            raise InputError(f"a fit of {number} numbers needs more values than that, found "
-                             f"{np.size(self.residuals)}; keep more points")
+            raise InputError(
+                f"a fit of {number} numbers needs more values than that, found "
+                f"{np.size(self.residuals)}; keep more points"
+            )
 
     @property
     def chi_squared(self) -> float:
@@ -219,11 +229,14 @@ def _moments(theory: ArrayLike, measured: ArrayLike) -> _Moments:
     """Return the moments over the last axis."""
     x, y = np.asarray(theory, float), np.asarray(measured, float)
     if x.shape != y.shape or x.ndim not in {1, 2} or x.size == 0:
-        raise InputError(f"theory and measured values must both have shape (P, N) or (N,), but "
-                         f"have {x.shape} and {y.shape}; pass the same points of both")
+        raise InputError(
+            f"theory and measured values must both have shape (P, N) or (N,), but "
+            f"have {x.shape} and {y.shape}; pass the same points of both"
+        )
     if not (np.isfinite(x).all() and np.isfinite(y).all()):
-        raise InputError("theory and measured values must be finite; leave out the points that "
-                         "are not")
+        raise InputError(
+            "theory and measured values must be finite; leave out the points that are not"
+        )
     mean_x, mean_y = x.mean(axis=-1), y.mean(axis=-1)
     x, y = x - mean_x[..., None], y - mean_y[..., None]
     return _Moments(x.shape[-1], mean_x, mean_y, (x * x).sum(axis=-1), (x * y).sum(axis=-1))
@@ -232,8 +245,10 @@ def _moments(theory: ArrayLike, measured: ArrayLike) -> _Moments:
 def _merge(a: _Moments, b: _Moments) -> _Moments:
     """Return the moments of both sets of points, centred throughout (Chan et al. 1979)."""
     if a.theory.shape != b.theory.shape:
-        raise InputError(f"every chunk must hold the same angles, but the number changed from "
-                         f"{a.theory.shape} to {b.theory.shape}; pass all angles in each")
+        raise InputError(
+            f"every chunk must hold the same angles, but the number changed from "
+            f"{a.theory.shape} to {b.theory.shape}; pass all angles in each"
+        )
     points = a.points + b.points
     theory, measured = b.theory - a.theory, b.measured - a.measured
     share, weight = b.points / points, a.points * b.points / points

@@ -32,14 +32,18 @@ def check_times(t: ArrayLike, dt: float | None = None) -> float:
     """
     t = np.asarray(t, float)
     if t.ndim != 1 or len(t) < MIN_FRAMES:
-        raise InputError(f"frame times must be a list of at least {MIN_FRAMES}, but have shape "
-                         f"{t.shape}; give one time per frame")
+        raise InputError(
+            f"frame times must be a list of at least {MIN_FRAMES}, but have shape "
+            f"{t.shape}; give one time per frame"
+        )
     with np.errstate(invalid="ignore", over="ignore"):  # what is not finite is off the grid
         step = float((t[-1] - t[0]) / (len(t) - 1)) if dt is None else dt
         worst = np.abs(t - t[0] - step * np.arange(len(t))).max()
     if not (step > 0 and worst <= TIME_TOLERANCE * step):
-        raise InputError(f"frame times must be rising and uniform, but with a step of {step:.6g} "
-                         f"s the worst is {worst:.3g} s off the grid; correct the times or dt")
+        raise InputError(
+            f"frame times must be rising and uniform, but with a step of {step:.6g} "
+            f"s the worst is {worst:.3g} s off the grid; correct the times or dt"
+        )
     return step
 
 
@@ -50,8 +54,10 @@ def check_time_axes(
     t1, t2 = np.asarray(t1, float), np.asarray(t2, float)
     step = check_times(t1, dt)
     if t1.shape != t2.shape or not np.abs(t1 - t2).max() <= TIME_TOLERANCE * step:
-        raise InputError("t1 and t2 must be the same frame times, but differ; a map over two "
-                         "different time axes cannot be used")
+        raise InputError(
+            "t1 and t2 must be the same frame times, but differ; a map over two "
+            "different time axes cannot be used"
+        )
     return step, shifted(t1[0], step)
 
 
@@ -83,15 +89,19 @@ def check_azimuths(phi: ArrayLike, count: int, q: ArrayLike = 0.0) -> np.ndarray
     """
     phi = np.atleast_1d(np.asarray(phi, float))
     if phi.shape != (count,) or not np.isfinite(phi).all():
-        raise InputError(f"phi must be {count} finite angles in degree, one per map, but is "
-                         f"{np.array2string(phi, threshold=8)}; pass one per map")
+        raise InputError(
+            f"phi must be {count} finite angles in degree, one per map, but is "
+            f"{np.array2string(phi, threshold=8)}; pass one per map"
+        )
     q = np.broadcast_to(q, count)
     same = (circular_distance(phi[:, None], phi) < DUPLICATE_PHI) & (q[:, None] == q)
     same = np.triu(same, 1)
     if same.any():
         i, j = np.argwhere(same)[0]
-        raise InputError(f"each phi must occur once a q, but maps {i} and {j} both have phi = "
-                         f"{phi[i]:.6g} (mod 360); leave one of them out")
+        raise InputError(
+            f"each phi must occur once a q, but maps {i} and {j} both have phi = "
+            f"{phi[i]:.6g} (mod 360); leave one of them out"
+        )
     return wrapped(phi)
 
 
@@ -132,8 +142,10 @@ def match_angles(phi: ArrayLike, available: ArrayLike) -> np.ndarray:
     if len(wanted) == 0 or len(wrong) or len(np.unique(indices)) < len(indices):
         asked = ", ".join(f"{value:.6g}" for value in (wrong if len(wrong) else wanted))
         known = ", ".join(f"{value:.6g}" for value in available)
-        raise InputError(f"each phi must be within {PHI_TOLERANCE:g}° of one angle, and name it "
-                         f"once, but {asked or 'none'} was asked for; choose from {known}")
+        raise InputError(
+            f"each phi must be within {PHI_TOLERANCE:g}° of one angle, and name it "
+            f"once, but {asked or 'none'} was asked for; choose from {known}"
+        )
     return indices
 
 
@@ -141,8 +153,10 @@ def usable_frames(num_frames: int, exclude_frames: Sequence[int]) -> np.ndarray:
     """Return flags, (G,), that are False for the frames to exclude (0-based)."""
     outside = [frame for frame in exclude_frames if not 0 <= frame < num_frames]
     if outside:
-        raise InputError(f"frames to exclude must lie in 0 to {num_frames - 1}, but {outside[0]} "
-                         "was given; change --exclude-frames")
+        raise InputError(
+            f"frames to exclude must lie in 0 to {num_frames - 1}, but {outside[0]} "
+            "was given; change --exclude-frames"
+        )
     return ~np.isin(np.arange(num_frames), list(exclude_frames))
 
 
@@ -162,13 +176,20 @@ def parse_provenance(text: str) -> dict[str, Any]:
     except json.JSONDecodeError:
         provenance = None
     if not isinstance(provenance, dict):
-        raise InputError(f"the provenance must be a JSON object, but is {text[:40]!r}; write the "
-                         "file again")
+        raise InputError(
+            f"the provenance must be a JSON object, but is {text[:40]!r}; write the file again"
+        )
     lists = {"assumed": str, "exclude_frames": int}
-    wrong = [name for name, kind in lists.items() if not isinstance(provenance.get(name, []), list)
-             or not all(type(item) is kind for item in provenance.get(name, []))]
+    wrong = [
+        name
+        for name, kind in lists.items()
+        if not isinstance(provenance.get(name, []), list)
+        or not all(type(item) is kind for item in provenance.get(name, []))
+    ]
     wrong += ["first_frame"] if type(provenance.get("first_frame", 0)) is not int else []
     if wrong:
-        raise InputError(f"the provenance must have lists of sentences and of frames, but not so "
-                         f"{', '.join(wrong)}; write the file again")
+        raise InputError(
+            f"the provenance must have lists of sentences and of frames, but not so "
+            f"{', '.join(wrong)}; write the file again"
+        )
     return provenance

@@ -54,9 +54,11 @@ def _full(matrix: np.ndarray, where: str) -> np.ndarray:
     close = unknown | np.isclose(matrix, matrix.T, rtol=SYMMETRY_TOLERANCE, atol=0)
     if not close.all():
         i, j = np.argwhere(~close)[0]
-        raise InputError(f"c2 must be symmetric, or have one triangle all zero, but at {where} "
-                         f"entry ({i}, {j}) is {matrix[i, j]:.6g} and ({j}, {i}) is "
-                         f"{matrix[j, i]:.6g}; store the two-time map itself")
+        raise InputError(
+            f"c2 must be symmetric, or have one triangle all zero, but at {where} "
+            f"entry ({i}, {j}) is {matrix[i, j]:.6g} and ({j}, {i}) is "
+            f"{matrix[j, i]:.6g}; store the two-time map itself"
+        )
     return matrix
 
 
@@ -86,6 +88,8 @@ def _check_finite(
         per_frame = bad.sum(axis=1)
         frames = np.argsort(-per_frame, kind="stable")[: min(5, int((per_frame > 0).sum()))]
         listed = ",".join(str(frame) for frame in sorted(frames))
-        raise InputError(f"c2 must be finite, but at {where} {bad.sum() // 2} pairs of "
-                         f"frames are not, most of them with frames {listed}; leave such frames "
-                         f"out by --exclude-frames {listed}")
+        raise InputError(
+            f"c2 must be finite, but at {where} {bad.sum() // 2} pairs of "
+            f"frames are not, most of them with frames {listed}; leave such frames "
+            f"out by --exclude-frames {listed}"
+        )

@@ -83,8 +83,9 @@ def from_points(
     maps = placed(grid, bins.shape[1], which.ravel(), t1[kept], t2[kept], c2[kept])
     provenance = dict(provenance or {})
     provenance["assumed"] = [*provenance.get("assumed", []), *shifted(grid.start, grid.dt)]
-    return TwoTimeData(maps, bins[1], grid.dt, bins[0], gap, provenance=provenance,
-                       measured=~np.isnan(maps))
+    return TwoTimeData(
+        maps, bins[1], grid.dt, bins[0], gap, provenance=provenance, measured=~np.isnan(maps)
+    )
 
 
 def lattice(t1: np.ndarray, t2: np.ndarray, filled: np.ndarray) -> tuple[Grid, np.ndarray]:
@@ -105,13 +106,17 @@ def lattice(t1: np.ndarray, t2: np.ndarray, filled: np.ndarray) -> tuple[Grid, n
     """
     for name, times in (("t1", t1), ("t2", t2)):
         if not np.isfinite(times).all():
-            raise InputError(f"{name} must be finite, but has {np.sum(~np.isfinite(times))} other "
-                             "values; leave such points out")
+            raise InputError(
+                f"{name} must be finite, but has {np.sum(~np.isfinite(times))} other "
+                "values; leave such points out"
+            )
     with np.errstate(over="ignore"):
         kept = np.abs(t2 - t1) > ROUNDING * np.maximum(np.abs(t1), np.abs(t2))
     if not kept.any():
-        raise InputError("expected points with a value at two different times, found none; check "
-                         "the columns of the list")
+        raise InputError(
+            "expected points with a value at two different times, found none; check "
+            "the columns of the list"
+        )
     grid = _grid(t1[kept], t2[kept])
     ends = [grid.frames(times[kept]) for times in (t1, t2)]
     alive = np.zeros(grid.num_frames, bool)
@@ -148,9 +153,11 @@ def placed(
         repeated = np.ones(len(which), bool)
         repeated[first] = False
         i = np.flatnonzero(repeated)[0]
-        raise InputError(f"each pair of times must occur once a map, in one order, but "
-                         f"{t1[i]:.6g} s with {t2[i]:.6g} s occurs twice in map {which[i]}; keep "
-                         "one of the two")
+        raise InputError(
+            f"each pair of times must occur once a map, in one order, but "
+            f"{t1[i]:.6g} s with {t2[i]:.6g} s occurs twice in map {which[i]}; keep "
+            "one of the two"
+        )
     maps = np.full((count, G, G), np.nan, np.float32 if c2.dtype == np.float32 else np.float64)
     lo, hi = np.divmod(pairs, G)
     maps[which, lo, hi] = maps[which, hi, lo] = c2
@@ -161,10 +168,12 @@ def check_size(grid: Grid, count: int, own: int) -> None:
     """Refuse maps that would take far more than the ``own`` bytes of what they are made of."""
     size, most = 8 * count * grid.num_frames**2, most_bytes(own)
     if size > most:
-        raise InputError(f"expected points whose maps take at most {most} bytes, found "
-                         f"{grid.num_frames} frames of {grid.dt:.6g} s, {size} bytes for {count} "
-                         f"maps, of which few pairs were measured; keep fewer ages, or average "
-                         "frames before correlating")
+        raise InputError(
+            f"expected points whose maps take at most {most} bytes, found "
+            f"{grid.num_frames} frames of {grid.dt:.6g} s, {size} bytes for {count} "
+            f"maps, of which few pairs were measured; keep fewer ages, or average "
+            "frames before correlating"
+        )
 
 
 def _grid(t1: np.ndarray, t2: np.ndarray) -> Grid:
@@ -175,17 +184,21 @@ def _grid(t1: np.ndarray, t2: np.ndarray) -> Grid:
     for part in PARTS:
         steps = (end - start) / smallest * part
         if not steps < MAX_FRAMES - 0.5:
-            raise InputError(f"expected at most {MAX_FRAMES} frames, found times over "
-                             f"{end - start:.6g} s in steps of {smallest / part:.6g} s; use times "
-                             "within these limits")
+            raise InputError(
+                f"expected at most {MAX_FRAMES} frames, found times over "
+                f"{end - start:.6g} s in steps of {smallest / part:.6g} s; use times "
+                "within these limits"
+            )
         dt = (end - start) / round(steps)
         places = (times - start) / dt
         off = np.abs(places - np.rint(places))
         if off.max() <= TIME_TOLERANCE:
             return Grid(start, dt, round(steps) + 1)
-    raise InputError(f"times must lie on frames of the smallest lag, {smallest:.6g} s, or a half "
-                     f"or a quarter of it, but {times[off.argmax()]:.9g} s is {off.max():.2g} of "
-                     "a frame off; pass the times of the frames themselves")
+    raise InputError(
+        f"times must lie on frames of the smallest lag, {smallest:.6g} s, or a half "
+        f"or a quarter of it, but {times[off.argmax()]:.9g} s is {off.max():.2g} of "
+        "a frame off; pass the times of the frames themselves"
+    )
 
 
 def _ends(times: np.ndarray) -> tuple[float, float]:
@@ -200,9 +213,13 @@ def _columns(**columns: ArrayLike) -> list[np.ndarray]:
     for name, array in arrays.items():
         alone = name in {"phi", "q"} and array.ndim == 0
         if array.dtype.kind not in "fiu" or array.ndim > 1 or not (alone or array.shape == shape):
-            raise InputError(f"{name} must be a list of real numbers as long as c2, {shape}, but "
-                             f"has shape {array.shape} and type {array.dtype}; pass one value a "
-                             "point")
+            raise InputError(
+                f"{name} must be a list of real numbers as long as c2, {shape}, but "
+                f"has shape {array.shape} and type {array.dtype}; pass one value a "
+                "point"
+            )
     keep = {"c2": np.float32} if arrays["c2"].dtype == np.float32 else {}
-    return [np.broadcast_to(array, shape).astype(keep.get(name, np.float64))
-            for name, array in arrays.items()]
+    return [
+        np.broadcast_to(array, shape).astype(keep.get(name, np.float64))
+        for name, array in arrays.items()
+    ]

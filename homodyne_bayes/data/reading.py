@@ -32,9 +32,22 @@ Q_TOLERANCE = 5e-3
 SCALAR_TOLERANCE = 1e-6
 TYPICAL = {"q": (1e-4, 1.0), "dt": (1e-6, 1e3), "gap": (1e5, 1e8)}
 TYPICAL_MEAN_C2 = (0.5, 2.5)
-READ_ERRORS = (ArithmeticError, AttributeError, OSError, EOFError, LookupError, MemoryError,
-               RuntimeError, TypeError, ValueError, lzma.LZMAError, struct.error,
-               tokenize.TokenError, zipfile.BadZipFile, zlib.error)
+READ_ERRORS = (
+    ArithmeticError,
+    AttributeError,
+    OSError,
+    EOFError,
+    LookupError,
+    MemoryError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    lzma.LZMAError,
+    struct.error,
+    tokenize.TokenError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 MAX_SENTENCE = 1000  # characters of a complaint, which may quote the file
 
 
@@ -110,17 +123,27 @@ def read(
         q = q if None in known else np.asarray(known, float)
         if q is None or dt is None or azimuths is None:
             missing = _missing({"q": q, "dt": dt, "phi": azimuths})
-            raise InputError(f"expected q, dt and phi, but the file does not tell "
-                             f"{' or '.join(missing)}; pass "
-                             f"{' and '.join(f'--{name}' for name in missing)}")
+            raise InputError(
+                f"expected q, dt and phi, but the file does not tell "
+                f"{' or '.join(missing)}; pass "
+                f"{' and '.join(f'--{name}' for name in missing)}"
+            )
         usable = np.tile(usable_frames(found.num_frames, exclude_frames), (len(chosen), 1))
         provenance = _provenance(found, assumed)
         if exclude_frames:
             provenance = record_selection(provenance, 0, exclude_frames)
         c2 = layout.load(path, chosen)
         more = layout.load_more(path, chosen, c2) if layout.load_more else {}
-        data = TwoTimeData(c2, np.asarray(azimuths, float), dt, np.asarray(q, float), gap, usable,
-                           provenance, **more)
+        data = TwoTimeData(
+            c2,
+            np.asarray(azimuths, float),
+            dt,
+            np.asarray(q, float),
+            gap,
+            usable,
+            provenance,
+            **more,
+        )
     warn_untypical(data)
     return data
 
@@ -131,16 +154,22 @@ def warn_untypical(data: TwoTimeData) -> None:
     for name, value in values:
         low, high = TYPICAL[name]
         if not low <= value <= high:
-            warnings.warn(f"{name} = {value:g} {UNITS[name]} is outside the usual {low:g} to "
-                          f"{high:g} {UNITS[name]}; check its unit", stacklevel=3)
+            warnings.warn(
+                f"{name} = {value:g} {UNITS[name]} is outside the usual {low:g} to "
+                f"{high:g} {UNITS[name]}; check its unit",
+                stacklevel=3,
+            )
     off_diagonal = ~np.eye(data.num_frames, dtype=bool)
     low, high = TYPICAL_MEAN_C2
     for matrix, azimuth in zip(data.c2, data.phi, strict=True):
         with np.errstate(over="ignore"):
             mean = np.nanmean(matrix[off_diagonal], dtype=float)
         if not low <= mean <= high:
-            warnings.warn(f"the mean of c2 off the diagonal is {mean:.3g} at phi = {azimuth:.6g}, "
-                          f"outside {low:g} to {high:g}; its baseline should be 1", stacklevel=3)
+            warnings.warn(
+                f"the mean of c2 off the diagonal is {mean:.3g} at phi = {azimuth:.6g}, "
+                f"outside {low:g} to {high:g}; its baseline should be 1",
+                stacklevel=3,
+            )
 
 
 @contextmanager
@@ -155,13 +184,16 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     if path.is_dir():
-        raise InputError(f"{path}: expected the name of a file to write, found a folder; add a "
-                         "file name")
+        raise InputError(
+            f"{path}: expected the name of a file to write, found a folder; add a file name"
+        )
     try:
         folder = tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.")
     except OSError as error:
-        raise InputError(f"{path}: expected a folder that can be written to, found "
-                         f"{error.strerror}; create it or choose another") from error
+        raise InputError(
+            f"{path}: expected a folder that can be written to, found "
+            f"{error.strerror}; create it or choose another"
+        ) from error
     with folder as name:
         temporary = Path(name) / path.name
         try:
@@ -198,8 +230,12 @@ def write_aps_u(path: str | Path, data: TwoTimeData) -> None:
     """
     _check_complete(path, data)
     q, phi = (np.array(list(dict.fromkeys(values))) for values in (data.wavevectors, data.phi))
-    cells = np.array([len(phi) * np.flatnonzero(q == own_q)[0] + np.flatnonzero(phi == own_phi)[0]
-                      for own_q, own_phi in zip(data.wavevectors, data.phi, strict=True)])
+    cells = np.array(
+        [
+            len(phi) * np.flatnonzero(q == own_q)[0] + np.flatnonzero(phi == own_phi)[0]
+            for own_q, own_phi in zip(data.wavevectors, data.phi, strict=True)
+        ]
+    )
     data, cells = data.take(np.argsort(cells)), np.sort(cells).astype(np.int32)
     count, frames = data.usable.shape
     labels = np.arange(1, count + 1, dtype=np.int32)
@@ -234,8 +270,10 @@ def write_aps_u(path: str | Path, data: TwoTimeData) -> None:
 def _check_complete(path: str | Path, data: TwoTimeData) -> None:
     """Refuse maps that lack pairs, for a layout that has no place for that."""
     if data.num_missing:
-        raise InputError(f"{path}: expected maps with every pair of usable frames, found "
-                         f"{data.num_missing} pairs that were not measured; write netCDF (.nc)")
+        raise InputError(
+            f"{path}: expected maps with every pair of usable frames, found "
+            f"{data.num_missing} pairs that were not measured; write netCDF (.nc)"
+        )
 
 
 def _lag_means(c2: np.ndarray) -> np.ndarray:
@@ -255,8 +293,10 @@ def naming(path: Path) -> Iterator[None]:
     except InputError as error:
         raise InputError(f"{path}: {_one_line(error)}") from error
     except READ_ERRORS as error:
-        raise InputError(f"{path}: expected a complete file, found one that cannot be read "
-                         f"({_one_line(error)}); copy or write it again") from error
+        raise InputError(
+            f"{path}: expected a complete file, found one that cannot be read "
+            f"({_one_line(error)}); copy or write it again"
+        ) from error
 
 
 def _one_line(error: Exception) -> str:
@@ -278,8 +318,10 @@ def _layout(path: Path) -> str:
         if start.startswith(layout.magic) and members.issuperset(layout.members):
             return name
     found = f"the entries {', '.join(sorted(members))}" if members else f"the first bytes {start!r}"
-    raise InputError(f"expected one of the layouts {', '.join(LAYOUTS)}, found {found}; convert "
-                     "the maps to .npy and pass --q, --dt and --phi")
+    raise InputError(
+        f"expected one of the layouts {', '.join(LAYOUTS)}, found {found}; convert "
+        "the maps to .npy and pass --q, --dt and --phi"
+    )
 
 
 def _members(path: Path, start: bytes) -> set[str]:
@@ -306,14 +348,17 @@ def _choose_q(found: FileContents, q: ArrayLike | Literal["all"] | None) -> list
         return list(range(len(found.bins)))
     choices = f"one of {', '.join(known)}, or several of them, or all"
     if q is None and len(known) > 1:
-        raise InputError(f"expected a choice of q, found {len(known)} values; pass --q with "
-                         f"{choices}")
+        raise InputError(
+            f"expected a choice of q, found {len(known)} values; pass --q with {choices}"
+        )
     labels = set(known) if q is None else set()
     for value in () if q is None else np.atleast_1d(np.asarray(q, float)):
         label = min(known, key=lambda name: abs(known[name] - value))
         if not abs(known[label] - value) <= Q_TOLERANCE * known[label]:
-            raise InputError(f"expected a q within 0.5 % of one in the file, found {value:.6g}; "
-                             f"pass --q with {choices}")
+            raise InputError(
+                f"expected a q within 0.5 % of one in the file, found {value:.6g}; "
+                f"pass --q with {choices}"
+            )
         labels.add(label)
     return [i for i, (value, _) in enumerate(found.bins) if f"{value:.6g}" in labels]
 
@@ -349,8 +394,10 @@ def _agree(name: str, in_file: float | None, given: float | None) -> float | Non
     if given is None or in_file is None:
         return in_file if given is None else given
     if not math.isclose(given, in_file, rel_tol=SCALAR_TOLERANCE):
-        raise InputError(f"expected --{name} to agree with the file, {in_file:.9g} {UNITS[name]}, "
-                         f"found {given:.9g} {UNITS[name]}; leave out --{name} or correct the file")
+        raise InputError(
+            f"expected --{name} to agree with the file, {in_file:.9g} {UNITS[name]}, "
+            f"found {given:.9g} {UNITS[name]}; leave out --{name} or correct the file"
+        )
     return given
 
 
@@ -360,6 +407,11 @@ def _provenance(found: FileContents, assumed: list[str]) -> dict[str, Any]:
     with found.path.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
     origin = stored.get("origin", stored.get("source"))
-    return {**stored, **({} if origin is None else {"origin": origin}),
-            "source": str(found.path), "format": found.format, "sha256": digest,
-            "assumed": [*stored.get("assumed", []), *assumed]}
+    return {
+        **stored,
+        **({} if origin is None else {"origin": origin}),
+        "source": str(found.path),
+        "format": found.format,
+        "sha256": digest,
+        "assumed": [*stored.get("assumed", []), *assumed],
+    }

@@ -100,8 +100,16 @@ class TwoTimeData:
             every = pairs_of(usable)
             measured = None if measured[every].all() else measured & every
         provenance = {"assumed": [], **self.provenance}
-        canonical = {"c2": c2, "phi": phi, "q": q, **scalars, "usable": usable,
-                     "provenance": provenance, "group_c2": groups, "measured": measured}
+        canonical = {
+            "c2": c2,
+            "phi": phi,
+            "q": q,
+            **scalars,
+            "usable": usable,
+            "provenance": provenance,
+            "group_c2": groups,
+            "measured": measured,
+        }
         for name, value in canonical.items():
             object.__setattr__(self, name, value)
 
@@ -180,25 +188,37 @@ class TwoTimeData:
         first = 0 if first_frame is None else first_frame
         stop = self.num_frames if stop_frame is None else stop_frame
         if not (first >= 0 and stop <= self.num_frames and stop - first >= MIN_FRAMES):
-            raise InputError(f"the frames to keep must lie in 0 to {self.num_frames} and be at "
-                             f"least {MIN_FRAMES}, but {first} to {stop} was asked for; change "
-                             "--first-frame or --stop-frame")
+            raise InputError(
+                f"the frames to keep must lie in 0 to {self.num_frames} and be at "
+                f"least {MIN_FRAMES}, but {first} to {stop} was asked for; change "
+                "--first-frame or --stop-frame"
+            )
         usable = self.usable & usable_frames(self.num_frames, exclude_frames)
         frames = slice(first, stop)
         groups = None if self.group_c2 is None else self.group_c2[:, :, frames, frames]
         measured = None if self.measured is None else self.measured[:, frames, frames]
-        cut = replace(self, c2=self.c2[:, frames, frames], usable=usable[:, frames],
-                      group_c2=groups, measured=measured,
-                      provenance=record_selection(self.provenance, first, exclude_frames))
+        cut = replace(
+            self,
+            c2=self.c2[:, frames, frames],
+            usable=usable[:, frames],
+            group_c2=groups,
+            measured=measured,
+            provenance=record_selection(self.provenance, first, exclude_frames),
+        )
         return cut if phi is None else cut.take(match_bins(phi, self.phi, self.q))
 
     def take(self, maps: ArrayLike) -> Self:
         """Return the maps of these indices."""
         at = np.asarray(maps)
-        return replace(self, c2=self.c2[at], phi=self.phi[at], q=self.wavevectors[at],
-                       usable=self.usable[at],
-                       group_c2=None if self.group_c2 is None else self.group_c2[at],
-                       measured=None if self.measured is None else self.measured[at])
+        return replace(
+            self,
+            c2=self.c2[at],
+            phi=self.phi[at],
+            q=self.wavevectors[at],
+            usable=self.usable[at],
+            group_c2=None if self.group_c2 is None else self.group_c2[at],
+            measured=None if self.measured is None else self.measured[at],
+        )
 
     def sha256(self) -> str:
         """Return the SHA-256 hex digest of all fields but the provenance."""
@@ -235,8 +255,12 @@ class TwoTimeData:
             variables["measured"] = (("phi", "t1", "t2"), self.measured)
         return xr.Dataset(
             variables,
-            {"phi": ("phi", self.phi, {"units": "degree"}), **q,
-             "t1": ("t1", self.time, seconds), "t2": ("t2", self.time, seconds)},
+            {
+                "phi": ("phi", self.phi, {"units": "degree"}),
+                **q,
+                "t1": ("t1", self.time, seconds),
+                "t2": ("t2", self.time, seconds),
+            },
             {**scalars, **units, "provenance": json.dumps(dict(self.provenance))},
         )
 
@@ -259,15 +283,21 @@ def dataset_header(dataset: xr.Dataset) -> dict[str, Any]:
     missing = [name for name in ("c2", "phi", "t1", "t2") if name not in dataset.variables]
     missing += [name for name in ("q", "dt") if name not in {*dataset.attrs, *dataset.coords}]
     if missing:
-        raise InputError(f"a dataset of two-time data needs c2, phi, t1, t2, q and dt, "
-                         f"but {', '.join(missing)} is missing; write it by to_dataset")
+        raise InputError(
+            f"a dataset of two-time data needs c2, phi, t1, t2, q and dt, "
+            f"but {', '.join(missing)} is missing; write it by to_dataset"
+        )
     attrs = dataset.attrs
     q = np.asarray(dataset["q"] if "q" in dataset.coords else attrs["q"])
     dt, assumed = check_time_axes(dataset["t1"].values, dataset["t2"].values, float(attrs["dt"]))
     provenance = parse_provenance(attrs.get("provenance", "{}"))
-    return {"phi": dataset["phi"].values, "dt": dt, "q": real_numbers(q, "q"),
-            "gap": float(attrs["gap"]) if "gap" in attrs else None,
-            "provenance": {**provenance, "assumed": [*provenance.get("assumed", []), *assumed]}}
+    return {
+        "phi": dataset["phi"].values,
+        "dt": dt,
+        "q": real_numbers(q, "q"),
+        "gap": float(attrs["gap"]) if "gap" in attrs else None,
+        "provenance": {**provenance, "assumed": [*provenance.get("assumed", []), *assumed]},
+    }
 
 
 def check_groups(shape: tuple[int, ...], maps: tuple[int, ...]) -> int:
@@ -286,9 +316,11 @@ def check_groups(shape: tuple[int, ...], maps: tuple[int, ...]) -> int:
     if len(shape) != 4 or (shape[0], *shape[2:]) != maps or shape[1] < 2:
         P, *frames = maps
         expected = ", ".join(str(length) for length in (P, "groups", *frames))
-        raise InputError(f"group_c2 must have shape ({expected}) with at least 2 pixel groups, to "
-                         f"agree with c2, but has shape {shape}; rearrange the axes or leave it "
-                         "out")
+        raise InputError(
+            f"group_c2 must have shape ({expected}) with at least 2 pixel groups, to "
+            f"agree with c2, but has shape {shape}; rearrange the axes or leave it "
+            "out"
+        )
     return shape[1]
 
 
@@ -303,8 +335,10 @@ def _as_maps(c2: ArrayLike) -> np.ndarray:
     """Return a copy of the maps as float32 (if they are) or float64."""
     c2 = np.asarray(c2)
     if c2.ndim != 3 or c2.shape[1] != c2.shape[2] or c2.shape[1] < MIN_FRAMES or len(c2) == 0:
-        raise InputError(f"c2 must have shape (angles, frames, frames) with at least {MIN_FRAMES} "
-                         f"frames, but has shape {c2.shape}; rearrange the axes")
+        raise InputError(
+            f"c2 must have shape (angles, frames, frames) with at least {MIN_FRAMES} "
+            f"frames, but has shape {c2.shape}; rearrange the axes"
+        )
     return _as_floats(c2, "c2")
 
 
@@ -319,11 +353,15 @@ def _as_wavevectors(q: ArrayLike, count: int) -> float | np.ndarray:
     """Return one q of all maps as a float, or that of every map, (count,)."""
     q = np.asarray(q, float)
     if q.shape not in {(), (count,)}:
-        raise InputError(f"q must be one value or {count}, one per map, but has shape {q.shape}; "
-                         "pass one per map")
+        raise InputError(
+            f"q must be one value or {count}, one per map, but has shape {q.shape}; "
+            "pass one per map"
+        )
     if not ((q > 0) & np.isfinite(q)).all():
-        raise InputError(f"q must be positive and finite (in {UNITS['q']}), but is "
-                         f"{np.array2string(q, threshold=8)}; pass the right --q")
+        raise InputError(
+            f"q must be positive and finite (in {UNITS['q']}), but is "
+            f"{np.array2string(q, threshold=8)}; pass the right --q"
+        )
     return q if len(np.unique(q)) > 1 else float(q.flat[0])
 
 
@@ -331,8 +369,10 @@ def _as_flags(usable: ArrayLike | None, shape: tuple[int, ...]) -> np.ndarray:
     """Return a flag per angle and frame; None or a single True stands for all."""
     flags = np.asarray(True if usable is None else usable, bool)
     if flags.shape not in {(), shape}:
-        raise InputError(f"usable must have shape {shape}, one flag per angle and frame, but has "
-                         f"shape {flags.shape}; pass one row per angle")
+        raise InputError(
+            f"usable must have shape {shape}, one flag per angle and frame, but has "
+            f"shape {flags.shape}; pass one row per angle"
+        )
     return np.broadcast_to(flags, shape).copy()
 
 
@@ -340,16 +380,20 @@ def _as_pairs(measured: ArrayLike, shape: tuple[int, ...]) -> np.ndarray:
     """Return a flag per pair of frames of every angle, which must be symmetric."""
     flags = np.asarray(measured, bool)
     if flags.shape != shape or not np.array_equal(flags, flags.swapaxes(1, 2)):
-        raise InputError(f"measured must have the shape of c2, {shape}, and be symmetric, but has "
-                         f"shape {flags.shape} or differs between (i, j) and (j, i); mark both")
+        raise InputError(
+            f"measured must have the shape of c2, {shape}, and be symmetric, but has "
+            f"shape {flags.shape} or differs between (i, j) and (j, i); mark both"
+        )
     return flags
 
 
 def _positive(name: str, value: float) -> float:
     """Return the scalar as float, refusing one that is not positive and finite."""
     if not (np.isfinite(value) and value > 0):
-        raise InputError(f"{name} must be positive and finite (in {UNITS[name]}), but is "
-                         f"{value:g}; pass the right --{name}")
+        raise InputError(
+            f"{name} must be positive and finite (in {UNITS[name]}), but is "
+            f"{value:g}; pass the right --{name}"
+        )
     return float(value)
 
 
@@ -357,6 +401,8 @@ def _check_enough(usable: np.ndarray, phi: np.ndarray) -> None:
     """Refuse an angle with too few usable frames."""
     counts = usable.sum(axis=1)
     if counts.min() < MIN_USABLE_FRAMES:
-        raise InputError(f"each angle needs at least {MIN_USABLE_FRAMES} usable frames, but phi = "
-                         f"{phi[counts.argmin()]:.6g} has {counts.min()} of {usable.shape[1]}; "
-                         "leave that angle out or keep more frames")
+        raise InputError(
+            f"each angle needs at least {MIN_USABLE_FRAMES} usable frames, but phi = "
+            f"{phi[counts.argmin()]:.6g} has {counts.min()} of {usable.shape[1]}; "
+            "leave that angle out or keep more frames"
+        )

@@ -1,34 +1,34 @@
 """From measured maps to a result: the one composition."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 import xarray as xr
 
 from homodyne_bayes.config import FitConfig
 from homodyne_bayes.data.two_time import TwoTimeData
+from homodyne_bayes.environment import versions
 from homodyne_bayes.errors import InputError
-from homodyne_bayes.fitting import predictive
+from homodyne_bayes.files import as_attributes
 from homodyne_bayes.fitting.checks import shardable, whole_angles
-from homodyne_bayes.fitting.start import WarmStart, warm_start
+from homodyne_bayes.fitting.start import warm_start
+from homodyne_bayes.fitting.tree import Sampled, make_tree
 from homodyne_bayes.inference import density
 from homodyne_bayes.inference.density import parts_of
 from homodyne_bayes.inference.infer import Inference, Progress, infer, silent, timed
+from homodyne_bayes.inference.mode import WarmStart
 from homodyne_bayes.inference.nuts import Gaussian
 from homodyne_bayes.inference.places import HERE, Place
 from homodyne_bayes.inference.shelf import Shelf
 from homodyne_bayes.likelihood.covariance import Noise
 from homodyne_bayes.likelihood.noise import Estimate, estimate, laplace_under
-from homodyne_bayes.likelihood.rescale import parameter_values, rescaled, without_data
+from homodyne_bayes.likelihood.rescale import rescaled
 from homodyne_bayes.model_files import load_model, source_hash
-from homodyne_bayes.parameters import PER_ANGLE, RATES, Prior
+from homodyne_bayes.parameters import PER_ANGLE, Prior
 from homodyne_bayes.physics.points import (
     ShardGrid,
     angle_shards,
@@ -36,41 +36,8 @@ from homodyne_bayes.physics.points import (
     some_pairs,
     whole_maps,
 )
-from homodyne_bayes.physics.rates import reference_time
-from homodyne_bayes.results import store
 
-NUM_PRIOR_DRAWS = 2000
-NUM_PREDICTED = 100  # draws at which c2 is computed
 MIN_SHARE = 0.99  # of the posterior, around the optimum that is sampled
-
-
-class Sampled(NamedTuple):
-    """What `sample_posterior` made.
-
-    Attributes
-    ----------
-    model : callable
-        NumPyro function of one shard.
-    whole : ShardGrid
-        All maps in one grid, with the noise under which they were sampled.
-    warm : WarmStart
-        The least squares fit, under independent noise.
-    estimate : Estimate or None
-        The noise and the fit under it; None where noise is taken as independent.
-    inference : Inference
-        The draws and their verdict.
-    """
-
-    model: density.Model
-    whole: ShardGrid
-    warm: WarmStart
-    estimate: Estimate | None
-    inference: Inference
-
-    @property
-    def unweighted(self) -> ShardGrid:
-        """All maps as the least squares fit takes them."""
-        return replace(self.whole, noise=None, scaling="individual")
 
 
 def fit(
@@ -118,13 +85,13 @@ def fit(
         "priors": _stated_priors(config),
         "data_sha256": data.sha256(),
         **source_hash(config.model),
-        "versions": store.versions(),
+        "versions": versions(),
     }
     several = {"several_devices": jax.local_device_count() > 1}  # one rounds otherwise
     shelf = None if folder is None else Shelf(Path(folder), made_from | several)
     made = sample_posterior(data, config, progress, shelf=shelf, place=place)
-    tree = _tree(data, config, made)
-    tree.attrs = store.as_attributes(
+    tree = make_tree(data, config, made)
+    tree.attrs = as_attributes(
         {
             "title": "homodyne_bayes result",
             "model": config.model,
@@ -255,98 +222,3 @@ def _stated_priors(config: FitConfig) -> dict[str, str]:
         elif config.scaling not in ("individual", "marginal"):
             table[f"{name}_mean"] = table.pop(name)
     return table
-
-
-def _tree(data: TwoTimeData, config: FitConfig, made: Sampled) -> xr.DataTree:
-    model, warm, inference, whole = made.model, made.warm, made.inference, made.whole
-    keys = jax.random.split(jax.random.fold_in(jax.random.key(config.seed), 1), 3)
-    gauss_key, prior_key, scaling_key = keys
-    gaussian = jax.random.multivariate_normal(
-        gauss_key, warm.theta, warm.covariance, (1, NUM_PRIOR_DRAWS)
-    )
-    from_prior = density.prior_draws(prior_key, model, whole, NUM_PRIOR_DRAWS)[None]
-
-    def parameters(
-        theta: Any, leading: tuple[str, ...] = ("chain", "draw"), grid: ShardGrid = whole
-    ) -> xr.Dataset:
-        values = density.constrain(model, grid, jnp.asarray(theta), lambda name: name not in RATES)
-        return store.draws_dataset(values, data, leading)
-
-    def complete(key: jax.Array, theta: Any, grid: ShardGrid) -> dict[str, np.ndarray]:
-        return parameter_values(key, model, grid, jnp.asarray(theta), lambda n: n not in RATES)
-
-    draws = jnp.asarray(inference.draws)
-    posterior = complete(scaling_key, draws, whole)
-    prior = complete(scaling_key, from_prior, without_data(whole))
-    rates = density.constrain(model, whole, draws, lambda name: name in RATES)
-    unravel = jax.vmap(jax.vmap(density.space(model, whole).unravel))
-    unconstrained: Mapping[str, Any] = unravel(draws)
-    groups = {
-        "posterior": store.draws_dataset(posterior, data, ("chain", "draw")),
-        "unconstrained_posterior": store.draws_dataset(
-            {name: np.asarray(value) for name, value in unconstrained.items()},
-            data,
-            ("chain", "draw"),
-        ),
-        "approximation": parameters(inference.approximation.draws),
-        "prior": store.draws_dataset(prior, data, ("chain", "draw")),
-        "rates": store.rates_dataset(rates, data.time),
-        "warm_start": parameters(gaussian, grid=made.unweighted),
-        "observed_data": store.map_dataset(data.c2, data),
-        **_predicted(data, config, made, (draws, posterior), (from_prior, prior)),
-        "constant_data": store.constant_dataset(data, float(reference_time(whole))),
-        **store.inference_groups(inference, density.labels(model, whole)),
-    }
-    if made.estimate is not None:
-        groups["noise"] = store.noise_dataset(made.estimate, data)
-    if inference.approximation.shards is not None:
-        shard_draws = inference.approximation.shards.chains.draws
-        groups["sub_posteriors"] = parameters(shard_draws, ("shard", "chain", "draw"))
-    groups["warm_start"].attrs = {
-        "outcome": warm.outcome,
-        "num_agreeing": warm.num_agreeing,
-        "num_starts": len(warm.objectives),
-        "gradient_norm": warm.gradient_norm,
-    }
-    return xr.DataTree.from_dict(groups)
-
-
-def _predicted(
-    data: TwoTimeData,
-    config: FitConfig,
-    made: Sampled,
-    posterior: tuple[Any, Mapping[str, np.ndarray]],
-    prior: tuple[Any, Mapping[str, np.ndarray]],
-) -> dict[str, xr.Dataset]:
-    """Return the groups of what draws expect; these are coordinates and values of parameters."""
-    cuts = predictive.cuts_of(data.pairs)
-    (fitted, curves), (_, prior_curves) = (
-        predictive.expected(made.model, made.whole, *_some(config, *draws, data.num_angles), cuts)
-        for draws in (posterior, prior)
-    )
-    if made.estimate is not None:
-        whole = replace(made.whole, scaling="individual")
-        S = predictive.intensity(made.model, whole, made.estimate)
-        scatter = predictive.speckle_scatter(S, made.estimate.scale, cuts)
-    else:
-        residual = np.where(made.whole.used, data.c2 - fitted, np.nan)
-        sigma = posterior[1].get("sigma", np.nanstd(residual, axis=(1, 2)))
-        scatter = predictive.independent_scatter(np.sqrt((sigma**2).mean()), cuts)
-    bands = predictive.bands(curves, prior_curves, scatter, cuts)
-    measured = predictive.measured(data.c2, cuts)
-    return {
-        "fitted": store.map_dataset(fitted, data),
-        "cuts": store.cuts_dataset(measured, scatter, bands, cuts, data),
-    }
-
-
-def _some(
-    config: FitConfig, theta: Any, values: Mapping[str, np.ndarray], num_angles: int
-) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
-    """Return evenly spaced draws of theta (S, d), and of contrast and offset, (S, P) each."""
-    theta = np.asarray(theta).reshape(-1, theta.shape[-1])
-    at = np.linspace(0, len(theta) - 1, min(len(theta), NUM_PREDICTED)).round().astype(int)
-    held = {name: np.full((len(theta), num_angles), config.prior_table()[name].loc)
-            for name in PER_ANGLE}  # fmt: skip
-    every = {**held, **values}
-    return theta[at], tuple(every[name].reshape(len(theta), -1)[at] for name in PER_ANGLE)

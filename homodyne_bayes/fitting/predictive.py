@@ -74,8 +74,12 @@ def cuts_of(pairs: np.ndarray) -> Cuts:
     of_map = [[_starts(np.flatnonzero(frames), age) for age in AGES] for frames in usable]
     most = max(len(starts) for ages in of_map for starts in ages)
     real = np.array([[np.arange(most) < len(starts) for starts in ages] for ages in of_map])
-    starts = np.array([[np.pad(starts, (0, most - len(starts)), mode="edge") for starts in ages]
-                       for ages in of_map])[..., None]  # fmt: skip
+    starts = np.array(
+        [
+            [np.pad(starts, (0, most - len(starts)), mode="edge") for starts in ages]
+            for ages in of_map
+        ]
+    )[..., None]
     lags = np.arange(1, G)
     ends = np.minimum(starts + lags, G - 1)
     known = real[..., None] & (starts[:, :, -1:] + lags < G) & pairs[angles, starts, ends]
@@ -127,9 +131,11 @@ def intensity(model: Model, whole: ShardGrid, estimate: Estimate) -> np.ndarray:
     """
     g1_squared = squared_g1(model, whole, estimate.theta)
     every = jnp.ones(g1_squared.shape[:2])
-    return np.asarray(covariance.intensity_covariance(
-        g1_squared, estimate.contrast, estimate.nugget, every, bin_frames=1
-    ))  # fmt: skip
+    return np.asarray(
+        covariance.intensity_covariance(
+            g1_squared, estimate.contrast, estimate.nugget, every, bin_frames=1
+        )
+    )
 
 
 def speckle_scatter(S: np.ndarray, scale: np.ndarray, cuts: Cuts) -> np.ndarray:
@@ -166,8 +172,10 @@ def bands(posterior: np.ndarray, prior: np.ndarray, scatter: np.ndarray, cuts: C
     """
     total = np.sqrt(posterior.var(axis=0) + scatter**2)
     z = scipy.stats.norm.ppf(LEVELS)[:, None, None, None]
-    found = (*(np.quantile(one, LEVELS, axis=0) for one in (posterior, prior)),
-             posterior.mean(axis=0) + z * total)  # fmt: skip
+    found = (
+        *(np.quantile(one, LEVELS, axis=0) for one in (posterior, prior)),
+        posterior.mean(axis=0) + z * total,
+    )
     return Bands(*(np.where(cuts.known, one, np.nan) for one in found))
 
 

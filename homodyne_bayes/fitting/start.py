@@ -9,69 +9,38 @@ and a metric for sampling, never a prior.
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from jax.flatten_util import ravel_pytree
 
 from homodyne_bayes.errors import InputError
 from homodyne_bayes.inference.density import (
     Model,
-    Shard,
     latent_sites,
-    log_density,
     prior_draws,
     space,
     unconstrained,
 )
-from homodyne_bayes.inference.nuts import standardise
-from homodyne_bayes.likelihood.information import SCALING, covariance_at, squared_g1
+from homodyne_bayes.inference.mode import (
+    CANDIDATES_PER_START,
+    NUM_STARTS,
+    WarmStart,
+    minimise,
+    outcome_of,
+)
+from homodyne_bayes.likelihood.information import SCALING, squared_g1
+from homodyne_bayes.likelihood.mode import refine
 from homodyne_bayes.physics.points import ShardGrid
 
-NUM_STARTS = 8
-CANDIDATES_PER_START = 32
-MAX_ITERATIONS = 300
-GRADIENT_TOLERANCE = 1e-3  # of the log density, per unit of a standardised coordinate
-SAME_OPTIMUM = 0.5  # log density
 NO_MASS = -1e300  # log share of what is not finite
 DISTINCT = 0.1  # optima differ by more in some coordinate, in sd of the prior
 
 
 Scaling = tuple[tuple[Any, Any], tuple[Any, Any]]
 FLAT: Scaling = ((0.0, jnp.inf), (0.0, jnp.inf))
-
-
-class WarmStart(NamedTuple):
-    """Mode, metric and how the search ended.
-
-    Attributes
-    ----------
-    theta : jax.Array
-        (d,) mode of the posterior density in unconstrained coordinates.
-    covariance : jax.Array
-        (d, d) inverse of the Fisher information plus the curvature of the prior.
-    outcome : str
-        "converged", "iteration limit" or "not finite".
-    objectives : jax.Array
-        (num_starts,) profile log density each start reached, best first.
-    num_agreeing : int
-        Starts that reached the best optimum to within 0.5.
-    gradient_norm : float
-        Norm of the gradient at ``theta`` in standardised coordinates.
-    share : float
-        Of the posterior around all optima found, the share around ``theta``, by Laplace's method.
-    """
-
-    theta: jax.Array
-    covariance: jax.Array
-    outcome: str
-    objectives: jax.Array
-    num_agreeing: int
-    gradient_norm: float
-    share: float = 1.0
 
 
 def warm_start(
@@ -122,35 +91,8 @@ def warm_start(
     _, theta, covariance, norm, iterations = found[best]
     others = [mass for mass, other, *_ in found if not _same(other, theta, covariance)]
     share = 1 / (1 + np.exp(np.array(others) - masses[best]).sum())
-    made = _outcome(theta, covariance, objectives, norm, iterations)
+    made = outcome_of(theta, covariance, objectives, norm, iterations)
     return made._replace(share=float(share))
-
-
-def refine(
-    model: Model, parts: ShardGrid, start: jax.Array
-) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array, jax.Array]:
-    """Climb from start (d,) to the mode of the posterior of all stacked parts.
-
-    Returns
-    -------
-    theta, covariance : jax.Array
-        (d,) mode, and (d, d) inverse of the Fisher information plus prior curvature there.
-    height, gradient_norm, iterations : jax.Array
-        Log density, norm of its gradient in standardised coordinates, and steps that it took.
-    """
-    curvature, _ = _polish(model)
-    theta, height, norm, iterations = climb(model, parts, start, curvature(start, parts))
-    return theta, curvature(theta, parts), height, norm, iterations
-
-
-def climb(
-    model: Model, parts: ShardGrid, start: jax.Array, covariance: jax.Array
-) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
-    """Climb from start (d,) to the mode in steps as large as ``covariance`` (d, d) makes them.
-
-    Returns the mode, the log density there, the norm of its gradient and the number of steps.
-    """
-    return _polish(model)[1](start, covariance, parts)
 
 
 def _distinct(ends: jax.Array) -> np.ndarray:
@@ -166,51 +108,6 @@ def _distinct(ends: jax.Array) -> np.ndarray:
 def _same(other: jax.Array, theta: jax.Array, covariance: jax.Array) -> bool:
     """Return whether two polished optima are one, to half an sd."""
     return not bool((jnp.abs(other - theta) > 0.5 * jnp.sqrt(jnp.diag(covariance))).any())
-
-
-def laplace(
-    key: jax.Array, model: Model, parts: Shard, num_starts: int = NUM_STARTS
-) -> WarmStart:
-    """Find the mode of any NumPyro model's posterior and the covariance there.
-
-    Parameters
-    ----------
-    key : jax.Array
-        Random key of the starts, which are draws from the prior: of 32 times as many, those
-        with the highest density.
-    model : callable
-        NumPyro function of one shard.
-    parts : pytree
-        All data in stacked parts, leading axis J on every leaf.
-    num_starts : int
-        Number of starts.
-
-    Returns
-    -------
-    WarmStart
-        The covariance is the inverse of the negative Hessian.
-    """
-    search, curvature = _laplace_programs(model, num_starts)
-    theta, objectives, norm, iterations = search(key, parts)
-    return _outcome(theta, curvature(theta, parts), objectives, norm, iterations)
-
-
-def _outcome(
-    theta: jax.Array,
-    covariance: jax.Array,
-    objectives: jax.Array,
-    norm: jax.Array,
-    iterations: jax.Array,
-) -> WarmStart:
-    best_first = jnp.sort(objectives)[::-1]
-    if not bool(jnp.isfinite(covariance).all() & jnp.isfinite(theta).all()):
-        outcome = "not finite"
-    elif int(iterations) >= MAX_ITERATIONS:
-        outcome = "iteration limit"
-    else:
-        outcome = "converged"
-    agreeing = int((best_first > best_first[0] - SAME_OPTIMUM).sum())
-    return WarmStart(theta, covariance, outcome, best_first, agreeing, float(norm))
 
 
 def project(
@@ -277,9 +174,7 @@ def _search(model: Model, num_starts: int) -> Callable[..., Any]:
 
         def filled(z: jax.Array) -> jax.Array:
             contrast, offset, squares = scaled(z)
-            scaling = {
-                "contrast": contrast, "offset": offset, "sigma": jnp.sqrt(squares / count)
-            }  # fmt: skip
+            scaling = {"contrast": contrast, "offset": offset, "sigma": jnp.sqrt(squares / count)}
             return ravel_pytree({**unravel(z), **unconstrained(model, grid, scaling)})[0]
 
         def objective(u: jax.Array) -> jax.Array:
@@ -292,61 +187,12 @@ def _search(model: Model, num_starts: int) -> Callable[..., Any]:
 
         starts = (candidates - centre) / spread
         chosen = _choose(starts, jax.lax.map(objective, starts), num_starts)
-        ends, losses = jax.lax.map(lambda u: _minimise(objective, u)[:2], starts[chosen])
+        ends, losses = jax.lax.map(lambda u: minimise(objective, u)[:2], starts[chosen])
         losses = jnp.where(jnp.isfinite(losses), losses, jnp.inf)
         ends = ends[jnp.argsort(losses)]
         return jax.vmap(lambda u: filled(centre + spread * u))(ends), ends, -losses
 
     return jax.jit(search)
-
-
-@lru_cache(maxsize=16)
-def _polish(model: Model) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """Return the covariance at a point, and the way to the mode, compiled when first called."""
-
-    def curvature(theta: jax.Array, parts: ShardGrid) -> jax.Array:
-        return covariance_at(model, parts, theta)
-
-    def polish(
-        start: jax.Array, covariance: jax.Array, parts: ShardGrid
-    ) -> tuple[jax.Array, ...]:
-        scale = jnp.linalg.cholesky(covariance)
-
-        def loss(z: jax.Array) -> jax.Array:
-            return -log_density(model, parts, standardise(start, scale, z))
-
-        z, lowest, iterations = _minimise(loss, jnp.zeros_like(start))
-        norm = jnp.linalg.norm(jax.grad(loss)(z))
-        return standardise(start, scale, z), -lowest, norm, iterations
-
-    return jax.jit(curvature), jax.jit(polish)
-
-
-@lru_cache(maxsize=16)
-def _laplace_programs(model: Model, num_starts: int) -> tuple[Callable[..., Any], ...]:
-    """Return search and curvature of any model, compiled when first called."""
-
-    def search(key: jax.Array, parts: Shard) -> tuple[jax.Array, ...]:
-        first = jax.tree.map(lambda leaf: leaf[0], parts)
-        candidates = prior_draws(key, model, first, CANDIDATES_PER_START * num_starts)
-        centre, spread = candidates.mean(axis=0), candidates.std(axis=0)
-
-        def objective(u: jax.Array) -> jax.Array:
-            loss = -log_density(model, parts, centre + spread * u)
-            return jnp.where(jnp.isfinite(loss), loss, jnp.inf)
-
-        starts = (candidates - centre) / spread
-        order = jnp.argsort(jax.lax.map(objective, starts))[:num_starts]
-        ends, losses, iterations = jax.lax.map(lambda u: _minimise(objective, u), starts[order])
-        best = jnp.argmin(jnp.where(jnp.isfinite(losses), losses, jnp.inf))
-        norm = jnp.linalg.norm(jax.grad(objective)(ends[best]))
-        return centre + spread * ends[best], -losses, norm, iterations[best]
-
-    def curvature(theta: jax.Array, parts: Shard) -> jax.Array:
-        precision = -jax.hessian(lambda at: log_density(model, parts, at))(theta)
-        return jnp.linalg.inv(0.5 * (precision + precision.T))
-
-    return jax.jit(search), jax.jit(curvature)
 
 
 def _physical(
@@ -365,31 +211,3 @@ def _choose(points: jax.Array, losses: jax.Array, number: int) -> jax.Array:
     alone = jnp.where(losses < losses[:, None], distance, jnp.inf).min(axis=1)
     half = number // 2
     return jnp.concatenate([jnp.argsort(losses)[: number - half], jnp.argsort(-alone)[:half]])
-
-
-def _minimise(
-    loss: Callable[[jax.Array], jax.Array], start: jax.Array
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Minimise by L-BFGS until the gradient is small; return end, loss there and iterations."""
-    solver = optax.lbfgs()
-    value_and_grad = optax.value_and_grad_from_state(loss)
-
-    def unfinished(carry: tuple[jax.Array, Any, jax.Array]) -> jax.Array:
-        _, state, iterations = carry
-        norm = jnp.linalg.norm(optax.tree.get(state, "grad"))
-        return (iterations == 0) | ((iterations < MAX_ITERATIONS) & (norm > GRADIENT_TOLERANCE))
-
-    def iterate(
-        carry: tuple[jax.Array, Any, jax.Array],
-    ) -> tuple[jax.Array, Any, jax.Array]:
-        point, state, iterations = carry
-        value, gradient = value_and_grad(point, state=state)
-        updates, state = solver.update(
-            gradient, state, point, value=value, grad=gradient, value_fn=loss
-        )
-        return optax.apply_updates(point, updates), state, iterations + 1
-
-    point, _, iterations = jax.lax.while_loop(
-        unfinished, iterate, (start, solver.init(start), jnp.asarray(0))
-    )
-    return point, loss(point), iterations

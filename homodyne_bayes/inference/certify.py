@@ -245,9 +245,7 @@ def evaluator(
 
 
 @lru_cache(maxsize=16)
-def _evaluation(
-    model: Model, together: int, devices: tuple[jax.Device, ...]
-) -> Callable[..., Any]:
+def _evaluation(model: Model, together: int, devices: tuple[jax.Device, ...]) -> Callable[..., Any]:
     """Return the log densities of a device's parts at a block of theta, compiled when called."""
 
     def many(parts: Shard, block: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -165,9 +165,9 @@ def sample(
     num_targets = targets.centre.shape[0]
     groups = settings.num_chains if settings.chain_method == "parallel" else 1
     target_of = np.repeat(np.arange(num_targets), groups)
-    keys = jax.vmap(
-        lambda k: jax.random.split(jax.random.fold_in(key, k), settings.num_chains)
-    )(jnp.arange(num_targets)).reshape(num_targets * groups, settings.num_chains // groups)
+    keys = jax.vmap(lambda k: jax.random.split(jax.random.fold_in(key, k), settings.num_chains))(
+        jnp.arange(num_targets)
+    ).reshape(num_targets * groups, settings.num_chains // groups)
     lanes = Lanes(model, targets, target_of, keys, settings)
     finished = {} if shelf is None else _shelved(shelf, len(target_of))
     todo = np.array([lane for lane in range(len(target_of)) if lane not in finished], int)
@@ -255,8 +255,13 @@ def _piece(lane: int) -> str:
 def _arrays(lane: Lane) -> dict[str, Any]:
     """Return a lane as named arrays."""
     (z, score, info), num_gradients, device = lane
-    return {"z": z, "score": score, **info._asdict(), "num_gradients": num_gradients,
-            "device": np.array(device)}  # fmt: skip
+    return {
+        "z": z,
+        "score": score,
+        **info._asdict(),
+        "num_gradients": num_gradients,
+        "device": np.array(device),
+    }
 
 
 def _shelved(shelf: Shelf, num_lanes: int) -> dict[int, Lane]:
@@ -271,9 +276,7 @@ def _shelved(shelf: Shelf, num_lanes: int) -> dict[int, Lane]:
     return found
 
 
-def with_room(
-    devices: Sequence[jax.Device], parts: Shard, num_chains: int = 1
-) -> list[jax.Device]:
+def with_room(devices: Sequence[jax.Device], parts: Shard, num_chains: int = 1) -> list[jax.Device]:
     """Return the devices with memory for chains on these parts (J, ...); all where none has it.
 
     All devices take equal shares, so that one with little, as that of the screen may be, would

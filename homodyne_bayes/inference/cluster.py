@@ -21,13 +21,13 @@ import jax
 import numpy as np
 from distributed import Client, Future, LocalCluster
 
+from homodyne_bayes import environment
 from homodyne_bayes.errors import InputError
 from homodyne_bayes.inference.certify import BLOCK, Evaluate, evaluator
 from homodyne_bayes.inference.chains import Lane, Lanes, Progress, run_here
 from homodyne_bayes.inference.density import Model, Shard
 from homodyne_bayes.inference.nuts import NutsSettings
 from homodyne_bayes.inference.places import Place
-from homodyne_bayes.results import store
 
 ANSWER = 10.0  # s that a scheduler has to answer
 PATIENCE = 60.0  # s without a single worker
@@ -108,7 +108,7 @@ def _check_versions(client: Client) -> None:
 
 
 def _versions() -> dict[str, str]:
-    return {"python": python_version(), "jaxlib": version("jaxlib"), **store.versions()}
+    return {"python": python_version(), "jaxlib": version("jaxlib"), **environment.versions()}
 
 
 def _held(workers: Workers, tree: Any) -> tuple[Any, list[Future]]:
@@ -142,8 +142,7 @@ def _run(
     model, keys = cloudpickle.dumps(lanes.model), np.asarray(jax.random.key_data(lanes.keys))
     targets = [todo[lanes.target_of[todo] == k] for k in np.unique(lanes.target_of[todo])]
     tasks = [
-        (_chains, model, lanes.settings, int(lanes.target_of[own[0]]), keys[own])
-        for own in targets
+        (_chains, model, lanes.settings, int(lanes.target_of[own[0]]), keys[own]) for own in targets
     ]
     for done, (number, found) in enumerate(_as_done(workers, lanes.targets, tasks), start=1):
         progress(done, len(targets))
@@ -258,9 +257,13 @@ def _loaded(model: bytes) -> Model:
 
 
 def _chains(
-    shapes: Any, leaves: list[Any], model: bytes, settings: NutsSettings, target: int,
+    shapes: Any,
+    leaves: list[Any],
+    model: bytes,
+    settings: NutsSettings,
+    target: int,
     keys: np.ndarray,
-) -> list[Lane]:  # fmt: skip
+) -> list[Lane]:
     """Run the lanes with these keys on one target, on the devices of this worker."""
     with _ALONE:
         _prepare()

@@ -153,9 +153,15 @@ def infer(
     stopped: list[str] = []
     try:
         first = METHODS[config.method](
-            approximate_key, model, shards, laplace, config, partial(progress, "sampling"), shelf,
+            approximate_key,
+            model,
+            shards,
+            laplace,
+            config,
+            partial(progress, "sampling"),
+            shelf,
             run,
-        )  # fmt: skip
+        )
     except TimeUpError:
         stopped = [f"{config.method}: {STOPPED}"]
         first = draw_laplace(approximate_key, model, shards, laplace, config)
@@ -224,9 +230,14 @@ def settle(
         flat = draws.reshape(-1, draws.shape[-1])
         log_prior, log_likelihood = (v.reshape(draws.shape[:2]) for v in evaluate(flat))
     certificate = Certificate(
-        sound, draws_from, refused, attempts, certification.log_evidence,
-        certification.log_evidence_error, certification.attempts[-1].k_hat,
-    )  # fmt: skip
+        sound,
+        draws_from,
+        refused,
+        attempts,
+        certification.log_evidence,
+        certification.log_evidence_error,
+        certification.attempts[-1].k_hat,
+    )
     return Inference(draws, log_prior, log_likelihood, certificate, first, nuts, gradients, seconds)
 
 

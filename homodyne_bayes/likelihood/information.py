@@ -89,9 +89,7 @@ def _speckle(model: Model, grid: ShardGrid, theta: jax.Array) -> jax.Array:
     """Return the information of one map, w Xᵀ K⁻¹ X."""
     noise: Any = grid.noise
     places = own_places(model, grid)
-    X = covariance.average(
-        slopes(model, grid, theta, places), noise.frame_weight, noise.bin_frames
-    )
+    X = covariance.average(slopes(model, grid, theta, places), noise.frame_weight, noise.bin_frames)
     own = 0.5 * noise.weight * jnp.einsum("iab,jab->ij", X, covariance.solve(noise, X))
     return jnp.zeros((theta.size,) * 2).at[places[:, None], places].add(own)
 

@@ -32,19 +32,36 @@ class Kind(NamedTuple):
 
 
 KINDS: dict[str, Kind] = {
-    "rate": Kind(NUM_AGES, "the decay rate changes with time otherwise than the model's rates do: "
-                 "D(t) is no power law with an offset, or the sample changed at some time"),
-    "shape": Kind(1, "the decay is stretched or compressed: there is more than one relaxation, or "
-                  "ballistic motion"),
-    "angle": Kind(2, "the decay depends on the azimuth otherwise than the model says: there is "
-                  "flow where none is fitted, or anisotropy"),
-    "wavevector": Kind(1, "the decay rate does not grow as the square of the wavevector: the "
-                       "motion is not diffusion, or wavevectors are wrong"),
-    "contrast": Kind(1, "the contrast drifts: part of the scatterers are faster than a frame, or "
-                     "the beam changed"),
-    "baseline": Kind(3, "the baseline drifts with time or lag: the intensity was not normalised "
-                     "well, or something very slow moves"),
-}  # fmt: skip
+    "rate": Kind(
+        NUM_AGES,
+        "the decay rate changes with time otherwise than the model's rates do: "
+        "D(t) is no power law with an offset, or the sample changed at some time",
+    ),
+    "shape": Kind(
+        1,
+        "the decay is stretched or compressed: there is more than one relaxation, or "
+        "ballistic motion",
+    ),
+    "angle": Kind(
+        2,
+        "the decay depends on the azimuth otherwise than the model says: there is "
+        "flow where none is fitted, or anisotropy",
+    ),
+    "wavevector": Kind(
+        1,
+        "the decay rate does not grow as the square of the wavevector: the "
+        "motion is not diffusion, or wavevectors are wrong",
+    ),
+    "contrast": Kind(
+        1,
+        "the contrast drifts: part of the scatterers are faster than a frame, or the beam changed",
+    ),
+    "baseline": Kind(
+        3,
+        "the baseline drifts with time or lag: the intensity was not normalised "
+        "well, or something very slow moves",
+    ),
+}
 
 
 class Joint(NamedTuple):

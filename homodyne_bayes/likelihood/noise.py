@@ -23,7 +23,6 @@ from jax.flatten_util import ravel_pytree
 from homodyne_bayes.config import FitConfig
 from homodyne_bayes.data.two_time import TwoTimeData
 from homodyne_bayes.errors import InputError
-from homodyne_bayes.fitting.start import refine
 from homodyne_bayes.inference.density import Model, constrained, latent_sites, observation, space
 from homodyne_bayes.inference.nuts import Gaussian
 from homodyne_bayes.likelihood import covariance
@@ -34,6 +33,7 @@ from homodyne_bayes.likelihood.information import (
     squared_g1,
 )
 from homodyne_bayes.likelihood.misfit import Joint, lack_of_fit, whitened
+from homodyne_bayes.likelihood.mode import refine
 from homodyne_bayes.likelihood.pixels import Plugged, assemble, moments
 from homodyne_bayes.physics.kernels import wavevector
 from homodyne_bayes.physics.points import ShardGrid, each_map, shard
@@ -240,8 +240,9 @@ def fit_nugget(
     grid = np.log(NUGGETS)
     best = int(np.argmin([loss(at) for at in grid]))
     ends = grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)]
-    found = scipy.optimize.minimize_scalar(loss, bounds=ends, method="bounded",
-                                           options={"xatol": 0.01})  # fmt: skip
+    found = scipy.optimize.minimize_scalar(
+        loss, bounds=ends, method="bounded", options={"xatol": 0.01}
+    )
     return float(contrast * np.exp(found.x))
 
 

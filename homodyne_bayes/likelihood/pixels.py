@@ -99,9 +99,15 @@ def _moments(model: Model) -> Any:
 
     @jax.jit
     def all_maps(
-        keys: jax.Array, grids: ShardGrid, theta: jax.Array, g1_squared: jax.Array,
-        groups: jax.Array | None, weights: jax.Array, ratio: jax.Array, nugget: jax.Array,
-    ) -> Moments:  # fmt: skip
+        keys: jax.Array,
+        grids: ShardGrid,
+        theta: jax.Array,
+        g1_squared: jax.Array,
+        groups: jax.Array | None,
+        weights: jax.Array,
+        ratio: jax.Array,
+        nugget: jax.Array,
+    ) -> Moments:
         def one(angle: Any) -> Moments:
             key, grid, squared, groups, ratio, nugget = angle
             noise, places = grid.noise, own_places(model, grid)

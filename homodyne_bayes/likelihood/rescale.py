@@ -16,9 +16,9 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 
 from homodyne_bayes.config import INTEGRATED
-from homodyne_bayes.fitting.start import climb
 from homodyne_bayes.inference.density import Model, constrain, log_density, observation, space
 from homodyne_bayes.inference.nuts import Gaussian, standardise
+from homodyne_bayes.likelihood.mode import climb
 from homodyne_bayes.likelihood.scaling import harmonics, order
 from homodyne_bayes.parameters import PER_ANGLE
 from homodyne_bayes.physics.points import ShardGrid, shard

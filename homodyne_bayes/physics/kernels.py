@@ -94,7 +94,10 @@ def shear_factor(grid: ShardGrid, gamma_dot: jax.Array, phi0: jax.Array | float)
 
 @jax.custom_jvp
 def sinc(
-    x: jax.Array, per_x: jax.Array, sine: jax.Array, cosine: jax.Array  # noqa: ARG001
+    x: jax.Array,
+    per_x: jax.Array,
+    sine: jax.Array,
+    cosine: jax.Array,  # noqa: ARG001
 ) -> jax.Array:
     """Return sin(x)/x from x, 1/x, sin x and cos x, by its Taylor series near 0.
 
@@ -173,8 +176,6 @@ def g1(
     return jnp.where(value > G1_FLOOR, value, G1_FLOOR)
 
 
-def g2(
-    grid: ShardGrid, g1_value: jax.Array, contrast: jax.Array, offset: jax.Array
-) -> jax.Array:
+def g2(grid: ShardGrid, g1_value: jax.Array, contrast: jax.Array, offset: jax.Array) -> jax.Array:
     """Return ``offset(φ) + contrast(φ) g1²``; contrast and offset are (P,)."""
     return offset[grid.phi_index] + contrast[grid.phi_index] * g1_value**2

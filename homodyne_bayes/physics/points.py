@@ -10,7 +10,8 @@ import numpy as np
 
 from homodyne_bayes.config import Convention
 from homodyne_bayes.data.two_time import TwoTimeData
-from homodyne_bayes.errors import InputError, MissingPrecisionError
+from homodyne_bayes.environment import require_x64
+from homodyne_bayes.errors import InputError
 from homodyne_bayes.likelihood.covariance import Noise
 
 MAX_PAIRS = 2**16  # drawn at random, where some are enough
@@ -68,15 +69,6 @@ class ShardGrid:
     noise: Noise | None = None
     convention: Convention = "upstream"
     scaling: str = "individual"
-
-
-def require_x64() -> None:
-    """Raise `MissingPrecisionError` where JAX would compute in float32."""
-    if not jax.config.jax_enable_x64:
-        raise MissingPrecisionError(
-            "homodyne_bayes computes in float64, found JAX set to float32: call "
-            'jax.config.update("jax_enable_x64", True) before anything else'
-        )
 
 
 def map_grid(
@@ -146,9 +138,7 @@ def each_map(
     whole, P = whole_maps(data, convention, noise), data.num_angles
     alone: Any = {name: getattr(whole, name)[:, None] for name in ("c2", "used", "phi_index")}
     same = _repeated(whole, (P,), ("lo", "hi"))
-    return replace(
-        whole, **alone, **same, noise=jax.tree.map(lambda leaf: leaf[:, None], noise)
-    )
+    return replace(whole, **alone, **same, noise=jax.tree.map(lambda leaf: leaf[:, None], noise))
 
 
 def angle_shards(

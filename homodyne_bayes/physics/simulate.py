@@ -53,9 +53,14 @@ class Experiment:
 
 
 LAMINAR = {
-    "D0": 1e4, "alpha": -0.3, "D_offset": 500.0,
-    "gamma_dot_t0": 1e-3, "beta": 0.1, "gamma_dot_t_offset": 1e-4, "phi0": 3.0,
-}  # fmt: skip
+    "D0": 1e4,
+    "alpha": -0.3,
+    "D_offset": 500.0,
+    "gamma_dot_t0": 1e-3,
+    "beta": 0.1,
+    "gamma_dot_t_offset": 1e-4,
+    "phi0": 3.0,
+}
 STATIC = {name: LAMINAR[name] for name in DIFFUSION}
 
 

@@ -230,15 +230,18 @@ def advice(tree: xr.DataTree) -> list[str]:
     settings, why = json.loads(tree.attrs["settings"]), " ".join(refused(tree))
     sharded, cavity = settings["method"] == "consensus", settings["merge"] == "cavity"
     far = "k-hat" in why or "disagree" in why
+    more = (
+        "Let NUTS on all the data take over: raise rescue_pairs, now "
+        f"{settings['rescue_pairs']}, well above the {int(tree.attrs['num_pairs'])} pairs of the "
+        "data, or choose method full."
+    )
     steps = {
         "Draw more: raise num_warmup and num_samples.": "R-hat" in why or "ESS" in why,
         "Raise target_accept_prob towards 1, so that transitions diverge less.": "diverged" in why,
         "Merge by the rule cavity, which is exactest.": far and sharded and not cavity,
         "Deal fewer shards: lower num_shards.": far and sharded and settings["num_shards"] > 2,
-        f"Let NUTS on all the data take over: raise rescue_pairs, now {settings['rescue_pairs']}, "
-        f"well above the {int(tree.attrs['num_pairs'])} pairs of the data, or choose method full.":
-        not all_by_nuts(tree),
-    }  # fmt: skip
+        more: not all_by_nuts(tree),
+    }
     return [sentence for sentence, applies in steps.items() if applies]
 
 
@@ -269,8 +272,7 @@ def sensitivity(tree: xr.DataTree) -> pd.DataFrame:
     """
     names = scalars(tree, sampled(tree))
     scaled = {
-        one: az.psense(tree, var_names=names or None, group=one)
-        for one in ("prior", "likelihood")
+        one: az.psense(tree, var_names=names or None, group=one) for one in ("prior", "likelihood")
     }
     table = pd.DataFrame(
         {one: {name: float(found[name]) for name in names} for one, found in scaled.items()}

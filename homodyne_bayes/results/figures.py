@@ -29,8 +29,8 @@ from homodyne_bayes.results.figures_of_maps import (
     representative,
     whitened,
 )
-from homodyne_bayes.results.store import place
 from homodyne_bayes.results.text import number, percent
+from homodyne_bayes.text import place
 
 RANK_BINS = 10
 TRUTH: dict[str, Any] = {"color": "black", "linestyle": "--", "linewidth": 1.0}
@@ -68,21 +68,38 @@ def pairs(tree: xr.DataTree, names: Sequence[str] = ()) -> Figure:
     names = names or diagnostics.scalars(tree, diagnostics.reported(tree))
     posterior, known = group(tree, "posterior"), diagnostics.truth(tree)
     diverged = divergences(tree)
-    factors, labels = zip(*(_scaled(_symbol(name), posterior[name].attrs["units"], posterior[name])
-                            for name in names), strict=True)  # fmt: skip
+    factors, labels = zip(
+        *(
+            _scaled(_symbol(name), posterior[name].attrs["units"], posterior[name])
+            for name in names
+        ),
+        strict=True,
+    )
     values = [f * posterior[n].values.ravel() for n, f in zip(names, factors, strict=True)]
     crosses = [f * diverged[n] for n, f in zip(names, factors, strict=True)]
     lines = [[f * known[n]] if n in known else [] for n, f in zip(names, factors, strict=True)]
     side = max(1.35 * len(names), 5.0)
     fig = Figure((side, side))
     margins = {"left": 1.1 / side, "bottom": 1.1 / side, "right": 0.99, "top": 0.99}
-    axes = fig.subplots(len(names), len(names), sharex="col", squeeze=False,
-                        gridspec_kw={**margins, "wspace": 0.08, "hspace": 0.08})  # fmt: skip
+    axes = fig.subplots(
+        len(names),
+        len(names),
+        sharex="col",
+        squeeze=False,
+        gridspec_kw={**margins, "wspace": 0.08, "hspace": 0.08},
+    )
     for (i, j), ax in np.ndenumerate(axes):
         x, y = values[j], values[i]
         if i < j:
-            ax.text(0.5, 0.5, number(np.corrcoef(x, y)[0, 1]), color="0.3", ha="center",
-                    va="center", transform=ax.transAxes)  # fmt: skip
+            ax.text(
+                0.5,
+                0.5,
+                number(np.corrcoef(x, y)[0, 1]),
+                color="0.3",
+                ha="center",
+                va="center",
+                transform=ax.transAxes,
+            )
             ax.axis("off")
             continue
         if i == j:
@@ -108,8 +125,11 @@ def divergences(tree: xr.DataTree) -> dict[str, np.ndarray]:
     names = ("sub_posteriors", "sub_sample_stats") if shards else ("posterior", "sample_stats")
     draws, stats = (group(tree, name) for name in names)
     found = stats["diverging"] if "diverging" in stats else xr.zeros_like(stats["lp"], dtype=bool)
-    return {str(name): values.values[found.values] for name, values in draws.items()
-            if values.dims == found.dims}  # fmt: skip
+    return {
+        str(name): values.values[found.values]
+        for name, values in draws.items()
+        if values.dims == found.dims
+    }
 
 
 def prior_posterior(tree: xr.DataTree) -> Figure:
@@ -123,13 +143,15 @@ def prior_posterior(tree: xr.DataTree) -> Figure:
         _density(ax, posterior, BLUE, "posterior")
         driven = shares[name] > diagnostics.PRIOR_DRIVEN
         note, color = (", prior-driven", VERMILION) if driven else ("", "0.3")
-        ax.set_title(f"{percent(shares[name])} of the prior's width{note}", fontsize="small",
-                     color=color)  # fmt: skip
+        ax.set_title(
+            f"{percent(shares[name])} of the prior's width{note}", fontsize="small", color=color
+        )
         unit = group(tree, "posterior")[name].attrs["units"]
         ax.locator_params("x", nbins=4)
         ax.set(xlabel=_with_unit(_symbol(name), unit), yticks=[], ylim=(0, 1.08))
-    fig.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=2,
-               frameon=False)  # fmt: skip
+    fig.legend(
+        *axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=2, frameon=False
+    )
     return fig
 
 
@@ -137,10 +159,13 @@ def shard_agreement(tree: xr.DataTree) -> Figure:
     """Draw mean and 90 % interval of every shard beside the interval of the result."""
     shown = representative(group(tree, "observed_data")["phi"])
     merged, per_shard = (
-        [entry for name in diagnostics.sampled(tree)
-         for entry in _entries(group(tree, one)[name].isel(phi=shown, missing_dims="ignore"))]
+        [
+            entry
+            for name in diagnostics.sampled(tree)
+            for entry in _entries(group(tree, one)[name].isel(phi=shown, missing_dims="ignore"))
+        ]
         for one in ("posterior", "sub_posteriors")
-    )  # fmt: skip
+    )
     num_shards = group(tree, "sub_posteriors").sizes["shard"]
     fig = Figure((8, 1 + len(merged) * (0.2 + 0.04 * num_shards)), layout="constrained")
     ax = fig.subplots()
@@ -157,16 +182,20 @@ def shard_agreement(tree: xr.DataTree) -> Figure:
     ax.set(ylim=(len(merged) - 0.5, -0.5), xlabel="(value − posterior mean) / posterior sd")
     ax.axvline(0, color="0.4", linewidth=0.8)
     test = group(tree, "shard_checks").attrs
-    ax.set_title(f"χ² = {test['chi2']:.1f} on {test['dof']} degrees of freedom, "
-                 f"p = {test['p_value']:.2g}", fontsize="medium")  # fmt: skip
+    ax.set_title(
+        f"χ² = {test['chi2']:.1f} on {test['dof']} degrees of freedom, p = {test['p_value']:.2g}",
+        fontsize="medium",
+    )
     return fig
 
 
 def traces(tree: xr.DataTree) -> Figure:
     """Draw traces and ranks of reported parameters; of several angles, that of largest R-hat."""
     posterior = group(tree, "posterior")
-    rows = [max(_entries(posterior[name]), key=lambda entry: float(az.rhat(entry[1])))
-            for name in diagnostics.reported(tree)]  # fmt: skip
+    rows = [
+        max(_entries(posterior[name]), key=lambda entry: float(az.rhat(entry[1])))
+        for name in diagnostics.reported(tree)
+    ]
     num_chains, num_draws = rows[0][1].shape
     fig = Figure((9.5, 0.6 + len(rows)), layout="constrained")
     axes = fig.subplots(len(rows), 2, width_ratios=[3, 1], sharex="col", squeeze=False)
@@ -248,58 +277,77 @@ class Plot(NamedTuple):
 
 FIGURES: dict[str, Plot] = {
     "maps": Plot(
-        maps, "c2 measured, fitted (posterior mean), and their difference, the residual, by "
+        maps,
+        "c2 measured, fitted (posterior mean), and their difference, the residual, by "
         "azimuth φ: in units of the posterior mean of σ where noise is taken as independent, of "
         "its own standard deviation over the map otherwise. Grey: diagonal and excluded frames, "
         "not fitted. Colours span the fitted values ± that unit, and 99 % of the residuals. "
         "Entries that share or neighbour a frame move together, so that crosses and blotches in "
-        "the residual are no misfit."),
+        "the residual are no misfit.",
+    ),
     "whitened": Plot(
-        whitened, "Whitened residuals: what is left of the residuals once the correlations of "
+        whitened,
+        "Whitened residuals: what is left of the residuals once the correlations of "
         "speckle are taken out, summed over square blocks and divided by the root of their number "
         "of entries, by azimuth φ. Where the model is right, the maps are structureless noise of "
         "unit variance, and entries and blocks are distributed as the normal curve (last panel). "
         "A pattern shows where the model fails: bands along the diagonal a wrong shape or rate of "
         "the decay, bands that change along it a rate that changes otherwise with time, crosses a "
         "bad frame, a tint far from the diagonal a wrong baseline.",
-        lambda tree: tree.attrs["noise"] != "independent"),
+        lambda tree: tree.attrs["noise"] != "independent",
+    ),
     "lag_cuts": Plot(
-        lag_cuts, "Posterior predictive: c2 against the lag at three ages t1, measured (points; "
+        lag_cuts,
+        "Posterior predictive: c2 against the lag at three ages t1, measured (points; "
         "averages over the start times given) and fitted (line: posterior median). Dark bands hold "
         "the curve with a probability of 90 %, light bands 90 % of points that would be measured "
         "again, as scattered as the likelihood takes them. Neighbouring points scatter together.",
-        lambda tree: "cuts" in tree.children),
+        lambda tree: "cuts" in tree.children,
+    ),
     "prior_predictive": Plot(
-        prior_cuts, "Prior predictive: c2 against the lag at the first age as the prior expects it "
+        prior_cuts,
+        "Prior predictive: c2 against the lag at the first age as the prior expects it "
         "(line: median; bands: 50 % and 90 % of curves), and as measured (points). The prior "
         "should leave room for the data.",
-        lambda tree: "cuts" in tree.children),
+        lambda tree: "cuts" in tree.children,
+    ),
     "rates": Plot(
-        rates, "Transport coefficient D(t) and, where there is flow, shear rate: posterior median "
+        rates,
+        "Transport coefficient D(t) and, where there is flow, shear rate: posterior median "
         "with pointwise 50 % and 90 % intervals. Dashed: truth of simulated data.",
-        lambda tree: len(group(tree, "rates")) > 0),
+        lambda tree: len(group(tree, "rates")) > 0,
+    ),
     "pairs": Plot(
-        pairs, "Draws of the physical parameters, and their correlation coefficients. Crosses mark "
+        pairs,
+        "Draws of the physical parameters, and their correlation coefficients. Crosses mark "
         "where NUTS diverged, on all the data or, where their draws were merged, on the shards; "
         "dashed lines the truth of simulated data.",
-        lambda tree: len(diagnostics.scalars(tree, diagnostics.reported(tree))) > 0),
+        lambda tree: len(diagnostics.scalars(tree, diagnostics.reported(tree))) > 0,
+    ),
     "coordinate_pairs": Plot(
         lambda tree: pairs(tree, diagnostics.coordinates(tree)),
         "The same draws in the coordinates in which the rates were sampled.",
-        lambda tree: len(diagnostics.coordinates(tree)) > 0),
+        lambda tree: len(diagnostics.coordinates(tree)) > 0,
+    ),
     "prior_posterior": Plot(
-        prior_posterior, "Prior and posterior densities, each scaled to its peak, and the width of "
+        prior_posterior,
+        "Prior and posterior densities, each scaled to its peak, and the width of "
         "the posterior's 90 % interval over that of the prior. Where it is nearly as wide, the "
         "prior, not the data, sets it.",
-        lambda tree: len(diagnostics.scalars(tree, diagnostics.sampled(tree))) > 0),
+        lambda tree: len(diagnostics.scalars(tree, diagnostics.sampled(tree))) > 0,
+    ),
     "shard_agreement": Plot(
-        shard_agreement, "Mean (dot) and 90 % interval (line) of the chains of every shard, the "
+        shard_agreement,
+        "Mean (dot) and 90 % interval (line) of the chains of every shard, the "
         "first on top, beside the 90 % interval of the result (grey). For the merge cavity a shard "
         "is sampled with the rest of the data as a Gaussian, so its line is as long as the "
         "result’s; for other merges it is sampled alone, and its line is longer.",
-        lambda tree: "sub_posteriors" in tree.children),
+        lambda tree: "sub_posteriors" in tree.children,
+    ),
     "traces": Plot(
-        traces, "Traces and rank histograms of the draws; of contrast and offset, the angle with "
+        traces,
+        "Traces and rank histograms of the draws; of contrast and offset, the angle with "
         "the largest R-hat. Chains that agree have flat rank histograms about the dotted line. "
-        "Reweighted draws come in runs of copies of one draw."),
-}  # fmt: skip
+        "Reweighted draws come in runs of copies of one draw.",
+    ),
+}

@@ -12,7 +12,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 
 from homodyne_bayes.data.checks import pairs_of
 from homodyne_bayes.results.diagnostics import group
-from homodyne_bayes.results.store import place
+from homodyne_bayes.text import place
 
 MAX_ANGLES = 6
 WHITE_LIMIT = 3.0  # of the colours of residuals of unit variance
@@ -40,8 +40,11 @@ def maps(tree: xr.DataTree) -> Figure:
     nrows, ncols = (3, len(shown)) if wide else (len(shown), 3)
     fig = Figure((1.5 + panel * ncols, 0.9 + panel * nrows), layout="compressed")
     axes = fig.subplots(nrows, ncols, sharex=True, sharey=True, squeeze=False)
-    kinds = (("measured", measured, span, "viridis"), ("fitted", fitted, span, "viridis"),
-             ("residual", residual, (-extreme, extreme), "RdBu_r"))  # fmt: skip
+    kinds = (
+        ("measured", measured, span, "viridis"),
+        ("fitted", fitted, span, "viridis"),
+        ("residual", residual, (-extreme, extreme), "RdBu_r"),
+    )
     axes = axes if wide else axes.T
     for row, (kind, c2, limits, cmap) in zip(axes, kinds, strict=True):
         for ax, one in zip(row, c2, strict=True):
@@ -50,10 +53,17 @@ def maps(tree: xr.DataTree) -> Figure:
             image(ax, one, limits, cmap, own if wide else f"{kind}, {where}")
         if wide:
             row[0].set_ylabel(f"{kind}\n$t_2$ (s)")
-    fig.colorbar(axes[0, 0].images[0], ax=axes[:2], location=side, extend="both", aspect=30,
-                 label=r"$c_2$")  # fmt: skip
-    fig.colorbar(axes[2, 0].images[0], ax=axes[2], location=side, extend="both", aspect=15,
-                 label=f"residual / {unit}")  # fmt: skip
+    fig.colorbar(
+        axes[0, 0].images[0], ax=axes[:2], location=side, extend="both", aspect=30, label=r"$c_2$"
+    )
+    fig.colorbar(
+        axes[2, 0].images[0],
+        ax=axes[2],
+        location=side,
+        extend="both",
+        aspect=15,
+        label=f"residual / {unit}",
+    )
     title_subset(fig, tree, shown)
     return fig
 
@@ -82,10 +92,16 @@ def _cuts(
         for age, color in zip(range(cuts.sizes["age"]), CYCLE, strict=False):
             own = cuts.isel(age=age).dropna("lag", subset=["measured"])
             for name, (low, high), alpha in bands:
-                ax.fill_between(own["lag"], own[name][low], own[name][high], color=color,
-                                alpha=alpha, lw=0)  # fmt: skip
-            ax.plot(own["lag"], own[median].sel(level=0.5), color=color, linewidth=1,
-                    label=f"$t_1$ = {_span(float(own['begin']), float(own['end']))} s")  # fmt: skip
+                ax.fill_between(
+                    own["lag"], own[name][low], own[name][high], color=color, alpha=alpha, lw=0
+                )
+            ax.plot(
+                own["lag"],
+                own[median].sel(level=0.5),
+                color=color,
+                linewidth=1,
+                label=f"$t_1$ = {_span(float(own['begin']), float(own['end']))} s",
+            )
             ax.plot(own["lag"], own["measured"], ".", color=color, markersize=3)
         ax.set_title(f"φ = {place(cuts['phi'])}", loc="left", fontsize="medium")
         log_axis(ax, cuts["lag"].values)
@@ -129,8 +145,14 @@ def whitened(tree: xr.DataTree) -> Figure:
     fig, axes = panels(count, min((3, 4), key=lambda n: -count % n), 2.9, 2.6)
     for ax, one in zip(axes, blocks.isel(phi=shown), strict=False):
         image(ax, one, (-WHITE_LIMIT, WHITE_LIMIT), "RdBu_r", f"φ = {place(one['phi'])}")
-    fig.colorbar(axes[0].images[0], ax=axes[:-1], location="right", extend="both", aspect=30,
-                 label=f"whitened residual of blocks of {size} × {size} (sd)")  # fmt: skip
+    fig.colorbar(
+        axes[0].images[0],
+        ax=axes[:-1],
+        location="right",
+        extend="both",
+        aspect=30,
+        label=f"whitened residual of blocks of {size} × {size} (sd)",
+    )
     _distribution(axes[-1], {"entries": entries, f"{size} × {size} blocks": blocks})
     title_subset(fig, tree, shown)
     return fig
@@ -229,17 +251,20 @@ def title_subset(fig: Figure, tree: xr.DataTree, shown: np.ndarray) -> None:
         fig.suptitle(f"{len(shown)} of {total} angles", fontsize="medium")
 
 
-def image(
-    ax: Axes, c2: xr.DataArray, limits: tuple[float, float], cmap: str, title: str
-) -> None:
+def image(ax: Axes, c2: xr.DataArray, limits: tuple[float, float], cmap: str, title: str) -> None:
     """Draw one map over two times in s, on the colours of ``limits``."""
     time = c2[c2.dims[0]].values
     half = 0.5 * (time[1] - time[0])
     ends = (time[0] - half, time[-1] + half)
     ax.imshow(
-        c2.values.T, origin="lower", extent=(*ends, *ends), vmin=limits[0], vmax=limits[1],
-        cmap=mpl.colormaps[cmap].with_extremes(bad=GREY), interpolation="nearest",
-    )  # fmt: skip
+        c2.values.T,
+        origin="lower",
+        extent=(*ends, *ends),
+        vmin=limits[0],
+        vmax=limits[1],
+        cmap=mpl.colormaps[cmap].with_extremes(bad=GREY),
+        interpolation="nearest",
+    )
     ax.locator_params(nbins=4)
     ax.set(xlabel=r"$t_1$ (s)", ylabel=r"$t_2$ (s)")
     ax.set_title(title, fontsize="medium")

@@ -15,13 +15,29 @@ from homodyne_bayes.results.diagnostics import group
 from homodyne_bayes.results.figures import LAWS
 
 UNITS = {
-    "s": r"\second", "1/s": r"\per\second", "degree": r"\degree",
+    "s": r"\second",
+    "1/s": r"\per\second",
+    "degree": r"\degree",
     "Å²/s": r"\angstrom\squared\per\second",
-}  # fmt: skip
-ESCAPED = {"\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}",
-           "^": r"\textasciicircum{}"} | {one: "\\" + one for one in "&%$#_"}  # fmt: skip
-SAID = {"σ": r"\(\sigma\)", "φ": r"\(\phi\)", "±": r"\(\pm\)", "×": r"\(\times\)", "−": "--",
-        "Å": r"\AA{}", "²": r"\(^2\)", "°": r"\(^\circ\)", "’": "'"}  # fmt: skip
+}
+ESCAPED = {
+    "\\": r"\textbackslash{}",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+} | {one: "\\" + one for one in "&%$#_"}
+SAID = {
+    "σ": r"\(\sigma\)",
+    "φ": r"\(\phi\)",
+    "±": r"\(\pm\)",
+    "×": r"\(\times\)",
+    "−": "--",
+    "Å": r"\AA{}",
+    "²": r"\(^2\)",
+    "°": r"\(^\circ\)",
+    "’": "'",
+}
 FORMULAS = {"c2": r"\(c_2\)", "t1": r"\(t_1\)", "D(t)": r"\(D(t)\)"}  # of captions
 AT_REST = r"g_1 = \exp(-\tfrac{1}{2} q^2 \textstyle\int D\,\mathrm{d}t)"
 UNDER_FLOW = {
@@ -61,8 +77,9 @@ def escaped(text: object) -> str:
     ('50 \\% of \\(\\sigma\\), U+222E', '\\textbackslash{}input\\{x\\}')
     """
     known = ESCAPED | SAID
-    return "".join(known.get(one, one if one.isascii() else f"U+{ord(one):04X}")
-                   for one in str(text))  # fmt: skip
+    return "".join(
+        known.get(one, one if one.isascii() else f"U+{ord(one):04X}") for one in str(text)
+    )
 
 
 def in_formulas(text: str) -> str:
@@ -110,20 +127,32 @@ def cited(tree: xr.DataTree) -> list[str]:
     """Return the keys in references.bib of what a result rests on."""
     method = json.loads(tree.attrs["settings"])["method"]
     keys = {
-        "He2024": True, "Hoffman2014": method != "laplace" or diagnostics.all_by_nuts(tree),
-        "Scott2016": method == "consensus", "Vehtari2024": True,
-        "Phan2019": True, "Bradbury2018": True, "DeepMind2020": True, "Kumar2019": True,
-    }  # fmt: skip
+        "He2024": True,
+        "Hoffman2014": method != "laplace" or diagnostics.all_by_nuts(tree),
+        "Scott2016": method == "consensus",
+        "Vehtari2024": True,
+        "Phan2019": True,
+        "Bradbury2018": True,
+        "DeepMind2020": True,
+        "Kumar2019": True,
+    }
     return [key for key, used in keys.items() if used]
 
 
 def filled(template: str, values: dict[str, Any]) -> str:
     """Return a LaTeX template with values filled in, ``<< >>`` and ``<% %>`` being its marks."""
     environment = Environment(
-        loader=PackageLoader("homodyne_bayes.results"), undefined=StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True, variable_start_string="<<", variable_end_string=">>",
-        block_start_string="<%", block_end_string="%>", comment_start_string="<#",
-        comment_end_string="#>", keep_trailing_newline=True,
-    )  # fmt: skip
+        loader=PackageLoader("homodyne_bayes.results"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        variable_start_string="<<",
+        variable_end_string=">>",
+        block_start_string="<%",
+        block_end_string="%>",
+        comment_start_string="<#",
+        comment_end_string="#>",
+        keep_trailing_newline=True,
+    )
     environment.filters["tex"] = escaped
     return environment.get_template(template).render(values)

@@ -72,9 +72,12 @@ def render(tree: xr.DataTree) -> str:
 def page(template: str, **values: Any) -> str:
     """Return a template of this package with values filled in; a missing one is an error."""
     environment = Environment(
-        loader=PackageLoader("homodyne_bayes.results"), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
+        loader=PackageLoader("homodyne_bayes.results"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
     return environment.get_template(template).render(values)
 
 
@@ -119,7 +122,8 @@ def contents(tree: xr.DataTree) -> dict[str, Any]:
         "records": {
             "Settings": _record(tree, "settings"),
             "Provenance": {
-                "sha256 of the data": tree.attrs["data_sha256"], **_record(tree, "provenance")
+                "sha256 of the data": tree.attrs["data_sha256"],
+                **_record(tree, "provenance"),
             },
             "Versions": _record(tree, "versions"),
             "Devices": {"devices": ", ".join(json.loads(tree.attrs["devices"]))},
@@ -228,15 +232,18 @@ def corrections(tree: xr.DataTree) -> dict[str, Any] | None:
         return None
     table = diagnostics.corrections(tree)
     names = [
-        name for name in diagnostics.reported(tree) + diagnostics.coordinates(tree)
+        name
+        for name in diagnostics.reported(tree) + diagnostics.coordinates(tree)
         if name in group(tree, "approximation")
-    ]  # fmt: skip
+    ]
     sampled = "sigma" in table.index
     shift, ratio = (table[name].get("sigma", np.nan) for name in table)
     return {
         "approximation": diagnostics.method(tree).partition(": ")[2],
         "sigma": f"The noise scale σ was off by {number(shift)} sd in the mean, and "
-        f"{number(ratio)} times as wide." if sampled else "",
+        f"{number(ratio)} times as wide."
+        if sampled
+        else "",
         "rows": [
             {"label": label, "shift": number(line["shift"]), "sd_ratio": number(line["sd_ratio"])}
             for label, (_, line) in zip(labels(tree, names), table.iterrows(), strict=True)

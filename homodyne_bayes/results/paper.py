@@ -32,9 +32,11 @@ from homodyne_bayes.results.latex import (
 COLUMNS = {"single": 3.375, "double": 7.0}  # inches
 PRINTED: dict[str, tuple[Callable[[xr.DataTree], Figure], str]] = {
     "rates": (partial(figures.rates, ncols=1), "single"),
-    **{name: (FIGURES[name].draw, "double")
-       for name in ("lag_cuts", "maps", "whitened", "pairs", "prior_posterior")},
-}  # fmt: skip
+    **{
+        name: (FIGURES[name].draw, "double")
+        for name in ("lag_cuts", "maps", "whitened", "pairs", "prior_posterior")
+    },
+}
 PRINT_STYLE: Any = {"font.size": 8, "axes.linewidth": 0.6, "lines.linewidth": 1, "pdf.fonttype": 42}
 
 
@@ -105,8 +107,9 @@ def derived(
     times = times or (float(fixed["t_ref"]),)
     for t in times:
         if len(rates) and not 0 < t <= last:
-            raise InputError(f"--at {t:g}: expected times in s above 0 and up to {last:g}, the end "
-                             "of the record")  # fmt: skip
+            raise InputError(
+                f"--at {t:g}: expected times in s above 0 and up to {last:g}, the end of the record"
+            )
     if radius is not None and not (math.isfinite(radius) and radius > 0):
         raise InputError(f"--radius {radius:g}: expected a positive length in Å")
     return [one for t in times for one in _derived(rates, np.unique(fixed["q"]), t, radius)]
@@ -133,11 +136,18 @@ def _derived(
 def described(quantity: Quantity) -> dict[str, Any]:
     """Return name, unit, place and median, mean, sd and ends of the 90 % interval of a quantity."""
     low, median, high = np.quantile(quantity.draws, [TAIL, 0.5, 1 - TAIL])
-    return text.plain({
-        "name": quantity.name, "unit": quantity.unit or "1", **quantity.at,
-        "median": median, "mean": quantity.draws.mean(), "sd": quantity.draws.std(ddof=1),
-        "lower": low, "upper": high,
-    })  # fmt: skip
+    return text.plain(
+        {
+            "name": quantity.name,
+            "unit": quantity.unit or "1",
+            **quantity.at,
+            "median": median,
+            "mean": quantity.draws.mean(),
+            "sd": quantity.draws.std(ddof=1),
+            "lower": low,
+            "upper": high,
+        }
+    )
 
 
 def summary(
@@ -185,9 +195,10 @@ def latex_row(quantity: Quantity) -> dict[str, str]:
     return {
         "symbol": rf"\({quantity.latex}\)" + (f" ({where})" if where else ""),
         "value": latex_value(quantity),
-        "unit": rf"\unit{{{UNITS[quantity.unit]}}}" if quantity.unit in UNITS
+        "unit": rf"\unit{{{UNITS[quantity.unit]}}}"
+        if quantity.unit in UNITS
         else escaped(quantity.unit),
-    }  # fmt: skip
+    }
 
 
 def scaling_rows(quantities: Sequence[Quantity]) -> list[dict[str, str]]:
@@ -231,8 +242,9 @@ def write(
     try:
         folder.mkdir(exist_ok=True)
     except OSError as error:
-        raise InputError(f"{folder}: expected a folder that can be made, found {error.strerror}; "
-                         "choose another") from error  # fmt: skip
+        raise InputError(
+            f"{folder}: expected a folder that can be made, found {error.strerror}; choose another"
+        ) from error
     pieces: dict[str, Callable[[Path], object]] = {
         "report.html": _text(page.render(tree)),
         "summary.json": _text(json.dumps(numbers, ensure_ascii=False, indent=2)),
@@ -294,8 +306,10 @@ def _paper(
         "cited": cited(tree),
         "all_by_nuts": diagnostics.all_by_nuts(tree),
         "figures": {
-            name: {"caption": in_formulas(FIGURES[name].caption),
-                   "width": f"{COLUMNS[PRINTED[name][1]]:g}"}
+            name: {
+                "caption": in_formulas(FIGURES[name].caption),
+                "width": f"{COLUMNS[PRINTED[name][1]]:g}",
+            }
             for name in shown
         },
-    }  # fmt: skip
+    }

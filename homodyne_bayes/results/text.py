@@ -13,7 +13,7 @@ from homodyne_bayes.likelihood.misfit import KINDS
 from homodyne_bayes.parameters import PARAMETERS, PER_ANGLE
 from homodyne_bayes.results import diagnostics
 from homodyne_bayes.results.diagnostics import TAIL, group
-from homodyne_bayes.results.store import place
+from homodyne_bayes.text import place
 
 PLAIN_DECIMALS = 6
 MAX_LISTED = 6  # angles
@@ -58,21 +58,36 @@ def noise(tree: xr.DataTree) -> list[dict[str, str]]:
     found = group(tree, "noise")
     bins = int(found.attrs["bin_frames"])
     table = [
-        ("β", _by_wavevector(found["contrast"]),
-         "speckle contrast, contrast / offset² of the fit, mean of the angles; not the shear "
-         "exponent"),
-        ("e", _by_wavevector(found["nugget"]), "shot noise of a pixel in a frame, as a variance "
-         "relative to the mean intensity squared: the nugget on the diagonal of S"),
-        ("1/e", _by_wavevector(found["mean_photons"]),
-         "photons of a pixel in a frame, on average"),
+        (
+            "β",
+            _by_wavevector(found["contrast"]),
+            "speckle contrast, contrast / offset² of the fit, mean of the angles; not the shear "
+            "exponent",
+        ),
+        (
+            "e",
+            _by_wavevector(found["nugget"]),
+            "shot noise of a pixel in a frame, as a variance "
+            "relative to the mean intensity squared: the nugget on the diagonal of S",
+        ),
+        ("1/e", _by_wavevector(found["mean_photons"]), "photons of a pixel in a frame, on average"),
         ("η", f"{float(found['eta']):.3g}", ETA[tree.attrs["noise"]]),
-        ("M", _by_angle(found["num_pixels"]), "independent pixels of an angle: so many simulated "
-         "pixels would scatter as its residuals do"),
+        (
+            "M",
+            _by_angle(found["num_pixels"]),
+            "independent pixels of an angle: so many simulated "
+            "pixels would scatter as its residuals do",
+        ),
         ("w", _by_angle(found["weight"]), WEIGHT[tree.attrs["noise"]]),
-    ]  # fmt: skip
+    ]
     if bins > 1:
-        table.append(("bin_frames", f"{bins}", "frames averaged together in residuals; shorter "
-                      "lags are not compared"))  # fmt: skip
+        table.append(
+            (
+                "bin_frames",
+                f"{bins}",
+                "frames averaged together in residuals; shorter lags are not compared",
+            )
+        )
     return [dict(zip(("symbol", "value", "meaning"), row, strict=True)) for row in table]
 
 
@@ -100,10 +115,16 @@ def priors(tree: xr.DataTree) -> list[dict[str, str]]:
     stated: Mapping[str, str] = json.loads(tree.attrs["priors"])
     used = group(tree, "unconstrained_posterior")
     return [
-        {"label": PARAMETERS[name].symbol, "name": name, "meaning": PARAMETERS[name].meaning,
-         "prior": prior, "unit": PARAMETERS[name].unit}
-        for name, prior in stated.items() if name in used or name in PER_ANGLE
-    ]  # fmt: skip
+        {
+            "label": PARAMETERS[name].symbol,
+            "name": name,
+            "meaning": PARAMETERS[name].meaning,
+            "prior": prior,
+            "unit": PARAMETERS[name].unit,
+        }
+        for name, prior in stated.items()
+        if name in used or name in PER_ANGLE
+    ]
 
 
 def rounded(value: float, sd: float) -> str:
@@ -159,9 +180,7 @@ def percent(share: float) -> str:
     return f"{100 * share:.0f} %" if share >= 0.1 else f"{100 * share:.2g} %"
 
 
-def _row(
-    tree: xr.DataTree, name: str, index: tuple[int, ...], line: pd.Series
-) -> dict[str, str]:
+def _row(tree: xr.DataTree, name: str, index: tuple[int, ...], line: pd.Series) -> dict[str, str]:
     sd, shape = line["sd"], group(tree, "posterior")[name].shape[2:]
     start = group(tree, "warm_start")
     warm = start[name].values.reshape(-1, *shape) if name in start else np.full((1, *shape), np.nan)

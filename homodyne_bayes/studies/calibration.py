@@ -17,6 +17,7 @@ import scipy.stats
 import xarray as xr
 from matplotlib.figure import Figure
 
+from homodyne_bayes import environment, files
 from homodyne_bayes.config import FitConfig
 from homodyne_bayes.data.reading import atomic_path
 from homodyne_bayes.data.two_time import TwoTimeData
@@ -26,7 +27,6 @@ from homodyne_bayes.inference import density
 from homodyne_bayes.inference.infer import Progress, silent
 from homodyne_bayes.parameters import PARAMETERS
 from homodyne_bayes.physics.points import ShardGrid, map_grid
-from homodyne_bayes.results import store
 from homodyne_bayes.results.figures import BLUE, GREY
 
 NUM_DRAWS = 99  # a truth is ranked among, so that ranks take 100 values
@@ -108,7 +108,7 @@ def ranks(
     return xr.Dataset(
         {"rank": (("simulation", "parameter"), found), "certified": ("simulation", certified)},
         {"parameter": names},
-        store.as_attributes(
+        files.as_attributes(
             {
                 "title": "homodyne_bayes simulation-based calibration",
                 "model": config.model,
@@ -119,7 +119,7 @@ def ranks(
                 "design": asdict(design),
                 "settings": asdict(config),
                 "priors": {name: str(prior) for name, prior in config.prior_table().items()},
-                "versions": store.versions(),
+                "versions": environment.versions(),
             }
         ),
     )
@@ -203,17 +203,19 @@ def write(ranks: xr.Dataset, path: Path) -> Path:
     drawn = path.with_suffix(".png")
     with atomic_path(drawn) as temporary_figure, atomic_path(path) as temporary:
         figure(ranks).savefig(temporary_figure, dpi=150)
-        ranks.to_netcdf(
-            temporary, engine="netcdf4", encoding=store.text_as_characters(ranks)
-        )
+        ranks.to_netcdf(temporary, engine="netcdf4", encoding=files.text_as_characters(ranks))
     return drawn
 
 
 def _grid(design: Design, config: FitConfig) -> ShardGrid:
     return map_grid(
-        np.asarray(design.phi), design.num_frames, design.dt, design.q, design.gap,
+        np.asarray(design.phi),
+        design.num_frames,
+        design.dt,
+        design.q,
+        design.gap,
         config.convention,
-    )  # fmt: skip
+    )
 
 
 def _prior_predictive(

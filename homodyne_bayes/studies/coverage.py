@@ -18,6 +18,7 @@ import pandas as pd
 import xarray as xr
 from matplotlib.figure import Figure
 
+from homodyne_bayes import environment, files
 from homodyne_bayes.config import FitConfig
 from homodyne_bayes.data.reading import atomic_path
 from homodyne_bayes.data.two_time import TwoTimeData
@@ -29,7 +30,7 @@ from homodyne_bayes.likelihood.rescale import parameter_values
 from homodyne_bayes.parameters import COORDINATES, DIFFUSION, PARAMETERS, SHEAR
 from homodyne_bayes.physics.rates import PowerLaw, to_coordinates
 from homodyne_bayes.physics.simulate import Experiment, speckle
-from homodyne_bayes.results import page, store
+from homodyne_bayes.results import page
 from homodyne_bayes.results.figures import BLUE, VERMILION
 
 METHOD = "laplace"  # fast
@@ -220,7 +221,7 @@ def cover(
             **{name: ("simulation", found[name]) for name in ("certified", "k_hat", "seconds")},
         },
         {"intervals": list(KINDS), "level": list(LEVELS), "parameter": _labels(truth)},
-        store.as_attributes(
+        files.as_attributes(
             {
                 "title": "homodyne_bayes coverage",
                 "model": config.model,
@@ -231,7 +232,7 @@ def cover(
                 "study": asdict(replace(study, truths=())),
                 "settings": asdict(config),
                 "priors": {name: str(prior) for name, prior in config.prior_table().items()},
-                "versions": store.versions(),
+                "versions": environment.versions(),
             }
         ),
     )
@@ -300,8 +301,17 @@ def figure(dataset: xr.Dataset) -> Figure:
     for kind, color, shift in zip(KINDS, (BLUE, VERMILION), (0.13, -0.13), strict=True):
         for level, face in ((90, color), (50, "white")):
             middle, error = (100 * found[kind, f"{what}_{level}"] for what in ("coverage", "error"))
-            left.errorbar(middle, places + shift, xerr=2 * error, fmt="o", color=color, mfc=face,
-                          ms=4, lw=1, label=f"{kind}, {level} %")  # fmt: skip
+            left.errorbar(
+                middle,
+                places + shift,
+                xerr=2 * error,
+                fmt="o",
+                color=color,
+                mfc=face,
+                ms=4,
+                lw=1,
+                label=f"{kind}, {level} %",
+            )
     symbols = {name: f"${parameter.latex}$" for name, parameter in PARAMETERS.items()}
     left.set_yticks(places, [symbols.get(str(name), str(name)) for name in found.index])
     left.set(xlim=(-2, 102), xlabel="experiments whose interval holds the truth (%)")
@@ -329,9 +339,7 @@ def write(dataset: xr.Dataset, path: Path) -> tuple[Path, Path]:
     ):
         temporary_page.write_text(text, encoding="utf-8")
         figure(dataset).savefig(temporary_figure, dpi=200)
-        dataset.to_netcdf(
-            temporary, engine="netcdf4", encoding=store.text_as_characters(dataset)
-        )
+        dataset.to_netcdf(temporary, engine="netcdf4", encoding=files.text_as_characters(dataset))
     return drawn, page
 
 

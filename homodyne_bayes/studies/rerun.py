@@ -6,12 +6,12 @@ from typing import NamedTuple
 import numpy as np
 import xarray as xr
 
+from homodyne_bayes import environment
 from homodyne_bayes.config import FitConfig, make
 from homodyne_bayes.data.two_time import TwoTimeData
 from homodyne_bayes.errors import InputError
 from homodyne_bayes.fitting.pipeline import fit
 from homodyne_bayes.inference.infer import Progress, silent
-from homodyne_bayes.results import store
 from homodyne_bayes.results.diagnostics import group
 
 
@@ -85,11 +85,12 @@ def rerun(tree: xr.DataTree, progress: Progress = silent) -> Rerun:
 
 
 def _changed(old: xr.DataTree, new: xr.DataTree) -> list[str]:
-    then, now = json.loads(old.attrs["versions"]), store.versions()
+    then, now = json.loads(old.attrs["versions"]), environment.versions()
     found = [
-        f"{name} was {then[name]} and is {now[name]}" for name in now
+        f"{name} was {then[name]} and is {now[name]}"
+        for name in now
         if then.get(name) not in (None, now[name])
-    ]  # fmt: skip
+    ]
     if old.attrs.get("model_sha256") != new.attrs.get("model_sha256"):
         found.append(f"the file of model {old.attrs['model']} was another")
     if old.attrs["devices"] != new.attrs["devices"]:

@@ -56,13 +56,17 @@ TITLES = {
 def rows_of(python, script, *arguments, **environment):
     """Run a script; return the rows it printed, or one that says how it ended."""
     command = [str(python), str(HERE / script), *arguments]
-    print(script, *arguments, flush=True)  # noqa: T201
+    print(script, *arguments, flush=True)
     failed = {"table": "failed", "command": " ".join([script, *arguments])}
     try:
         done = subprocess.run(
-            command, env={**os.environ, **environment}, capture_output=True, text=True,
-            timeout=TIME_LIMIT, check=True,
-        )  # fmt: skip
+            command,
+            env={**os.environ, **environment},
+            capture_output=True,
+            text=True,
+            timeout=TIME_LIMIT,
+            check=True,
+        )
     except subprocess.TimeoutExpired:
         return [{**failed, "reason": f"not done in {TIME_LIMIT} s"}]
     except subprocess.CalledProcessError as error:
@@ -92,13 +96,26 @@ def homodyne():
     ours = posterior(("homodyne", "laplace", "independent", "individual"))
     python = os.environ.get("HOMODYNE_PYTHON")
     if python is None:
-        return [*ours, {"table": "failed", "command": "homodyne_cost.py",
-                        "reason": "HOMODYNE_PYTHON names no environment"}]  # fmt: skip
+        return [
+            *ours,
+            {
+                "table": "failed",
+                "command": "homodyne_cost.py",
+                "reason": "HOMODYNE_PYTHON names no environment",
+            },
+        ]
     data = CASES["homodyne"].data()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "data.npz"
-        np.savez(path, c2=data.c2, phi=data.phi, dt=data.dt, q=data.q, gap=data.gap,
-                 truth=json.dumps(simulate.LAMINAR))  # fmt: skip
+        np.savez(
+            path,
+            c2=data.c2,
+            phi=data.phi,
+            dt=data.dt,
+            q=data.q,
+            gap=data.gap,
+            truth=json.dumps(simulate.LAMINAR),
+        )
         return ours + rows_of(python, "homodyne_cost.py", str(path), HOMODYNE_LIMIT)
 
 
@@ -106,8 +123,9 @@ def markdown(rows):
     """Return all rows as tables, one a kind."""
     parts = []
     for table, title in TITLES.items():
-        found = [{k: v for k, v in row.items() if k != "table"} for row in rows
-                 if row["table"] == table]  # fmt: skip
+        found = [
+            {k: v for k, v in row.items() if k != "table"} for row in rows if row["table"] == table
+        ]
         if not found:
             continue
         names = list(dict.fromkeys(name for row in found for name in row))
@@ -180,7 +198,7 @@ def main(out, device="cpu"):
         json.dumps({"machine": machine, "devices": devices, "rows": rows})
     )
     (out / "tables.md").write_text(markdown(rows))
-    print((out / "tables.md").read_text())  # noqa: T201
+    print((out / "tables.md").read_text())
 
 
 if __name__ == "__main__":

@@ -85,7 +85,7 @@ def peak_gib() -> float:
 
 def row(table: str, **values) -> None:
     """Print one row of a table for `bench.py` to collect."""
-    print(json.dumps({"table": table, **values}), flush=True)  # noqa: T201
+    print(json.dumps({"table": table, **values}), flush=True)
 
 
 def obvious_c2(grid, D, gamma_dot, phi0, contrast, offset):

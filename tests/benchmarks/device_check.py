@@ -53,8 +53,10 @@ def main():
         worst = max(float(one.max()) for one in shift.data_vars.values())
         used = len(np.unique(tree["sub_sample_stats"]["device"]))
         equal = "the same draws" if same else f"means within {worst:.1e} sd"
-        sys.stdout.write(f"{count} devices, {used} used: {spent:.1f} s, {equal} as on "
-                         f"{counts[-1]}; {diagnostics.certificate(tree)}\n")  # fmt: skip
+        sys.stdout.write(
+            f"{count} devices, {used} used: {spent:.1f} s, {equal} as on "
+            f"{counts[-1]}; {diagnostics.certificate(tree)}\n"
+        )
         alike = same or (count == 1 and worst < TOLERANCE)
         wrong += not alike or used != min(count, num_shards * 4)
     sys.exit(wrong > 0)

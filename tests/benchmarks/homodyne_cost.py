@@ -22,8 +22,14 @@ import psutil
 TOOL = "homodyne 2.23.3"
 SHARDS = 2
 SETTINGS = {"num_warmup": 100, "num_samples": 200, "num_chains": 2}
-FIGURES = ("draws", "leapfrogs a draw", "divergences", "least ESS", "CPU seconds",
-           "ESS per CPU second")  # fmt: skip
+FIGURES = (
+    "draws",
+    "leapfrogs a draw",
+    "divergences",
+    "least ESS",
+    "CPU seconds",
+    "ESS per CPU second",
+)
 PHYSICAL = ("D0", "alpha", "D_offset", "gamma_dot_t0", "beta", "gamma_dot_t_offset", "phi0")
 
 
@@ -42,11 +48,16 @@ def posterior(data, shards):
 
     mode, (q, gap, dt) = "laminar_flow", (float(data[name]) for name in ("q", "gap", "dt"))
     return fit_mcmc_jax(
-        *pairs_of(data), q, gap, mode, dt=dt, progress_bar=False,
+        *pairs_of(data),
+        q,
+        gap,
+        mode,
+        dt=dt,
+        progress_bar=False,
         cmc_config={"sharding": {"num_shards": shards}, "per_shard_mcmc": SETTINGS},
         initial_values=json.loads(str(data["truth"])) if "truth" in data else None,
         parameter_space=ParameterSpace.from_defaults(mode),
-    )  # fmt: skip
+    )
 
 
 def is_reported(name):
@@ -98,9 +109,13 @@ def stop(process):
 def row(path, shards, seconds):
     """Return the row of a posterior that may take so many seconds."""
     num_angles, num_frames, _ = np.load(path)["c2"].shape
-    found = {"table": "alternatives", "tool": f"{TOOL}, {shards} shard{'s' * (shards > 1)}",
-             "case": f"homodyne: {num_angles} × {num_frames}", **dict.fromkeys(FIGURES),
-             "ended": "error"}  # fmt: skip
+    found = {
+        "table": "alternatives",
+        "tool": f"{TOOL}, {shards} shard{'s' * (shards > 1)}",
+        "case": f"homodyne: {num_angles} × {num_frames}",
+        **dict.fromkeys(FIGURES),
+        "ended": "error",
+    }
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "row.json"
         context = multiprocessing.get_context("spawn")
@@ -120,7 +135,7 @@ def main(path, seconds):
     """Print the row of a consensus, and where it did not finish that of one shard too."""
     for shards in (SHARDS, 1):
         found = row(Path(path).resolve(), shards, float(seconds))
-        print(json.dumps(found), flush=True)  # noqa: T201
+        print(json.dumps(found), flush=True)
         if found["ended"] is None:
             break
 

@@ -82,8 +82,15 @@ def cost(name):
             counted = len(parts.q) * operations(jax.value_and_grad(ours(first)[0]), at)
             floor = max(transfer, counted / data.num_pairs / speed)
             found = {"operations": counted / data.num_pairs, "over floor": gradient / floor}
-        row("kernel", case=f"{name}: {case}", likelihood=likelihood, layout=layout,
-            value=value, gradient=gradient, **found)  # fmt: skip
+        row(
+            "kernel",
+            case=f"{name}: {case}",
+            likelihood=likelihood,
+            layout=layout,
+            value=value,
+            gradient=gradient,
+            **found,
+        )
     row("machine", bandwidth=BYTES / transfer, rate=speed)
 
 

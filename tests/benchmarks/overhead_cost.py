@@ -47,8 +47,14 @@ def main():
             chains.sample(jax.random.key(seed), model, targets, SETTINGS, shelf=shelf)
             took = time.perf_counter() - began
             if seed:  # the first compiles
-                row("overhead", **{"chains on disk": shelf is not None, "seconds": took,
-                                   "outside of chains (%)": 100 * (1 - sum(spent) / took)})
+                row(
+                    "overhead",
+                    **{
+                        "chains on disk": shelf is not None,
+                        "seconds": took,
+                        "outside of chains (%)": 100 * (1 - sum(spent) / took),
+                    },
+                )
 
 
 if __name__ == "__main__":

@@ -54,8 +54,11 @@ def truth(points):
     for name, (amplitude, exponent, offset) in RATES.items():
         values = simulate.LAMINAR
         level = values[amplitude] * t_ref ** values[exponent] + values[offset]
-        found |= {f"log_{name}": jnp.log(level), f"{name}_exponent": values[exponent],
-                  f"{name}_offset_share": values[offset] / level}  # fmt: skip
+        found |= {
+            f"log_{name}": jnp.log(level),
+            f"{name}_exponent": values[exponent],
+            f"{name}_offset_share": values[offset] / level,
+        }
     scaling = {"contrast": jnp.full(P, 0.25), "offset": jnp.ones(P), "sigma": SIGMA}
     return {**found, **scaling, "phi0": simulate.LAMINAR["phi0"]}
 
@@ -66,10 +69,20 @@ def main(name, num_chains, num_warmup, num_samples):
     prepare(1)
     data = CASES[name].data()
     points = some_pairs(data, 0, most=data.num_pairs)
-    kernel = NUTS(model, dense_mass=True, max_tree_depth=MAX_TREE_DEPTH,
-                  init_strategy=init_to_value(values=truth(points)))  # fmt: skip
-    mcmc = MCMC(kernel, num_warmup=num_warmup, num_samples=num_samples, num_chains=num_chains,
-                chain_method="sequential", progress_bar=False)  # fmt: skip
+    kernel = NUTS(
+        model,
+        dense_mass=True,
+        max_tree_depth=MAX_TREE_DEPTH,
+        init_strategy=init_to_value(values=truth(points)),
+    )
+    mcmc = MCMC(
+        kernel,
+        num_warmup=num_warmup,
+        num_samples=num_samples,
+        num_chains=num_chains,
+        chain_method="sequential",
+        progress_bar=False,
+    )
     fields = ("num_steps", "diverging")
     if name == "S":  # where compilation would count
         mcmc.run(jax.random.key(0), points, extra_fields=fields)
@@ -81,11 +94,21 @@ def main(name, num_chains, num_warmup, num_samples):
     draws = jnp.concatenate([x.reshape(*x.shape[:2], -1) for x in found], axis=-1)
     ess, extra = least_ess(draws), mcmc.get_extra_fields()
     number = draws.shape[0] * draws.shape[1]
-    row("alternatives", tool="plain NumPyro NUTS", case=f"{name}: {CASES[name]}",
-        **{"draws": number, "leapfrogs a draw": float(extra["num_steps"].mean()),
-           "divergences": int(extra["diverging"].sum()), "least ESS": ess, "CPU seconds": cpu,
-           "ESS per CPU second": ess / cpu, "draws per CPU second": number / cpu,
-           "GiB": peak_gib()})  # fmt: skip
+    row(
+        "alternatives",
+        tool="plain NumPyro NUTS",
+        case=f"{name}: {CASES[name]}",
+        **{
+            "draws": number,
+            "leapfrogs a draw": float(extra["num_steps"].mean()),
+            "divergences": int(extra["diverging"].sum()),
+            "least ESS": ess,
+            "CPU seconds": cpu,
+            "ESS per CPU second": ess / cpu,
+            "draws per CPU second": number / cpu,
+            "GiB": peak_gib(),
+        },
+    )
 
 
 if __name__ == "__main__":

@@ -21,10 +21,15 @@ def cost(case, config, seed):
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     ess, certificate = least_ess(found.draws), found.certificate
     return {
-        "seconds": wall, "CPU seconds": cpu, "certified": certificate.certified,
-        "k-hat": certificate.attempts[-1].k_hat, "least ESS": ess, "ESS per CPU second": ess / cpu,
-        "GiB": peak_gib(), **{f"{stage} (s)": s for stage, s in found.seconds.items()},
-    }  # fmt: skip
+        "seconds": wall,
+        "CPU seconds": cpu,
+        "certified": certificate.certified,
+        "k-hat": certificate.attempts[-1].k_hat,
+        "least ESS": ess,
+        "ESS per CPU second": ess / cpu,
+        "GiB": peak_gib(),
+        **{f"{stage} (s)": s for stage, s in found.seconds.items()},
+    }
 
 
 def main(times, name, method, noise, scaling):

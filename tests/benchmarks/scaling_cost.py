@@ -27,8 +27,13 @@ def against_pairs():
         sample_posterior(case.data(0), config)
         data, began = case.data(1), time.perf_counter()
         found = sample_posterior(data, config).inference
-        row("pairs", pairs=data.num_pairs, seconds=time.perf_counter() - began,
-            certified=found.certificate.certified, **found.seconds)  # fmt: skip
+        row(
+            "pairs",
+            pairs=data.num_pairs,
+            seconds=time.perf_counter() - began,
+            certified=found.certificate.certified,
+            **found.seconds,
+        )
 
 
 def against_shards():
@@ -46,10 +51,19 @@ def against_shards():
                 run = partial(run_here, devices=devices)
                 chains = sample(key, model, targets, SETTINGS, run=run)
                 seconds.append(time.perf_counter() - began)
-            row("shards", shards=num_shards, devices=num_devices, seconds=seconds[-1],
-                **{"leapfrogs a draw": float(chains.info.n_steps.mean()),
-                   "ms a leapfrog and device": 1e3 * num_devices * seconds[-1]
-                   / float(chains.num_gradients.sum())})  # fmt: skip
+            row(
+                "shards",
+                shards=num_shards,
+                devices=num_devices,
+                seconds=seconds[-1],
+                **{
+                    "leapfrogs a draw": float(chains.info.n_steps.mean()),
+                    "ms a leapfrog and device": 1e3
+                    * num_devices
+                    * seconds[-1]
+                    / float(chains.num_gradients.sum()),
+                },
+            )
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ def cost(num_frames):
     gradient = jax.jit(jax.grad(lambda theta: log_density(model, parts, theta)))
     stages = made.inference.seconds
     verdict = "certified" if made.inference.certificate.certified else "not certified"
-    print(  # noqa: T201
+    print(
         f"| {num_frames} | {1e3 * seconds(value, theta):.1f} | {1e3 * seconds(gradient, theta):.1f}"
         f" | {stages['warm start']:.0f} | {stages['noise']:.0f} | {stages['certifying']:.0f}"
         f" | {sum(stages.values()):.0f} | {verdict} | {peak_gib():.1f} |",
@@ -35,7 +35,9 @@ def cost(num_frames):
 
 if __name__ == "__main__":
     prepare()
-    print("| frames | value (ms) | gradient (ms) | warm start (s) | noise (s) | certifying (s)"  # noqa: T201
-          " | in all (s) | verdict | peak memory (GiB) |")  # fmt: skip
+    print(
+        "| frames | value (ms) | gradient (ms) | warm start (s) | noise (s) | certifying (s)"
+        " | in all (s) | verdict | peak memory (GiB) |"
+    )
     for frames in map(int, sys.argv[1:] or FRAMES):
         cost(frames)

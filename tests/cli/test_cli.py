@@ -51,8 +51,20 @@ def run(monkeypatch, capsys):
 
 def test_from_simulation_to_report(run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    code, out, _ = run("simulate", "data.h5", "--frames", 20, "--dt", 0.4, "--phi", "-60,0,60",
-                       "--pixels", 500, "--set", "phi0=5")
+    code, out, _ = run(
+        "simulate",
+        "data.h5",
+        "--frames",
+        20,
+        "--dt",
+        0.4,
+        "--phi",
+        "-60,0,60",
+        "--pixels",
+        500,
+        "--set",
+        "phi0=5",
+    )
     assert code == 0
     assert "3 angles × 20 frames, 570 distinct pairs" in out
     code, out, _ = run("inspect", "data.h5")
@@ -95,7 +107,9 @@ def test_from_simulation_to_report(run, tmp_path, monkeypatch):
     assert code == 0, err
     assert "<html" in Path("data_posterior.html").read_text(encoding="utf-8")
     assert sorted(p.name for p in tmp_path.iterdir()) == [
-        "data.h5", "data_posterior.html", "data_posterior.nc"
+        "data.h5",
+        "data_posterior.html",
+        "data_posterior.nc",
     ]
 
 
@@ -106,7 +120,9 @@ def test_progress_in_a_log_is_lines_with_time_left(capsys, monkeypatch):
         for done in (0, 1, 3, 5):
             progress("sampling", done, 5)
     assert capsys.readouterr().err.splitlines() == [
-        "fitting", "sampling 0/5, 0 s elapsed", "sampling 3/5, 12 s elapsed, 8 s left",
+        "fitting",
+        "sampling 0/5, 0 s elapsed",
+        "sampling 3/5, 12 s elapsed, 8 s left",
         "sampling 5/5, 20 s elapsed",
     ]
 
@@ -128,8 +144,18 @@ def test_settings_file_and_flags(run, tmp_path, monkeypatch):
         "fit:\n  model: static\n  num_warmup: 100\n  num_samples: 50\n  num_chains: 2\n"
         "  num_shards: 3\n  priors: {D_slope: [0, 1]}\n"
     )
-    arguments = ["--settings", "settings.yaml", "--num-shards", 2, "--prior", "D_bend=1,0.2",
-                 "--method", "laplace", "--rescue-pairs", 0]
+    arguments = [
+        "--settings",
+        "settings.yaml",
+        "--num-shards",
+        2,
+        "--prior",
+        "D_bend=1,0.2",
+        "--method",
+        "laplace",
+        "--rescue-pairs",
+        0,
+    ]
     code, _, err = run("fit", "data.nc", "--out", "r.nc", *arguments)
     assert code == 0, err
     attrs = store.read("r.nc").attrs
@@ -140,10 +166,35 @@ def test_settings_file_and_flags(run, tmp_path, monkeypatch):
 def test_a_model_of_ones_own(run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("mine.py").write_text(OWN_MODEL)
-    run("simulate", "data.nc", "--model", "static", "--set", "alpha=0", "--set", "D_offset=0",
-        "--frames", 16, "--phi", "0,45", "--sigma", 0.01, "--dt", 0.4)
-    code, _, err = run("fit", "data.nc", "--model", "mine.py:constant", "--out", "r.nc",
-                       "--method", "laplace", *QUICK)
+    run(
+        "simulate",
+        "data.nc",
+        "--model",
+        "static",
+        "--set",
+        "alpha=0",
+        "--set",
+        "D_offset=0",
+        "--frames",
+        16,
+        "--phi",
+        "0,45",
+        "--sigma",
+        0.01,
+        "--dt",
+        0.4,
+    )
+    code, _, err = run(
+        "fit",
+        "data.nc",
+        "--model",
+        "mine.py:constant",
+        "--out",
+        "r.nc",
+        "--method",
+        "laplace",
+        *QUICK,
+    )
     assert code == 0, err
     draws = store.read("r.nc")["posterior"]["log_D"]
     assert abs(float(draws.mean()) - np.log(1e4)) < 4 * float(draws.std())
@@ -176,8 +227,10 @@ def test_bad_files(run, tmp_path, case):
 BAD_CALLS = [
     (["fit", "{data}", "--num-shards", "many"], "fit.num_shards: .*integer.*'many'"),
     (["fit", "{data}", "--num-shards", "1"], "fit.num_shards: .*greater than or equal to 2"),
-    (["fit", "{data}", "--noise", "independent", "--num-shards", "1000000"],
-     "num_shards must lie between 1 and"),
+    (
+        ["fit", "{data}", "--noise", "independent", "--num-shards", "1000000"],
+        "num_shards must lie between 1 and",
+    ),
     (["fit", "{data}", "--bin-frames", "9"], "bin_frames must leave at least 4 bins, found 9"),
     (["fit", "{data}", "--method", "nuts"], "nuts.*not one of.*laplace"),
     (["fit", "{data}", "--modle", "static"], "No such option.*--modle"),
@@ -254,6 +307,8 @@ def test_compiled_programs_are_kept_for_the_user(tmp_path):
     script = Path(sys.executable).with_name("homodyne-bayes")
     subprocess.run(
         [script, "simulate", tmp_path / "flow.nc", "--frames", "8"],
-        check=True, capture_output=True, env=inherited | own,
-    )  # fmt: skip
+        check=True,
+        capture_output=True,
+        env=inherited | own,
+    )
     assert len(list((tmp_path / "cache" / "homodyne-bayes").iterdir())) > 10

@@ -39,9 +39,13 @@ def test_bounds_and_defaults_are_the_known_ones():
 
 @pytest.mark.parametrize(
     ("typo", "meant"),
-    [("laminar", "laminar_flow"), ("static_isotrop", "static_isotropic"), ("statik", "static"),
-     ("static_anistropic", "static_anisotropic")],
-)  # fmt: skip
+    [
+        ("laminar", "laminar_flow"),
+        ("static_isotrop", "static_isotropic"),
+        ("statik", "static"),
+        ("static_anistropic", "static_anisotropic"),
+    ],
+)
 def test_a_typo_suggests_the_mode(typo, meant):
     assert check_mode(meant) == meant
     with pytest.raises(InputError, match=f"found '{typo}'; did you mean {meant}"):
@@ -114,8 +118,13 @@ def test_parameter_space_takes_other_bounds_and_the_priors_of_the_table():
     priors = space.get_param_priors("laminar_flow")
     assert priors["phi0"] == PARAMETERS["phi0"].prior
     assert set(space.get_param_priors("static")) == {
-        "log_D_ref", "D_slope", "D_bend", "contrast", "offset", "sigma"
-    }  # fmt: skip
+        "log_D_ref",
+        "D_slope",
+        "D_bend",
+        "contrast",
+        "offset",
+        "sigma",
+    }
     assert len(priors) == 10
     with pytest.raises(InputError, match="did you mean alpha"):
         ParameterSpace({"alhpa": (0.0, 1.0)})

@@ -15,12 +15,14 @@ from homodyne_bayes.compat.scaling import averaged_scaling
 from homodyne_bayes.data.two_time import TwoTimeData
 from homodyne_bayes.errors import InputError
 
-MAP = np.array([
-    [9.0, 1.0, 2.0, 7.0],
-    [3.0, 9.0, 4.0, 5.0],
-    [0.0, 6.0, 9.0, 8.0],
-    [2.0, 1.0, 2.0, 9.0],
-])  # fmt: skip
+MAP = np.array(
+    [
+        [9.0, 1.0, 2.0, 7.0],
+        [3.0, 9.0, 4.0, 5.0],
+        [0.0, 6.0, 9.0, 8.0],
+        [2.0, 1.0, 2.0, 9.0],
+    ]
+)
 
 
 def maps(*shape, frames=12):
@@ -39,7 +41,7 @@ def maps(*shape, frames=12):
         ({"method": "statistical", "estimator": "mean"}, [2.5, 20 / 6, 22 / 6, 25 / 6]),
         ({"method": "statistical", "estimator": "trimmed_mean"}, [2.0, 3.25, 3.5, 4.0]),
     ],
-)  # fmt: skip
+)
 def test_the_diagonal_by_hand(settings, diagonal):
     found = apply_diagonal_correction(MAP, **settings)
     np.testing.assert_allclose(np.diag(found), diagonal, rtol=1e-15)
@@ -100,9 +102,12 @@ def test_what_cannot_be_corrected_is_refused(arguments, message):
 
 @pytest.mark.parametrize(
     ("settings", "message"),
-    [({"estimator": "mode"}, "estimator must be one of median"), ({"window_size": 0}, "at least 1"),
-     ({"trim_fraction": 0.5}, "0 to below 0.5")],
-)  # fmt: skip
+    [
+        ({"estimator": "mode"}, "estimator must be one of median"),
+        ({"window_size": 0}, "at least 1"),
+        ({"trim_fraction": 0.5}, "0 to below 0.5"),
+    ],
+)
 def test_settings_that_make_no_sense_are_refused(settings, message):
     with pytest.raises(InputError, match=message):
         apply_diagonal_correction(MAP, "statistical", **settings)

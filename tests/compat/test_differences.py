@@ -15,13 +15,21 @@ from homodyne_bayes.errors import InputError
 
 X = np.array([0.3, 0.7, 1.2])
 ACCURACY = {
-    "forward": 1e-6, "backward": 1e-6, "central": 1e-9, "complex_step": 1e-15,
-    "richardson": 1e-11, "adaptive": 1e-11,
-}  # fmt: skip
+    "forward": 1e-6,
+    "backward": 1e-6,
+    "central": 1e-9,
+    "complex_step": 1e-15,
+    "richardson": 1e-11,
+    "adaptive": 1e-11,
+}
 HESSIAN_ACCURACY = {
-    "forward": 1e-3, "backward": 1e-3, "central": 1e-6, "complex_step": 1e-11,
-    "richardson": 1e-8, "adaptive": 1e-7,
-}  # fmt: skip
+    "forward": 1e-3,
+    "backward": 1e-3,
+    "central": 1e-6,
+    "complex_step": 1e-11,
+    "richardson": 1e-8,
+    "adaptive": 1e-7,
+}
 
 
 def function(x):
@@ -46,9 +54,14 @@ def test_gradient(method):
 
 @pytest.mark.parametrize(
     ("method", "order", "step"),
-    [("forward", 1, 1e-3), ("backward", 1, 1e-3), ("central", 2, 1e-2), ("complex_step", 2, 1e-2),
-     ("richardson", 8, 1.0)],
-)  # fmt: skip
+    [
+        ("forward", 1, 1e-3),
+        ("backward", 1, 1e-3),
+        ("central", 2, 1e-2),
+        ("complex_step", 2, 1e-2),
+        ("richardson", 8, 1.0),
+    ],
+)
 def test_halving_the_step_shows_the_order(method, order, step):
     def error(h):
         return float(numpy_gradient(lambda x: np.exp(2 * x[0]), method, h)([0.1])[0]) - truth
@@ -138,8 +151,9 @@ def test_check_gradient_names_the_parameter_that_is_off(wrong):
     assert not check.agrees
     assert check.message.startswith(f"{names[wrong]} is off: found {faulty(X)[wrong]:.9g}, ")
     assert "; " not in check.message
-    np.testing.assert_allclose(check.found / check.expected - 1, 1e-5 * (np.arange(3) == wrong),
-                               atol=1e-10)
+    np.testing.assert_allclose(
+        check.found / check.expected - 1, 1e-5 * (np.arange(3) == wrong), atol=1e-10
+    )
     assert check_gradient(function, faulty, X, names, rtol=1e-4).agrees
 
 

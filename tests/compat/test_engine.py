@@ -46,15 +46,28 @@ def test_scaling_outside_its_bounds_is_reported():
 @pytest.mark.parametrize("convention", ["upstream", "gap-average"])
 def test_likelihood_is_that_of_independent_normal_values(convention):
     rng = np.random.default_rng(0)
-    g2 = np.asarray(compute_g2_scaled(
-        TRUTH, T1, T2, 20.0, Q, GAP, 0.25, 1.0, DT, paired=True, convention=convention
-    ))  # fmt: skip
+    g2 = np.asarray(
+        compute_g2_scaled(
+            TRUTH, T1, T2, 20.0, Q, GAP, 0.25, 1.0, DT, paired=True, convention=convention
+        )
+    )
     sigma = rng.uniform(0.01, 0.02, len(LO))
     data = g2 + sigma * rng.normal(size=len(LO))
     found = UnifiedHomodyneEngine().compute_likelihood(
-        TRUTH, 0.25, 1.0, data, sigma, T1, T2, 20.0, Q, GAP, DT, paired=True,
+        TRUTH,
+        0.25,
+        1.0,
+        data,
+        sigma,
+        T1,
+        T2,
+        20.0,
+        Q,
+        GAP,
+        DT,
+        paired=True,
         convention=convention,
-    )  # fmt: skip
+    )
     chi_squared = (((data - g2) / sigma) ** 2).sum()
     expected = 0.5 * chi_squared + 0.5 * np.log(2 * np.pi * sigma**2).sum()
     assert found == pytest.approx(expected, rel=1e-12)
@@ -85,8 +98,15 @@ def test_one_sigma_serves_every_value_and_static_needs_no_gap():
     ],
 )
 def test_inputs_that_cannot_be_fitted_are_refused(changes, message):
-    inputs = {"data": [1.0, 1.1], "sigma": None, "t1": [0.0, 0.1], "t2": [0.1, 0.2], "phi": [0.0],
-              "q": Q, "L": GAP}  # fmt: skip
+    inputs = {
+        "data": [1.0, 1.1],
+        "sigma": None,
+        "t1": [0.0, 0.1],
+        "t2": [0.1, 0.2],
+        "phi": [0.0],
+        "q": Q,
+        "L": GAP,
+    }
     engine = UnifiedHomodyneEngine()
     engine.validate_inputs(**inputs)
     with pytest.raises(InputError, match=message):

@@ -56,12 +56,21 @@ def test_legacy_by_rank_where_names_are_other_numbers(tmp_path):
     ("change", "said"),
     [
         (lambda file: file.__delitem__("xpcs/dphilist"), "dphilist"),
-        (lambda file: file["exchange/C2T_all"].move("g2_00003", "g2_00009")
-         or file.__delitem__("xpcs/qphi_bin_to_process"), "bins from 1 to 3"),
-        (lambda file: [file["exchange/C2T_all"].move(f"g2_0000{n}", "abc"[n - 1])
-                       for n in (1, 2, 3)], "numbered maps"),
+        (
+            lambda file: (
+                file["exchange/C2T_all"].move("g2_00003", "g2_00009")
+                or file.__delitem__("xpcs/qphi_bin_to_process")
+            ),
+            "bins from 1 to 3",
+        ),
+        (
+            lambda file: [
+                file["exchange/C2T_all"].move(f"g2_0000{n}", "abc"[n - 1]) for n in (1, 2, 3)
+            ],
+            "numbered maps",
+        ),
     ],
-)  # fmt: skip
+)
 def test_broken_legacy_files_are_refused(tmp_path, change, said):
     path = legacy(tmp_path / "old.hdf")
     with h5py.File(path, "r+") as file:

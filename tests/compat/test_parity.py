@@ -203,9 +203,11 @@ def test_quantile_estimates():
     bounds = ((0.0, 1.0), (0.5, 1.5))
     for ours, name in (
         (estimate_contrast_offset_from_quantiles(*first), "first"),
-        (estimate_contrast_offset_from_quantiles(*first, *bounds, 0.7, 0.3, 0.25, 0.75),
-         "other_quantiles"),
-    ):  # fmt: skip
+        (
+            estimate_contrast_offset_from_quantiles(*first, *bounds, 0.7, 0.3, 0.25, 0.75),
+            "other_quantiles",
+        ),
+    ):
         np.testing.assert_allclose(ours, kept[name], rtol=RTOL)
     per_angle = estimate_per_angle_scaling(*pooled, 5, *bounds)
     assert set(per_angle) == set(kept["names"])

@@ -59,9 +59,13 @@ def test_quantiles_of_a_straight_line():
 def test_quantiles_can_be_chosen():
     lag = np.arange(101) / 100
     contrast, offset = estimate_contrast_offset_from_quantiles(
-        1.2 - 0.2 * lag, lag, lag_floor_quantile=0.5, lag_ceiling_quantile=0.5,
-        value_quantile_low=0.0, value_quantile_high=1.0,
-    )  # fmt: skip
+        1.2 - 0.2 * lag,
+        lag,
+        lag_floor_quantile=0.5,
+        lag_ceiling_quantile=0.5,
+        value_quantile_low=0.0,
+        value_quantile_high=1.0,
+    )
     assert (contrast, offset) == pytest.approx((0.2, 1.0), abs=1e-12)
 
 
@@ -76,9 +80,7 @@ def test_every_angle_is_estimated_from_its_own_points(decayed):
     c2, t1, t2, angle = points(decayed)
     found = estimate_per_angle_scaling(c2, t1, t2, angle, 3)
     for i in range(3):
-        alone = estimate_contrast_offset_from_quantiles(
-            c2[angle == i], np.abs(t1 - t2)[angle == i]
-        )
+        alone = estimate_contrast_offset_from_quantiles(c2[angle == i], np.abs(t1 - t2)[angle == i])
         assert (found[f"contrast_{i}"], found[f"offset_{i}"]) == alone
         assert alone == pytest.approx((CONTRAST[i], OFFSET[i]), abs=1e-3)
     contrast, offset, contrasts, offsets = compute_averaged_scaling(c2, t1, t2, angle, 3)
@@ -236,8 +238,10 @@ def test_goodness_of_fit():
     assert (result.residual_std, result.max_residual) == (np.sqrt(1.5), 2.0)
     assert result.errors is not None
     assert {name: list(value) for name, value in result.errors.items()} == {
-        "params": [1, 2, 3], "contrast": [4], "offset": [5]
-    }  # fmt: skip
+        "params": [1, 2, 3],
+        "contrast": [4],
+        "offset": [5],
+    }
     assert FitResult(np.ones(3), 0.2, 1.0, residuals).errors is None
     with pytest.raises(InputError, match=r"must have shape \(5, 5\)"):
         FitResult(np.ones(3), 0.2, 1.0, residuals, np.eye(4))

@@ -57,19 +57,25 @@ PAIRS = (T[[0, 2, 5, 9]], T[[3, 2, 11, 1]], PHI[[0, 1, 2, 0]], Q, L)
 
 def config(**changed):
     temporal = {"dt": DT, "start_frame": 1, "end_frame": FRAMES} | changed
-    return {"analyzer_parameters": {
-        "temporal": temporal,
-        "scattering": {"wavevector_q": Q},
-        "geometry": {"stator_rotor_gap": L},
-    }}  # fmt: skip
+    return {
+        "analyzer_parameters": {
+            "temporal": temporal,
+            "scattering": {"wavevector_q": Q},
+            "geometry": {"stator_rotor_gap": L},
+        }
+    }
 
 
 # The formula
 
 
-@pytest.mark.parametrize(("convention", "per_shear", "power"), [
-    ("upstream", Q * L / (2 * np.pi), 2), ("gap-average", Q * L / 2, 1),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("convention", "per_shear", "power"),
+    [
+        ("upstream", Q * L / (2 * np.pi), 2),
+        ("gap-average", Q * L / 2, 1),
+    ],
+)
 def test_constant_rates_have_the_closed_form(convention, per_shear, power):
     params = np.array([1e4, 0.0, 500.0, 1e-3, 0.0, 1e-4, 3.0])
     lag = np.abs(T[:, None] - T[None, :])
@@ -204,8 +210,12 @@ def test_derivatives_are_finite_everywhere_in_bounds(mode, convention):
     where = (*PAIRS, 0.3, 1.0, DT)
     options = {"paired": True, "convention": convention}
     measured = (np.full(4, 1.1), 0.1, *where)
-    for function, arguments in ((gradient_g2, where), (hessian_g2, where),
-                                (gradient_chi2, measured), (hessian_chi2, measured)):  # fmt: skip
+    for function, arguments in (
+        (gradient_g2, where),
+        (hessian_g2, where),
+        (gradient_chi2, measured),
+        (hessian_chi2, measured),
+    ):
         every = jax.jit(jax.vmap(lambda p, f=function, a=arguments: f(p, *a, **options)))
         assert bool(jnp.isfinite(every(points)).all()), function.__name__
 
@@ -233,8 +243,9 @@ def test_second_derivatives_are_differences_of_first(count):
     data = np.asarray(compute_g2_scaled(PARAMS, *WHERE)) + 0.01
     step = 1e-4 * np.abs(params)
     for first, second, arguments in (
-        (gradient_g2, hessian_g2, WHERE), (gradient_chi2, hessian_chi2, (data, 0.1, *WHERE))
-    ):  # fmt: skip
+        (gradient_g2, hessian_g2, WHERE),
+        (gradient_chi2, hessian_chi2, (data, 0.1, *WHERE)),
+    ):
         exact = second(params, *arguments)
         assert exact.shape[-2:] == (count, count)
         near = five_point(lambda p, f=first, a=arguments: f(p, *a), params, step)
@@ -256,8 +267,11 @@ def test_gradient_of_chi_squared_is_that_of_its_residuals():
 
 def test_models_have_their_parameters():
     assert get_available_models() == [
-        "static", "static_isotropic", "static_anisotropic", "laminar_flow",
-    ]  # fmt: skip
+        "static",
+        "static_isotropic",
+        "static_anisotropic",
+        "laminar_flow",
+    ]
     assert create_model("laminar_flow").n_params == 7
     for mode in get_available_models()[:3]:
         model = create_model(mode)
@@ -318,14 +332,19 @@ def test_simulated_data_are_written(tmp_path):
     assert [file.name for file in path.parent.iterdir()] == ["c2_simulated_data.npz"]
 
 
-@pytest.mark.parametrize(("more", "mode"), [
-    ({}, "laminar_flow"),
-    ({"analysis_mode": "static"}, "static"),
-    ({"analysis_settings": {"static_mode": True}}, "static_anisotropic"),
-    ({"analysis_settings": {"static_mode": True, "isotropic_mode": True}}, "static_isotropic"),
-    ({"analysis_settings": {"static_mode": False}, "analysis_mode": "laminar_flow"},
-     "laminar_flow"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("more", "mode"),
+    [
+        ({}, "laminar_flow"),
+        ({"analysis_mode": "static"}, "static"),
+        ({"analysis_settings": {"static_mode": True}}, "static_anisotropic"),
+        ({"analysis_settings": {"static_mode": True, "isotropic_mode": True}}, "static_isotropic"),
+        (
+            {"analysis_settings": {"static_mode": False}, "analysis_mode": "laminar_flow"},
+            "laminar_flow",
+        ),
+    ],
+)
 def test_the_mode_of_a_configuration(more, mode):
     assert HomodyneModel(config() | more).analysis_mode == mode
 
@@ -380,9 +399,7 @@ def test_unusual_experiments_warn():
     with pytest.warns(UserWarning, match="D0 = 2e\\+06 is 1e\\+06 above"):
         TheoryEngine("static").compute_g1([2e6, 0.0, 0.0], *WHERE[:5], DT)
     with pytest.warns(UserWarning, match="and 1 more sets"):
-        TheoryEngine("static").batch_computation(
-            [[2e6, 0, 0]] * 2, DATA, 0.1, *WHERE
-        )
+        TheoryEngine("static").batch_computation([[2e6, 0, 0]] * 2, DATA, 0.1, *WHERE)
 
 
 def g1(t1=T, t2=T, phi=PHI, params=PARAMS, gap=L, dt=DT, **options):
@@ -428,19 +445,26 @@ WRONG = [
     (lambda: PhysicsFactors.from_config(Q, L, "fast"), "dt must be positive and finite"),
     (lambda: PhysicsFactors.from_config(1e-200, L, DT), "q² dt / 2 must be positive"),
     (lambda: estimate_correlation_time(1e4, -1.0, Q), "alpha must be above -1"),
-    (lambda: create_physics_factors_from_config_dict(without("analyzer_parameters")),
-     "did you mean analyzer_parameterss"),
+    (
+        lambda: create_physics_factors_from_config_dict(without("analyzer_parameters")),
+        "did you mean analyzer_parameterss",
+    ),
     (lambda: HomodyneModel(without("analyzer_parameters", "temporal", "dt")), "did you mean dts"),
     (lambda: HomodyneModel({"analyzer_parameters": {}}), "the section is empty"),
     (lambda: HomodyneModel({"analyzer_parameters": 3}), "make it a section"),
     (lambda: HomodyneModel(config(end_frame=-1)), "index of a frame, 0 or more, found -1"),
     (lambda: HomodyneModel(config(end_frame=1)), "end_frame must come after start_frame = 1"),
     (lambda: HomodyneModel(config() | {"analysis_mode": "laminar"}), "did you mean laminar_flow"),
-    (lambda: HomodyneModel(config() | {"analysis_mode": "static",
-                                       "analysis_settings": {"static_mode": False}}),
-     "leave one of them out"),
-    (lambda: HomodyneModel(config()).plot_simulated_data(PARAMS, [0.0, 360.0], "nowhere"),
-     "each phi must occur once"),
+    (
+        lambda: HomodyneModel(
+            config() | {"analysis_mode": "static", "analysis_settings": {"static_mode": False}}
+        ),
+        "leave one of them out",
+    ),
+    (
+        lambda: HomodyneModel(config()).plot_simulated_data(PARAMS, [0.0, 360.0], "nowhere"),
+        "each phi must occur once",
+    ),
     (lambda: create_model("laminer_flow"), "did you mean laminar_flow"),
     (lambda: CombinedModel().parameters({"D0": 1.0, "aplha": 0.0}), "did you mean alpha"),
     (lambda: DiffusionModel().parameters({"D0": 1.0}), "missing: alpha, D_offset"),
@@ -451,7 +475,7 @@ WRONG = [
     (lambda: chi2(sigma=0.0), "sigma must be positive"),
     (lambda: chi2(sigma=[0.1]), "sigma must be one value or have the shape"),
     (lambda: chi2(data=np.nan * DATA), "data must be finite"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("mistake", "says"), WRONG, ids=[says for _, says in WRONG])

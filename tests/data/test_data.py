@@ -91,9 +91,17 @@ def test_what_excluded_frames_hold_is_not_looked_at():
     assert good_data(c2=c2, usable=usable).excluded.tolist() == [1, 0, 0]
 
 
-@pytest.mark.parametrize(("given", "wrapped"), [
-    (180.0, 180.0), (-180.0, 180.0), (270.0, -90.0), (-190.0, 170.0), (360.0, 0.0), (12.3, 12.3),
-])
+@pytest.mark.parametrize(
+    ("given", "wrapped"),
+    [
+        (180.0, 180.0),
+        (-180.0, 180.0),
+        (270.0, -90.0),
+        (-190.0, 170.0),
+        (360.0, 0.0),
+        (12.3, 12.3),
+    ],
+)
 def test_phi_is_wrapped(given, wrapped):
     assert good_data(c2=maps(1), phi=[given]).phi[0] == wrapped
 
@@ -102,20 +110,25 @@ def test_circular_distance():
     np.testing.assert_allclose(circular_distance([179.0, 0.0], [-179.0, 180.0]), [2.0, 180.0])
 
 
-@pytest.mark.parametrize(("changes", "message"), [
-    ({"c2": maps()[0]}, r"shape \(12, 12\)"),
-    ({"c2": maps().astype(complex)}, "complex128"),
-    ({"phi": [0.0, np.nan, 1.0]}, "finite angles"),
-    ({"phi": [180.0, 0.0, -180.0]}, "maps 0 and 2"),
-    ({"usable": np.ones(12, bool)}, "one flag per angle"),
-    ({"dt": np.nan}, "dt must be positive"),
-    ({"group_c2": group_maps()[0]}, r"shape \(3, groups, 12, 12\).*has shape \(2, 12, 12\)"),
-    ({"group_c2": group_maps()[:2]}, r"has shape \(2, 2, 12, 12\)"),
-    ({"group_c2": group_maps(1)}, "at least 2 pixel groups"),
-    ({"group_c2": group_maps().astype(complex)}, "group_c2 must be real numbers.*complex128"),
-    ({"group_c2": group_maps() + np.triu(np.ones((12, 12)), 1)},
-     r"at phi = -30 in pixel group 0 entry \(0, 1\)"),
-])
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"c2": maps()[0]}, r"shape \(12, 12\)"),
+        ({"c2": maps().astype(complex)}, "complex128"),
+        ({"phi": [0.0, np.nan, 1.0]}, "finite angles"),
+        ({"phi": [180.0, 0.0, -180.0]}, "maps 0 and 2"),
+        ({"usable": np.ones(12, bool)}, "one flag per angle"),
+        ({"dt": np.nan}, "dt must be positive"),
+        ({"group_c2": group_maps()[0]}, r"shape \(3, groups, 12, 12\).*has shape \(2, 12, 12\)"),
+        ({"group_c2": group_maps()[:2]}, r"has shape \(2, 2, 12, 12\)"),
+        ({"group_c2": group_maps(1)}, "at least 2 pixel groups"),
+        ({"group_c2": group_maps().astype(complex)}, "group_c2 must be real numbers.*complex128"),
+        (
+            {"group_c2": group_maps() + np.triu(np.ones((12, 12)), 1)},
+            r"at phi = -30 in pixel group 0 entry \(0, 1\)",
+        ),
+    ],
+)
 def test_bad_fields_are_refused(changes, message):
     with pytest.raises(InputError, match=message):
         good_data(**changes)
@@ -133,8 +146,9 @@ def test_select_frames_restarts_time_and_is_recorded():
     assert data.num_frames == 9
     assert data.time[0] == 0.0
     alive = np.delete(np.arange(9), 2)
-    np.testing.assert_array_equal(data.c2[:, alive][:, :, alive],
-                                  maps()[:, 2 + alive][:, :, 2 + alive])
+    np.testing.assert_array_equal(
+        data.c2[:, alive][:, :, alive], maps()[:, 2 + alive][:, :, 2 + alive]
+    )
     again = data.select(first_frame=1, exclude_frames=[5])
     assert again.provenance["first_frame"] == 3
     assert again.provenance["exclude_frames"] == [0, 4, 7]
@@ -152,19 +166,37 @@ def test_hash_depends_on_every_value_but_not_on_provenance():
     c2[1, 2, 3] = c2[1, 3, 2] = np.nextafter(c2[1, 2, 3], 2)
     usable = np.ones((3, 12), bool)
     usable[0, 0] = False
-    others = [replace(data, **change) for change in (
-        {"c2": c2}, {"phi": np.array([-30.0, 10.0, 75.1])}, {"dt": 0.11}, {"q": 0.0055},
-        {"gap": None}, {"usable": usable}, {"c2": maps().astype(np.float32)})]
+    others = [
+        replace(data, **change)
+        for change in (
+            {"c2": c2},
+            {"phi": np.array([-30.0, 10.0, 75.1])},
+            {"dt": 0.11},
+            {"q": 0.0055},
+            {"gap": None},
+            {"usable": usable},
+            {"c2": maps().astype(np.float32)},
+        )
+    ]
     assert len({data.sha256(), *(other.sha256() for other in others)}) == 8
     assert replace(data, provenance={"source": "x"}).sha256() == data.sha256()
 
 
 def test_hash_depends_on_groups_and_stays_without():
-    digests = {good_data(group_c2=groups).sha256() for groups in (
-        None, group_maps(), group_maps(3), group_maps().astype(np.float32), group_maps() + 1e-9)}
+    digests = {
+        good_data(group_c2=groups).sha256()
+        for groups in (
+            None,
+            group_maps(),
+            group_maps(3),
+            group_maps().astype(np.float32),
+            group_maps() + 1e-9,
+        )
+    }
     assert len(digests) == 5
     assert good_data(c2=np.ones((3, 4, 4))).sha256() == (
-        "d5426da02ee2bb74d090b62f78c1c64c79986280b14021ff4ea61ae83581c7fb")
+        "d5426da02ee2bb74d090b62f78c1c64c79986280b14021ff4ea61ae83581c7fb"
+    )
 
 
 @pytest.mark.parametrize("half", [np.triu, np.tril])
@@ -198,8 +230,10 @@ def test_select_takes_the_groups_along():
     assert data.group_c2.shape == (2, 2, 9, 9)
     alive = np.delete(np.arange(9), 2)
     assert np.isnan(data.group_c2[:, :, 2]).all()
-    np.testing.assert_array_equal(data.group_c2[:, :, alive][..., alive],
-                                  group_maps()[[2, 0]][:, :, 2 + alive][..., 2 + alive])
+    np.testing.assert_array_equal(
+        data.group_c2[:, :, alive][..., alive],
+        group_maps()[[2, 0]][:, :, 2 + alive][..., 2 + alive],
+    )
 
 
 def test_dataset_round_trip_of_groups():

@@ -205,10 +205,13 @@ def replaced(name, value):
         (True, replaced(f"{V2}/full/twotime/ttcf", np.zeros((3, 24, 13), "c8")), "complex64"),
         (False, replaced(f"{V1}/full/q_index", [2, 3, 5]), r"found \[2, 3, 5\] of \[1.0, 2.0"),
         (False, replaced(f"{V1}/full/q_index", [3, 2, 4]), "rising values of q_index"),
-        (False, replaced("entry_0000/dynamix/correlations/q_index_min_max", np.ones((4, 2))),
-         "columns index, lowest and highest"),
+        (
+            False,
+            replaced("entry_0000/dynamix/correlations/q_index_min_max", np.ones((4, 2))),
+            "columns index, lowest and highest",
+        ),
     ],
-)  # fmt: skip
+)
 def test_broken_files_are_refused(tmp_path, new, change, said):
     path = esrf(tmp_path / "a.h5", new=new)
     with h5py.File(path, "r+") as file:
@@ -224,8 +227,10 @@ def fitted(tmp_path_factory):
     experiment = simulate.Experiment((0.0,), 24, simulate.STATIC, q=0.005, dt=0.5)
     data = simulate.independent(jax.random.key(0), experiment, 0.01)
     esrf(folder / "a.h5", c2=data.c2, dt=0.5, lags=np.arange(1, 24, 2))
-    run(f"fit {folder}/a.h5 --model static --noise independent --q 0.005 --method laplace "
-        f"--num-samples 200 --out {folder}/a.nc")  # fmt: skip
+    run(
+        f"fit {folder}/a.h5 --model static --noise independent --q 0.005 --method laplace "
+        f"--num-samples 200 --out {folder}/a.nc"
+    )
     return folder
 
 

@@ -88,11 +88,13 @@ def test_aps_u_stores_what_the_layout_says(tmp_path):
 
 def sparse(file):
     """Make a 2 by 3 q-map with one empty cell, of which bins 2, 4 and 5 are processed."""
-    for name, value in {f"{QMAP}/dynamic_v_list_dim0": [0.004, Q],
-                        f"{QMAP}/dynamic_v_list_dim1": [0.0, 60.0, 120.0],
-                        f"{QMAP}/dynamic_num_pts": [2, 3],
-                        f"{QMAP}/dynamic_index_mapping": [0, 2, 3, 4, 5],
-                        f"{TWOTIME}/processed_bins": [2, 4, 5]}.items():
+    for name, value in {
+        f"{QMAP}/dynamic_v_list_dim0": [0.004, Q],
+        f"{QMAP}/dynamic_v_list_dim1": [0.0, 60.0, 120.0],
+        f"{QMAP}/dynamic_num_pts": [2, 3],
+        f"{QMAP}/dynamic_index_mapping": [0, 2, 3, 4, 5],
+        f"{TWOTIME}/processed_bins": [2, 4, 5],
+    }.items():
         del file[name]
         file[name] = np.array(value)
 
@@ -147,7 +149,9 @@ def test_aps_u_without_frame_time_or_gap_takes_them_from_the_user(tmp_path):
     with h5py.File(path, "r+") as file:
         del file["homodyne_bayes"]
     assert contents(path).notes == [
-        "the file does not tell dt: pass --dt", "the file does not tell gap: pass --gap"]
+        "the file does not tell dt: pass --dt",
+        "the file does not tell gap: pass --gap",
+    ]
     assert read(path, dt=0.25).gap is None
     assert read(path, dt=0.25, gap=GAP).gap == GAP
 
@@ -166,8 +170,9 @@ def test_a_file_with_bad_frames_and_a_dead_angle_is_read_around_them(tmp_path):
     np.testing.assert_array_equal(data.excluded, [1, 1])
     assert data.provenance["exclude_frames"] == [5]
     alive = np.delete(np.arange(12), 5)
-    np.testing.assert_array_equal(data.c2[:, alive][:, :, alive],
-                                  maps()[[2, 0]][:, alive][:, :, alive])
+    np.testing.assert_array_equal(
+        data.c2[:, alive][:, :, alive], maps()[[2, 0]][:, alive][:, :, alive]
+    )
 
 
 def test_contents_does_not_load_maps(tmp_path):
@@ -258,8 +263,7 @@ def test_netcdf_holds_pixel_groups(tmp_path):
     assert data.group_c2.dtype == np.float32
     assert np.isnan(data.group_c2[:, :, 4]).all()
     later = data.select(phi=[-30.0], first_frame=5)
-    np.testing.assert_array_equal(later.group_c2,
-                                  group_maps().astype(np.float32)[:1, :, 5:, 5:])
+    np.testing.assert_array_equal(later.group_c2, group_maps().astype(np.float32)[:1, :, 5:, 5:])
     write_netcdf(path, later)
     assert read(path).sha256() == later.sha256()
 
@@ -279,12 +283,15 @@ def test_assumed_phi_survives_writing(tmp_path):
         assert read(tmp_path / "again").provenance["assumed"] == ["phi"]
 
 
-@pytest.mark.parametrize(("changes", "message"), [
-    ({"q": 5.4}, "q = 5.4 1/Å is outside"),
-    ({"dt": 1e4}, "dt = 10000 s is outside"),
-    ({"gap": 0.2}, "gap = 0.2 Å is outside"),
-    ({"c2": maps() - 1}, "mean of c2 off the diagonal is 0.1"),
-])
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"q": 5.4}, "q = 5.4 1/Å is outside"),
+        ({"dt": 1e4}, "dt = 10000 s is outside"),
+        ({"gap": 0.2}, "gap = 0.2 Å is outside"),
+        ({"c2": maps() - 1}, "mean of c2 off the diagonal is 0.1"),
+    ],
+)
 def test_untypical_values_warn(changes, message):
     with pytest.warns(UserWarning, match=message):
         warn_untypical(good_data(**changes))

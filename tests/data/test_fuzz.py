@@ -98,8 +98,9 @@ def outcomes_elsewhere(seeds, folder):
     )
     call = [sys.executable, "-c", code]
     try:
-        done = subprocess.run(call, cwd=ROOT, capture_output=True, text=True, check=False,
-                              timeout=6 * SLOWEST)  # fmt: skip
+        done = subprocess.run(
+            call, cwd=ROOT, capture_output=True, text=True, check=False, timeout=6 * SLOWEST
+        )
     except subprocess.TimeoutExpired as late:
         return (late.stdout or b"").decode().splitlines()
     assert done.returncode <= 0, done.stderr  # below 0 it was killed by a signal
@@ -117,8 +118,8 @@ def test_ten_thousand_mutated_files_are_read_or_refused(tmp_path):
             lost.append(seed)
             seed += 1
     for kind, number in sorted(found.items()):
-        print(f"| {kind} | {number} |")  # noqa: T201 - docs/reliability.md
-    print("hung or crashed in a library:", lost)  # noqa: T201
+        print(f"| {kind} | {number} |")
+    print("hung or crashed in a library:", lost)
     assert not lost
 
 

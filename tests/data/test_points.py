@@ -28,8 +28,9 @@ SPARSE = np.array([0, 1, 2, 4, 8])
 
 def sparse_points(lags=SPARSE, dt=DT, start=0.0):
     """Return phi, t1, t2 and c2 of the pairs of three maps at some lags."""
-    phi, first, lag = (axis.ravel() for axis in np.meshgrid(
-        np.arange(3), np.arange(G), lags, indexing="ij"))  # fmt: skip
+    phi, first, lag = (
+        axis.ravel() for axis in np.meshgrid(np.arange(3), np.arange(G), lags, indexing="ij")
+    )
     inside = first + lag < G
     phi, lo, hi = phi[inside], first[inside], (first + lag)[inside]
     return np.array([-30.0, 10.0, 75.0])[phi], start + dt * lo, start + dt * hi, maps()[phi, lo, hi]
@@ -83,8 +84,9 @@ def test_the_frame_is_the_largest_part_of_the_smallest_lag(part, lag):
     later = first + np.repeat([1.0, lag], [8, 8 * part])
     if part == 2:
         first = first[: 8 + 16]
-    data = points.from_points(0.0, DT * first, DT * later, 1 + 0.01 * first + 0.001 * later,
-                              q=0.0054)  # fmt: skip
+    data = points.from_points(
+        0.0, DT * first, DT * later, 1 + 0.01 * first + 0.001 * later, q=0.0054
+    )
     assert data.dt == pytest.approx(DT / part, rel=1e-9)
     _, lo, hi = np.nonzero(np.triu(data.pairs))
     at = np.rint(part * first).astype(int), np.rint(part * later).astype(int)
@@ -96,9 +98,13 @@ def test_frames_of_zeros_before_the_record_are_not_its_start():
     phi, t1, t2, c2 = sparse_points()
     early = np.linspace(-0.4, -0.1, 4)
     padded = points.from_points(
-        np.append(phi, np.full(4, 10.0)), np.append(t1, early), np.append(t2, early + 1.0),
-        np.append(c2, np.zeros(4)), q=0.0054, gap=2e6,
-    )  # fmt: skip
+        np.append(phi, np.full(4, 10.0)),
+        np.append(t1, early),
+        np.append(t2, early + 1.0),
+        np.append(c2, np.zeros(4)),
+        q=0.0054,
+        gap=2e6,
+    )
     assert padded.sha256() == sparse_data().sha256()
 
 
@@ -137,7 +143,7 @@ def put(at, value):
         (doubled("phi", "t1", "t2", "c2"), "0 s with 0.1 s occurs twice in map 0"),
         (doubled("phi", "t2", "t1", "c2"), "0.1 s with 0 s occurs twice in map 0"),
     ],
-)  # fmt: skip
+)
 def test_lists_that_are_not_points_are_refused(columns, said):
     with pytest.raises(InputError, match=said):
         points.from_points(**columns, q=0.0054)

@@ -50,9 +50,13 @@ def test_one_wavevector_is_a_number_and_several_are_one_a_map(data):
 
 @pytest.mark.parametrize(
     ("q", "message"),
-    [((1.0, 2.0), "one value or 12, one per map"), (Q[0], "each phi must occur once a q"),
-     ([0.0] * 12, "positive and finite"), ([np.nan] * 12, "positive and finite")],
-)  # fmt: skip
+    [
+        ((1.0, 2.0), "one value or 12, one per map"),
+        (Q[0], "each phi must occur once a q"),
+        ([0.0] * 12, "positive and finite"),
+        ([np.nan] * 12, "positive and finite"),
+    ],
+)
 def test_wavevectors_that_cannot_be(data, q, message):
     with pytest.raises(InputError, match=message):
         replace(data, q=q)
@@ -116,9 +120,7 @@ def test_log_likelihoods_add_up_over_wavevectors(data, noise):
         flat = ravel_pytree(mine)[0]
         return float(density.log_prior_and_likelihood(model, grid, flat)[1])
 
-    parts = [
-        log_likelihood(only(data, q), np.flatnonzero(data.wavevectors == q)) for q in Q
-    ]
+    parts = [log_likelihood(only(data, q), np.flatnonzero(data.wavevectors == q)) for q in Q]
     assert log_likelihood(data, np.arange(12)) == pytest.approx(sum(parts), rel=1e-12)
 
 
@@ -175,8 +177,7 @@ def test_joint_intervals_hold_the_truth():
     config = FitConfig(model="laminar_flow", method="laplace", rescue_pairs=0)
     dataset = coverage.cover(study, config, 60)
     found = coverage.table(dataset)
-    print(f"\n{dataset.attrs['num_uncertified']} not certified\n"  # noqa: T201
-          f"{found.round(3).to_string()}")  # fmt: skip
+    print(f"\n{dataset.attrs['num_uncertified']} not certified\n{found.round(3).to_string()}")
     pooled = found["reported"].loc["all parameters"]
     assert 0.83 <= pooled["coverage_90"] <= 0.96
     assert 0.42 <= pooled["coverage_50"] <= 0.58

@@ -28,8 +28,10 @@ def again(tree, key, count=NUM_AGAIN):
     usable = group(tree, "constant_data")["usable"].values
     cuts = predictive.cuts_of(pairs_of(usable))
     experiment = simulate.Experiment((-60.0, 0.0, 60.0), usable.shape[1], simulate.STATIC)
-    maps = (simulate.speckle(one, experiment, 4000, mean_photons=2.0).c2
-            for one in jax.random.split(key, count))  # fmt: skip
+    maps = (
+        simulate.speckle(one, experiment, 4000, mean_photons=2.0).c2
+        for one in jax.random.split(key, count)
+    )
     return np.stack([predictive.measured(c2, cuts) for c2 in maps])
 
 

@@ -90,9 +90,7 @@ def against_full(seed: int, num_samples: int) -> pd.DataFrame:
     """
     data = measured(THREE_ANGLES, 100 + seed)
     default = sample_posterior(data, FitConfig(noise="independent", seed=seed))
-    long = FitConfig(
-        method="full", noise="independent", num_samples=num_samples, seed=seed + 1000
-    )
+    long = FitConfig(method="full", noise="independent", num_samples=num_samples, seed=seed + 1000)
     full = sample_posterior(data, long)
     assert full.inference.certificate.certified, full.inference.certificate.refused
     values = [
@@ -100,9 +98,7 @@ def against_full(seed: int, num_samples: int) -> pd.DataFrame:
         for one in (default, full)
     ]
     names = [(name, i) for name, v in values[0].items() for i in np.ndindex(v.shape[2:])]
-    found, exact = (
-        np.stack([v[name][(..., *i)].ravel() for name, i in names]) for v in values
-    )
+    found, exact = (np.stack([v[name][(..., *i)].ravel() for name, i in names]) for v in values)
     table = pd.DataFrame(
         {
             "shift": (found.mean(axis=1) - exact.mean(axis=1)) / exact.std(axis=1),
@@ -134,15 +130,15 @@ def test_the_default_path_is_certified_and_agrees_with_full_nuts():
     tables = [against_full(seed, 2500) for seed in range(20)]
     certificates = [table.attrs["certificate"] for table in tables]
     last = [certificate.attempts[-1] for certificate in certificates]
-    print(sum(certificate.certified for certificate in certificates), "certified")  # noqa: T201
-    print("k-hat", sorted(round(a.k_hat, 2) for a in last))  # noqa: T201
-    print("ESS", sorted(round(a.ess) for a in last))  # noqa: T201
+    print(sum(certificate.certified for certificate in certificates), "certified")
+    print("k-hat", sorted(round(a.k_hat, 2) for a in last))
+    print("ESS", sorted(round(a.ess) for a in last))
     shift = pd.concat([table["shift"].abs() for table in tables], axis=1)
     ratio = pd.concat([(table["ratio"] - 1).abs() for table in tables], axis=1)
     sd_ratio = pd.concat([(table["sd ratio"] - 1).abs() for table in tables], axis=1)
     both = {"shift": shift, "spread off by": ratio, "sd off by": sd_ratio}
     columns = {(k, f): v.agg(f, axis=1) for k, v in both.items() for f in ("median", "max")}
-    print(pd.DataFrame(columns).round(3).to_string())  # noqa: T201 - docs/consensus.md
+    print(pd.DataFrame(columns).round(3).to_string())
     assert sum(certificate.certified for certificate in certificates) >= 18
     assert shift.median(axis=1).max() < 0.1
     assert ratio.median(axis=1).max() < 0.05

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from homodyne_bayes import InputError
-from homodyne_bayes.fitting.start import covariance_at, project, warm_start
+from homodyne_bayes.fitting.start import project, warm_start
 from homodyne_bayes.inference import density
 from homodyne_bayes.inference.density import parts_of
+from homodyne_bayes.likelihood.information import covariance_at
 from homodyne_bayes.model_files import laminar_flow, static
 from homodyne_bayes.parameters import DIFFUSION, PRIORS, SHEAR
 from homodyne_bayes.physics import simulate
@@ -49,11 +50,14 @@ def draw_experiment(seed):
     rng = np.random.default_rng(seed)
     truth = dict(simulate.LAMINAR)
     truth |= {
-        "D0": 10 ** rng.uniform(3.3, 4.5), "alpha": rng.normal(-0.2, 0.25),
-        "D_offset": rng.uniform(-500, 500), "gamma_dot_t0": 10 ** rng.uniform(-3.6, -2.6),
-        "beta": rng.normal(0, 0.2), "gamma_dot_t_offset": rng.uniform(-5e-5, 1e-4),
+        "D0": 10 ** rng.uniform(3.3, 4.5),
+        "alpha": rng.normal(-0.2, 0.25),
+        "D_offset": rng.uniform(-500, 500),
+        "gamma_dot_t0": 10 ** rng.uniform(-3.6, -2.6),
+        "beta": rng.normal(0, 0.2),
+        "gamma_dot_t_offset": rng.uniform(-5e-5, 1e-4),
         "phi0": rng.normal(0, 4),
-    }  # fmt: skip
+    }
     experiment = simulate.Experiment((-60.0, 0.0, 60.0), 40, truth)
     return experiment, simulate.independent(jax.random.key(seed), experiment, 0.01)
 
@@ -65,10 +69,17 @@ def log_density_near_truth(experiment, parts):
     rate = to_coordinates(PowerLaw(*(jnp.asarray(truth[name]) for name in SHEAR[:3])), t_ref)
     angles = jnp.ones(3)
     values = {
-        "log_D_ref": D[0], "D_slope": D[1], "D_bend": D[2], "log_gamma_dot_ref": rate[0],
-        "gamma_dot_slope": rate[1], "gamma_dot_bend": rate[2], "phi0": jnp.asarray(truth["phi0"]),
-        "contrast": 0.25 * angles, "offset": angles, "sigma": jnp.asarray(0.01),
-    }  # fmt: skip
+        "log_D_ref": D[0],
+        "D_slope": D[1],
+        "D_bend": D[2],
+        "log_gamma_dot_ref": rate[0],
+        "gamma_dot_slope": rate[1],
+        "gamma_dot_bend": rate[2],
+        "phi0": jnp.asarray(truth["phi0"]),
+        "contrast": 0.25 * angles,
+        "offset": angles,
+        "sigma": jnp.asarray(0.01),
+    }
     sites = density.unconstrained(MODEL, shard(parts, 0), values)
     theta = jax.flatten_util.ravel_pytree(sites)[0]
     return float(density.log_density(MODEL, parts, theta))
@@ -93,7 +104,7 @@ def test_best_optimum_is_reached_from_the_prior():
 @pytest.mark.slow
 def test_best_optimum_is_reached_in_95_of_100():
     count = reached(100)
-    print(f"\nbest optimum reached in {count} of 100 experiments")  # noqa: T201 - README.md
+    print(f"\nbest optimum reached in {count} of 100 experiments")
     assert count >= 95
 
 

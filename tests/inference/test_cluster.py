@@ -19,9 +19,14 @@ from homodyne_bayes.inference import cluster
 from homodyne_bayes.physics import simulate
 
 CONFIG = FitConfig(
-    model="static", noise="independent", num_shards=4, num_chains=2, num_warmup=60, num_samples=60,
+    model="static",
+    noise="independent",
+    num_shards=4,
+    num_chains=2,
+    num_warmup=60,
+    num_samples=60,
     rescue_pairs=0,
-)  # fmt: skip
+)
 pytestmark = pytest.mark.skipif(jax.local_device_count() < 2, reason="one device rounds otherwise")
 
 
@@ -126,9 +131,12 @@ def test_data_lost_again_and_again_are_given_up(monkeypatch, place):
 
 @pytest.mark.parametrize(
     ("address", "message"),
-    [("tcp://127.0.0.1:9", "does not answer"), ("local:none", "needs a number of workers"),
-     ("nowhere", "does not answer")],
-)  # fmt: skip
+    [
+        ("tcp://127.0.0.1:9", "does not answer"),
+        ("local:none", "needs a number of workers"),
+        ("nowhere", "does not answer"),
+    ],
+)
 def test_addresses_that_cannot_be(monkeypatch, address, message):
     monkeypatch.setattr(cluster, "ANSWER", 1.0)
     with pytest.raises(InputError, match=message), cluster.connect(address):
@@ -161,12 +169,30 @@ def test_schedulers_started_by_hand_also_with_tls(tmp_path):
     """Scheduler and workers as a site starts them: an address with certificates is an address."""
     key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
     subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj",
-         "/CN=localhost", "-keyout", key, "-out", certificate], check=True, capture_output=True,
-    )  # fmt: skip
+        [
+            "openssl",
+            "req",
+            "-x509",
+            "-newkey",
+            "rsa:2048",
+            "-nodes",
+            "-days",
+            "2",
+            "-subj",
+            "/CN=localhost",
+            "-keyout",
+            key,
+            "-out",
+            certificate,
+        ],
+        check=True,
+        capture_output=True,
+    )
     tls = {"ca-file": str(certificate)}
-    tls |= {role: {"cert": str(certificate), "key": str(key)}
-            for role in ("scheduler", "worker", "client")}  # fmt: skip
+    tls |= {
+        role: {"cert": str(certificate), "key": str(key)}
+        for role in ("scheduler", "worker", "client")
+    }
     settings = {"distributed": {"comm": {"require-encryption": True, "tls": tls}}}
     (tmp_path / "tls.yaml").write_text(json.dumps(settings))
     environment = os.environ | {"DASK_CONFIG": str(tmp_path)}

@@ -113,9 +113,7 @@ def on_first(count):
 @pytest.mark.parametrize("chain_method", ["parallel", "vectorized"])
 def test_draws_do_not_depend_on_the_number_of_devices(chain_method):
     """Three shards on 1, 2 and 4 devices: rounds with a remainder, and idle devices."""
-    settings = NutsSettings(
-        num_warmup=60, num_samples=60, num_chains=1, chain_method=chain_method
-    )
+    settings = NutsSettings(num_warmup=60, num_samples=60, num_chains=1, chain_method=chain_method)
     guess = Gaussian(jnp.asarray(WHOLE[0]), 4 * jnp.asarray(WHOLE[1]))
     targets = each_shard((DESIGN[:3, None], TARGET[:3, None]), guess, 1 / 3)
     runs = [
@@ -190,8 +188,10 @@ def test_devices_with_too_little_memory_are_left_out():
 def test_finished_chains_are_counted_also_those_of_an_earlier_run():
     lanes = Lanes(None, None, np.arange(6), np.zeros((6, 2)), None)
     seen = []
-    run = counted(lambda _lanes, todo, _look: ((n, None) for n in todo),
-                  lambda done, total: seen.append((done, total)))  # fmt: skip
+    run = counted(
+        lambda _lanes, todo, _look: ((n, None) for n in todo),
+        lambda done, total: seen.append((done, total)),
+    )
     assert [number for number, _ in run(lanes, np.array([3, 5]), None)] == [3, 5]
     assert seen == [(10, 12), (12, 12)]
 

@@ -11,11 +11,12 @@ import numpyro.distributions as dist
 import pytest
 
 from homodyne_bayes import FitConfig
-from homodyne_bayes.fitting.start import laplace, warm_start
+from homodyne_bayes.fitting.start import warm_start
 from homodyne_bayes.inference.certify import evaluator, faults_of_weights
 from homodyne_bayes.inference.chains import Chains
 from homodyne_bayes.inference.density import parts_of
 from homodyne_bayes.inference.infer import Approximation, infer, merged, sample_shards, settle
+from homodyne_bayes.inference.mode import laplace
 from homodyne_bayes.inference.nuts import Gaussian
 from homodyne_bayes.model_files import laminar_flow
 from homodyne_bayes.parameters import PRIORS
@@ -105,9 +106,14 @@ def spoiled_by_too_many_shards(seed):
     warm = warm_start(jax.random.key(seed), MODEL, some_pairs(data, seed), parts_of(shards))
     mode = Gaussian(warm.theta, warm.covariance)
     config = FitConfig(
-        num_shards=10, merge="consensus", num_warmup=100, num_samples=100, num_chains=2,
-        rescue_pairs=0, max_tree_depth=6,
-    )  # fmt: skip
+        num_shards=10,
+        merge="consensus",
+        num_warmup=100,
+        num_samples=100,
+        num_chains=2,
+        rescue_pairs=0,
+        max_tree_depth=6,
+    )
     return infer(jax.random.key(seed), MODEL, shards, mode, config)
 
 
@@ -115,7 +121,7 @@ def spoiled_by_too_many_shards(seed):
 def test_far_too_many_shards_are_never_certified(seeds):
     for seed in seeds:
         found = spoiled_by_too_many_shards(seed)
-        print([f"{a.k_hat:.2f}" for a in found.certificate.attempts])  # noqa: T201
+        print([f"{a.k_hat:.2f}" for a in found.certificate.attempts])
         assert not found.certificate.certified
         assert faults_of_weights(found.certificate.attempts[0], 2) != []
 
@@ -170,9 +176,12 @@ def test_a_model_that_is_not_ours(merge):
     found = infer(jax.random.key(1), logistic, shards, mode, config)
     assert found.certificate.certified
     full = infer(
-        jax.random.key(2), logistic, shards, mode,
+        jax.random.key(2),
+        logistic,
+        shards,
+        mode,
         FitConfig(method="full", num_warmup=150, num_samples=500),
-    )  # fmt: skip
+    )
     (mean, sd), (exact, spread) = moments(found.draws), moments(full.draws)
     np.testing.assert_allclose((mean - exact) / spread, 0, atol=0.1)
     np.testing.assert_allclose(sd / spread, 1, atol=0.1)

@@ -68,7 +68,7 @@ def test_merge_rules_on_the_laminar_ridge():
                 "divergences": int(chains.info.diverging.sum()),
             }
     table = pd.DataFrame(rows).T.sort_index()
-    print(table.round(2).to_string())  # noqa: T201 - docs/consensus.md
+    print(table.round(2).to_string())
     cavity = table.loc["cavity"]
     assert cavity["shift"].max() < 0.25
     assert cavity["k-hat"].max() < 0.7

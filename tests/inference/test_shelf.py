@@ -112,11 +112,28 @@ def test_another_model_in_the_same_file_is_refused(laminar_data, tmp_path):
 
 def command(data, out, *more):
     """Return a fit of 8 shards, one chain each, as a user types it."""
-    settings = {"noise": "independent", "num-shards": 8, "num-chains": 1, "num-warmup": 200,
-                "num-samples": 200, "rescue-pairs": 0}  # fmt: skip
+    settings = {
+        "noise": "independent",
+        "num-shards": 8,
+        "num-chains": 1,
+        "num-warmup": 200,
+        "num-samples": 200,
+        "rescue-pairs": 0,
+    }
     flags = [str(part) for name, value in settings.items() for part in (f"--{name}", value)]
-    return [sys.executable, "-m", "homodyne_bayes.cli.main", "--cpu-devices", "2", "fit", str(data),
-            "--out", str(out), *flags, *more]  # fmt: skip
+    return [
+        sys.executable,
+        "-m",
+        "homodyne_bayes.cli.main",
+        "--cpu-devices",
+        "2",
+        "fit",
+        str(data),
+        "--out",
+        str(out),
+        *flags,
+        *more,
+    ]
 
 
 def kill(call, wait):

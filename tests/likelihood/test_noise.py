@@ -103,11 +103,11 @@ def test_what_bins_of_frames_cost(photons):
         z, sd = np.moveaxis(np.array(rows), 1, 0)
         widths[bins] = np.median(sd, axis=0)
         covered = (np.abs(z) < 1.645).mean()
-        print(photons, bins, covered, widths[bins] / widths[1])  # noqa: T201 - docs/noise.md
+        print(photons, bins, covered, widths[bins] / widths[1])
         assert covered > 0.8
     assert (widths[4] >= 0.9 * widths[1]).all()
     small = {level: np.mean(np.array(p_values) < level) for level in (0.01, 0.05, 0.5)}
-    print(photons, "p-values of misfit below", small)  # noqa: T201 - docs/noise.md
+    print(photons, "p-values of misfit below", small)
     assert small[0.01] < 0.05
     assert small[0.05] < 0.12
 

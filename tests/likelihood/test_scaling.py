@@ -198,7 +198,7 @@ def test_marginal_gives_the_same_posterior_for_fewer_gradients():
         ess = [float(az.ess(draws[..., i])) for i in range(len(at))]
         cost[scaling] = made.inference.gradients / min(ess)
         moments[scaling] = draws.mean((0, 1)), draws.std((0, 1))
-    print("gradients per effective draw", cost)  # noqa: T201 - README.md
+    print("gradients per effective draw", cost)
     (mean, sd), (other_mean, other_sd) = moments.values()
     assert (np.abs(mean - other_mean) < 0.05 * sd).all()
     np.testing.assert_allclose(other_sd, sd, rtol=0.03)

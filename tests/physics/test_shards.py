@@ -59,11 +59,18 @@ def places_of(stacked):
 NEAR_THE_TRUTH = {
     name: jnp.asarray(value)
     for name, value in {
-        "log_D_ref": 9.2, "D_slope": -0.2, "D_bend": 1.1, "log_gamma_dot_ref": -6.5,
-        "gamma_dot_slope": 0.1, "gamma_dot_bend": 0.9, "phi0": 2.0, "sigma": 0.01,
-        "contrast": [0.2, 0.25, 0.3], "offset": [1.0, 1.01, 0.99],
+        "log_D_ref": 9.2,
+        "D_slope": -0.2,
+        "D_bend": 1.1,
+        "log_gamma_dot_ref": -6.5,
+        "gamma_dot_slope": 0.1,
+        "gamma_dot_bend": 0.9,
+        "phi0": 2.0,
+        "sigma": 0.01,
+        "contrast": [0.2, 0.25, 0.3],
+        "offset": [1.0, 1.01, 0.99],
     }.items()
-}  # fmt: skip
+}
 EXPECTED = {
     (p, i, j)
     for p in range(2)
@@ -219,8 +226,9 @@ def test_angles_are_dealt_once_each_round_the_circle(five_maps):
     real = np.asarray(shards.noise.weight)[..., 0] > 0
     assert sorted(dealt[real]) == [0, 1, 2, 3, 4]
     assert [sorted(five_maps.phi[hand[own]]) for hand, own in zip(dealt, real, strict=True)] == [
-        [-60.0, 0.0, 60.0], [-30.0, 30.0],
-    ]  # fmt: skip
+        [-60.0, 0.0, 60.0],
+        [-30.0, 30.0],
+    ]
     assert bool(jnp.isfinite(shards.c2).all())
     with pytest.raises(InputError, match="between 1 and 5"):
         angle_shards(five_maps, 6)

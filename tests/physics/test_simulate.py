@@ -64,8 +64,10 @@ def test_speckle_noise_is_correlated_and_independent_noise_is_not():
 
     def neighbours(data):
         residual = data.c2 - truth
-        return np.corrcoef(residual[:, :, :-1][:, upper[:, 1:]].ravel(),
-                           residual[:, :, 1:][:, upper[:, 1:]].ravel())[0, 1]
+        return np.corrcoef(
+            residual[:, :, :-1][:, upper[:, 1:]].ravel(),
+            residual[:, :, 1:][:, upper[:, 1:]].ravel(),
+        )[0, 1]
 
     assert neighbours(simulate.speckle(jax.random.key(1), EXPERIMENT, 3000)) > 0.5
     assert abs(neighbours(simulate.independent(jax.random.key(1), EXPERIMENT, 0.01))) < 0.1

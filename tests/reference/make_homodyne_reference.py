@@ -83,9 +83,7 @@ def physics(rng, mode, q, L, dt, frames, phi):
         return jax_backend.compute_g2_scaled(one, t, t, phi, *geometry, c, o, dt)
 
     def chi2(one, c, o):
-        return jax_backend.compute_chi_squared(
-            one, data, sigma, t, t, phi, *geometry, c, o, dt
-        )
+        return jax_backend.compute_chi_squared(one, data, sigma, t, t, phi, *geometry, c, o, dt)
 
     def chosen(function):
         return lambda *args: function(*args).reshape(-1)[at]
@@ -107,9 +105,20 @@ def physics(rng, mode, q, L, dt, frames, phi):
     )
     count = theta.shape[1]
     return {
-        "q": q, "L": L, "dt": dt, "time": time, "phi": phi, "params": theta,
-        "contrast": contrast, "offset": offset, "data": data, "sigma": sigma, "at": at,
-        "lo": lo, "hi": hi, "angle": angle,
+        "q": q,
+        "L": L,
+        "dt": dt,
+        "time": time,
+        "phi": phi,
+        "params": theta,
+        "contrast": contrast,
+        "offset": offset,
+        "data": data,
+        "sigma": sigma,
+        "at": at,
+        "lo": lo,
+        "hi": hi,
+        "angle": angle,
         **{f"g1_{name}": np.stack(values) for name, values in g1.items()},
         "g2": np.stack([g2(one, c, o) for one, c, o in zip(theta, contrast, offset, strict=True)]),
         "chi2": [chi2(one, c, o) for one, c, o in zip(theta, contrast, offset, strict=True)],
@@ -118,7 +127,7 @@ def physics(rng, mode, q, L, dt, frames, phi):
         "last_hessian_g2": second.reshape(-1, count, count)[at],
         "gradient_chi2": all_sets(jax.grad(chi2)),
         "hessian_chi2": all_sets(jax.hessian(chi2)),
-    }  # fmt: skip
+    }
 
 
 def scaling(rng):
@@ -135,14 +144,20 @@ def scaling(rng):
     per_angle = scaling_utils.estimate_per_angle_scaling(*pooled)
     contrast, offset, contrasts, offsets = scaling_utils.compute_averaged_scaling(*pooled)
     return {
-        "c2": c2, "t1": t1, "t2": t2, "angle": angle,
+        "c2": c2,
+        "t1": t1,
+        "t2": t2,
+        "angle": angle,
         "first": scaling_utils.estimate_contrast_offset_from_quantiles(c2[one], (t2 - t1)[one]),
         "other_quantiles": scaling_utils.estimate_contrast_offset_from_quantiles(
             c2[one], (t2 - t1)[one], *bounds, 0.7, 0.3, 0.25, 0.75
         ),
-        "names": list(per_angle), "values": list(per_angle.values()),
-        "averaged": (contrast, offset), "contrasts": contrasts, "offsets": offsets,
-    }  # fmt: skip
+        "names": list(per_angle),
+        "values": list(per_angle.values()),
+        "averaged": (contrast, offset),
+        "contrasts": contrasts,
+        "offsets": offsets,
+    }
 
 
 def least_squares(rng):
@@ -152,13 +167,16 @@ def least_squares(rng):
     measured = truth[0] * theory + truth[1] + rng.normal(0, 0.05, theory.shape)
     design, target = rng.normal(size=(60, 7)), rng.normal(size=60)
     return {
-        "theory": theory, "measured": measured, "design": design, "target": target,
+        "theory": theory,
+        "measured": measured,
+        "design": design,
+        "target": target,
         "solution": np.stack(fitting.solve_least_squares_jax(theory, measured)),
         "chunked": np.stack(fitting.solve_least_squares_chunked_jax(theory, measured)),
         "general": fitting.solve_least_squares_general_jax(design, target),
         "ridge": fitting.solve_least_squares_general_jax(design, target, 1e-3),
         "singular": np.stack(fitting.solve_least_squares_jax(np.ones((1, 30)), measured[:1])),
-    }  # fmt: skip
+    }
 
 
 def diagonal(rng):
@@ -174,13 +192,19 @@ def diagonal(rng):
     correct = diagonal_correction
     return {
         "maps": maps,
-        **{name: correct.apply_diagonal_correction_batch(maps, backend="numpy", **settings)
-           for name, settings in methods.items()},
-        **{f"{name}_single": correct.apply_diagonal_correction(maps[0], backend="numpy", **settings)
-           for name, settings in methods.items()},
+        **{
+            name: correct.apply_diagonal_correction_batch(maps, backend="numpy", **settings)
+            for name, settings in methods.items()
+        },
+        **{
+            f"{name}_single": correct.apply_diagonal_correction(
+                maps[0], backend="numpy", **settings
+            )
+            for name, settings in methods.items()
+        },
         "basic_jax": correct.apply_diagonal_correction_batch(jnp.asarray(maps)),
         "median_jax": correct.apply_diagonal_correction_batch(jnp.asarray(maps), "statistical"),
-    }  # fmt: skip
+    }
 
 
 def traps(rng):
@@ -195,8 +219,14 @@ def traps(rng):
     engine = TheoryEngine("laminar_flow")
     many = dt * jnp.arange(2001)
     return {
-        "params": params, "q": q, "L": L, "dt": dt, "time": t, "phi": phi,
-        "data": data, "sigma": sigma,
+        "params": params,
+        "q": q,
+        "L": L,
+        "dt": dt,
+        "time": t,
+        "phi": phi,
+        "data": data,
+        "sigma": sigma,
         "late": physics_cmc.compute_g1_diffusion(params, late[:-1], late[1:], q, dt, t),
         "every_other": jax_backend.compute_g1_diffusion(params, t[::2], t[::2], q, dt),
         "two_axes": jax_backend.compute_g1_diffusion(params, short, long, q, dt),
@@ -207,7 +237,7 @@ def traps(rng):
             params[None], data, sigma, t, t, phi, q, L, 0.3, 1.0
         ),
         "many_shape": jax_backend.compute_g1_diffusion(params, many, many, q, dt).shape,
-    }  # fmt: skip
+    }
 
 
 if __name__ == "__main__":

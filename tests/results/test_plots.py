@@ -299,8 +299,15 @@ def test_many_angles_are_said_to_be_a_subset(laminar_result):
     axes = figures.maps(tree).axes
     assert len([ax for ax in axes if ax.images]) == 3 * 6
     assert [ax.get_title() for ax in axes[:6]] == [
-        "−80°", "−57.14°", "−11.43°", "11.43°", "57.14°", "80°"
-    ]  # fmt: skip
+        "−80°",
+        "−57.14°",
+        "−11.43°",
+        "11.43°",
+        "57.14°",
+        "80°",
+    ]
     assert [ax.get_ylabel().partition("\n")[0] for ax in axes[:18:6]] == [
-        "measured", "fitted", "residual"
-    ]  # fmt: skip
+        "measured",
+        "fitted",
+        "residual",
+    ]

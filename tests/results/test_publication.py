@@ -30,17 +30,31 @@ def folder(laminar_result, tmp_path_factory):
 
 def test_what_a_report_for_a_paper_holds(folder):
     assert sorted(path.name for path in folder.iterdir()) == [
-        "lag_cuts.pdf", "maps.pdf", "methods.tex", "pairs.pdf", "paper.tex", "prior_posterior.pdf",
-        "rates.pdf", "references.bib", "report.html", "scaling.tex", "summary.json", "table.tex",
-    ]  # fmt: skip
+        "lag_cuts.pdf",
+        "maps.pdf",
+        "methods.tex",
+        "pairs.pdf",
+        "paper.tex",
+        "prior_posterior.pdf",
+        "rates.pdf",
+        "references.bib",
+        "report.html",
+        "scaling.tex",
+        "summary.json",
+        "table.tex",
+    ]
 
 
 def test_numbers_of_the_table_are_those_of_the_draws(folder, laminar_result):
-    found = [one for name in ("table.tex", "scaling.tex")
-             for one in PRINTED.findall((folder / name).read_text(encoding="utf-8"))]  # fmt: skip
+    found = [
+        one
+        for name in ("table.tex", "scaling.tex")
+        for one in PRINTED.findall((folder / name).read_text(encoding="utf-8"))
+    ]
     fitted = paper.parameters(laminar_result)
-    contrast, offset = ([one for one in fitted if one.name == name]
-                        for name in ("contrast", "offset"))  # fmt: skip
+    contrast, offset = (
+        [one for one in fitted if one.name == name] for name in ("contrast", "offset")
+    )
     quantities = [
         *(one for one in fitted if "phi" not in one.at),
         *paper.derived(laminar_result, (0.6, 5.0), 400.0),
@@ -78,18 +92,25 @@ def test_derived_quantities(laminar_result):
     found = {one.name: one.draws for one in paper.derived(laminar_result, (t,), 400.0)}
     q = float(group(laminar_result, "constant_data")["q"])
     for name, exact in (
-        ("D", J), ("D_Brownian", J / 2), ("tau", 2 / (q**2 * J)), ("gamma_dot", shear),
+        ("D", J),
+        ("D_Brownian", J / 2),
+        ("tau", 2 / (q**2 * J)),
+        ("gamma_dot", shear),
         ("Pe", 2 * shear * 400.0**2 / J),
-    ):  # fmt: skip
+    ):
         np.testing.assert_allclose(found[name], exact, rtol=1e-12)
     assert "Pe" not in {one.name for one in paper.derived(laminar_result, (t,))}
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
-    [({"times": (0.0,)}, "above 0"), ({"times": (99.0,)}, "end of the record"),
-     ({"radius": -1.0}, "positive length"), ({"radius": float("nan")}, "positive length")],
-)  # fmt: skip
+    [
+        ({"times": (0.0,)}, "above 0"),
+        ({"times": (99.0,)}, "end of the record"),
+        ({"radius": -1.0}, "positive length"),
+        ({"radius": float("nan")}, "positive length"),
+    ],
+)
 def test_what_cannot_be_derived_is_refused_and_nothing_written(
     laminar_result, tmp_path, arguments, said
 ):
@@ -121,8 +142,9 @@ def test_structure_of_the_latex(folder, laminar_result):
 def test_what_a_result_rests_on_is_cited(laminar_result, laplace_result, tmp_path):
     for name, tree in (("consensus", laminar_result), ("laplace", laplace_result)):
         paper.write(tree, tmp_path / name, latex=True)
-        methods, references = ((tmp_path / name / one).read_text()
-                               for one in ("methods.tex", "references.bib"))  # fmt: skip
+        methods, references = (
+            (tmp_path / name / one).read_text() for one in ("methods.tex", "references.bib")
+        )
         cited = set(re.findall(r"\\cite\{(\w+)\}", methods))
         assert cited == set(latex.cited(tree))
         assert cited <= set(re.findall(r"@\w+\{(\w+)", references))
@@ -173,11 +195,22 @@ def test_a_browser_shows_every_figure_and_complains_of_nothing(laminar_result, t
     (tmp_path / "report.html").write_text(text + f"<script>{count}</script>", encoding="utf-8")
     with tempfile.TemporaryDirectory() as profile:
         run = subprocess.run(
-            ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr",
-             f"--user-data-dir={profile}", "--virtual-time-budget=5000", "--dump-dom",
-             (tmp_path / "report.html").as_uri()],
-            capture_output=True, text=True, timeout=120, check=False,
-        )  # fmt: skip
+            [
+                "chromium",
+                "--headless",
+                "--no-sandbox",
+                "--disable-gpu",
+                "--enable-logging=stderr",
+                f"--user-data-dir={profile}",
+                "--virtual-time-budget=5000",
+                "--dump-dom",
+                (tmp_path / "report.html").as_uri(),
+            ],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
     assert "CONSOLE" not in run.stderr
     shown = re.search("<title>(.*?)</title>", run.stdout).group(1)
     assert int(shown) == page.count("<figure")

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from homodyne_bayes import InputError
+from homodyne_bayes import InputError, files
 from homodyne_bayes.cli import screen
-from homodyne_bayes.results import diagnostics, figures, store
+from homodyne_bayes.results import diagnostics, figures
 from homodyne_bayes.results import page as report
 from homodyne_bayes.results import text as tables
 
@@ -56,7 +56,7 @@ class Page(HTMLParser):
 def with_attrs(tree, **attrs):
     """Return a copy of a result with some root attributes replaced; mappings become JSON."""
     copy = xr.DataTree.from_dict({name: c.to_dataset() for name, c in tree.children.items()})
-    copy.attrs = {**tree.attrs, **store.as_attributes(attrs)}
+    copy.attrs = {**tree.attrs, **files.as_attributes(attrs)}
     return copy
 
 
@@ -100,7 +100,7 @@ def test_an_uncertified_result_says_so_and_what_to_do(laminar_result, monkeypatc
     tree = laminar_result.copy(deep=True)
     name = "cavity merge of 2 shards"
     changes = {"certified": 0, "draws_from": name, "refused": [f"{name}: k-hat is 0.93 <b>"]}
-    tree["certificate"].attrs |= store.as_attributes(changes)
+    tree["certificate"].attrs |= files.as_attributes(changes)
     text = report.render(tree)
     page = Page(text)
     assert page.elements[page.find("section")[0]][1]["class"] == "box uncertified"
@@ -138,9 +138,10 @@ def test_of_many_shards_the_worst_are_shown(laminar_result, monkeypatch):
     assert [row["shard"] for row in rows[:2]] == ["30", "7"]
     assert rows[0]["score"] == "−9.0"
     assert rows[0]["coordinate"] == str(checks["coordinate"].values[3])
-    assert "The 16 of 40 shards that deviate most are shown." in Page(report.render(tree)).texts(
-        "section", id="shards"
-    )[0]
+    assert (
+        "The 16 of 40 shards that deviate most are shown."
+        in Page(report.render(tree)).texts("section", id="shards")[0]
+    )
 
 
 def test_bias_of_the_approximation_is_told(page, laminar_result):
@@ -164,9 +165,10 @@ def test_a_result_without_shards(laplace_result, monkeypatch):
     page = Page(report.render(laplace_result))
     assert page.find("section", id="shards") == []
     assert "Method laplace: least squares fit." in page.texts("section", id="certificate")[0]
-    assert "The least squares fit before it was corrected" in page.texts(
-        "section", id="corrections"
-    )[0]
+    assert (
+        "The least squares fit before it was corrected"
+        in page.texts("section", id="corrections")[0]
+    )
 
 
 def test_every_figure_is_embedded_with_its_caption(page):
@@ -207,8 +209,11 @@ def test_rows_hold_the_rounded_summary(laminar_result):
     summary = diagnostics.summary(laminar_result, names)
     rows = tables.rows(laminar_result, names)
     assert [row["label"] for row in rows] == [
-        "D₀", "contrast [−60°]", "contrast [0°]", "contrast [60°]",
-    ]  # fmt: skip
+        "D₀",
+        "contrast [−60°]",
+        "contrast [0°]",
+        "contrast [60°]",
+    ]
     for row, (_, line) in zip(rows, summary.iterrows(), strict=True):
         assert row["mean"] == tables.rounded(line["mean"], line["sd"])
         assert row["r_hat"] == f"{line['r_hat']:.3f}"

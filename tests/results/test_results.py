@@ -10,7 +10,7 @@ import pytest
 import xarray as xr
 from jax.flatten_util import ravel_pytree
 
-from homodyne_bayes import FitConfig, InputError, TwoTimeData, fit
+from homodyne_bayes import FitConfig, InputError, TwoTimeData, files, fit
 from homodyne_bayes.fitting.pipeline import bound_model
 from homodyne_bayes.inference import density
 from homodyne_bayes.likelihood.misfit import KINDS
@@ -182,8 +182,10 @@ def test_summary_and_its_cost(laminar_result):
     assert table.loc["alpha", "ess_per_1000_evaluations"] == pytest.approx(
         1000 * table.loc["alpha", "ess_bulk"] / total
     )
-    widths = [np.ptp(np.quantile(laminar_result[group]["alpha"], [0.05, 0.95]))
-              for group in ("posterior", "prior")]
+    widths = [
+        np.ptp(np.quantile(laminar_result[group]["alpha"], [0.05, 0.95]))
+        for group in ("posterior", "prior")
+    ]
     assert table.loc["alpha", "of_prior"] == pytest.approx(widths[0] / widths[1])
     assert table["of_uncorrected"].isna().all()
     assert diagnostics.growth(laminar_result) == ""
@@ -192,8 +194,11 @@ def test_summary_and_its_cost(laminar_result):
 def test_intervals_are_compared_with_those_of_independent_noise(speckle_result):
     names = ["alpha", "contrast"]
     table = diagnostics.summary(speckle_result, names)
-    ends = [np.quantile(speckle_result[group][name], [0.05, 0.95], axis=(0, 1))
-            for name in names for group in ("posterior", "warm_start")]  # fmt: skip
+    ends = [
+        np.quantile(speckle_result[group][name], [0.05, 0.95], axis=(0, 1))
+        for name in names
+        for group in ("posterior", "warm_start")
+    ]
     widths = [high - low for low, high in ends]
     assert table.loc["alpha", "of_uncorrected"] == pytest.approx(float(widths[0] / widths[1]))
     np.testing.assert_allclose(table["of_uncorrected"].iloc[1:], widths[2] / widths[3])
@@ -207,8 +212,10 @@ def test_the_interval_says_what_it_is(laminar_result, speckle_result):
     corrected = with_noise(speckle_result, "corrected")
     labels = [diagnostics.interval_label(t) for t in (speckle_result, corrected, laminar_result)]
     assert labels == [
-        "90 % interval", "90 % interval, corrected least squares", "90 % interval, uncorrected",
-    ]  # fmt: skip
+        "90 % interval",
+        "90 % interval, corrected least squares",
+        "90 % interval, uncorrected",
+    ]
     speckle, corrected, independent = (
         " ".join(diagnostics.warnings(tree)) for tree in (speckle_result, corrected, laminar_result)
     )
@@ -242,8 +249,14 @@ def test_a_model_that_fits_is_said_to_fit(speckle_result, laminar_result):
 
 
 def test_departures_are_named_the_worst_first(speckle_result):
-    tree = with_noise(speckle_result, "speckle", all=(90.0, 12, 1e-13), contrast=(30.0, 1, 4e-8),
-                      shape=(40.0, 1, 2.5e-10), rate=(14.0, 5, 0.015))  # fmt: skip
+    tree = with_noise(
+        speckle_result,
+        "speckle",
+        all=(90.0, 12, 1e-13),
+        contrast=(30.0, 1, 4e-8),
+        shape=(40.0, 1, 2.5e-10),
+        rate=(14.0, 5, 0.015),
+    )
     assert diagnostics.departures(tree) == ["shape", "contrast"]
     first, second, third = diagnostics.misfit(tree)
     assert first == (
@@ -288,8 +301,12 @@ def test_warnings_find_trouble(laminar_result):
     first, *others = diagnostics.warnings(tree)
     assert "uncorrected for correlated noise" in first
     sentences = " ".join(others)
-    for text in ("ended with: iteration limit", "R-hat exceeds 1.01 for ", "alpha",
-                 "Å²/s lies outside the range 1 to 1e+06"):
+    for text in (
+        "ended with: iteration limit",
+        "R-hat exceeds 1.01 for ",
+        "alpha",
+        "Å²/s lies outside the range 1 to 1e+06",
+    ):
         assert text in sentences
 
 
@@ -297,7 +314,7 @@ def uncertified(tree, draws_from, refused, nuts=False, **settings):
     """Return a copy of a result whose certificate refuses it."""
     tree = tree.copy(deep=True)
     changes = {"certified": 0, "draws_from": draws_from, "refused": refused}
-    tree["certificate"].attrs |= store.as_attributes(changes)
+    tree["certificate"].attrs |= files.as_attributes(changes)
     tree.attrs["settings"] = json.dumps(json.loads(tree.attrs["settings"]) | settings)
     if nuts:
         lp = tree["sample_stats"]["lp"]

@@ -25,10 +25,12 @@ def fake_ranks(spread=1.0, shift=0.0, num_simulations=400):
     draws = mean + sd * (shift + spread * rng.normal(size=(num_simulations, 1000)))
     ranks = [calibration.rank(*one) for one in zip(truth, draws[..., None], strict=True)]
     return xr.Dataset(
-        {"rank": (("simulation", "parameter"), ranks),
-         "certified": ("simulation", np.ones(num_simulations, bool))},
+        {
+            "rank": (("simulation", "parameter"), ranks),
+            "certified": ("simulation", np.ones(num_simulations, bool)),
+        },
         {"parameter": ["mean"]},
-    )  # fmt: skip
+    )
 
 
 def test_an_exact_sampler_passes():
@@ -65,9 +67,25 @@ def run(monkeypatch, *arguments):
 
 def test_from_the_command_line(monkeypatch, tmp_path, capsys):
     out = tmp_path / "ranks.nc"
-    run(monkeypatch, "--model", "static", "--method", "laplace", "--simulations", "3", "--frames",
-        "10", "--phi", "0", "--num-samples", "500", "--num-chains", "2", "--out",
-        str(out))  # fmt: skip
+    run(
+        monkeypatch,
+        "--model",
+        "static",
+        "--method",
+        "laplace",
+        "--simulations",
+        "3",
+        "--frames",
+        "10",
+        "--phi",
+        "0",
+        "--num-samples",
+        "500",
+        "--num-chains",
+        "2",
+        "--out",
+        str(out),
+    )
     printed = capsys.readouterr().out
     assert "log_D_ref" in printed
     assert "contrast[0]" in printed
@@ -96,13 +114,19 @@ def test_interrupted_leaves_nothing(monkeypatch, tmp_path, capsys):
 )
 def test_the_sampler_is_calibrated(model, method, num_simulations):
     """At least two hundred certified posteriors each."""
-    config = FitConfig(model=model, method=method, num_chains=2, num_warmup=200,
-                       num_samples=500 if method == "full" else 2000, max_tree_depth=7,
-                       rescue_pairs=0)  # fmt: skip
+    config = FitConfig(
+        model=model,
+        method=method,
+        num_chains=2,
+        num_warmup=200,
+        num_samples=500 if method == "full" else 2000,
+        max_tree_depth=7,
+        rescue_pairs=0,
+    )
     ranks = calibration.ranks(DESIGNS[model], config, num_simulations)
     found = calibration.uniformity(ranks)
     left_out = ranks.attrs["num_left_out"]
-    print(f"\n{model}, {method}: {left_out} of {num_simulations} not certified\n{found}")  # noqa: T201
+    print(f"\n{model}, {method}: {left_out} of {num_simulations} not certified\n{found}")
     assert num_simulations - left_out >= 200
     assert found["p_adjusted"].min() > 0.01
 

@@ -114,8 +114,10 @@ def test_the_table():
     spread, monte_carlo = 3 * np.var([1, 2, 6], ddof=1), 2 * (9 + 3) * 0.1**2
     assert other["loao_difference_error"] == pytest.approx(np.sqrt(spread + monte_carlo))
     bayes, predicted, caveat = sentences(found)
-    assert bayes == ("The data prefer b over a by a log Bayes factor of 10.00 ± 0.14: very strong "
-                     "evidence (Kass & Raftery 1995).")
+    assert bayes == (
+        "The data prefer b over a by a log Bayes factor of 10.00 ± 0.14: very strong "
+        "evidence (Kass & Raftery 1995)."
+    )
     assert "better by b than by a: log score +9.0 ± 4.6, by the spread over 3 angles" in predicted
     assert caveat == CAVEATS["independent"]
 
@@ -180,16 +182,18 @@ def test_the_true_model_wins(truth):
         began = time.perf_counter()
         models = compare(measured(TRUTHS[truth], 100 + seed)).models
         won, lost = models.loc[truth], models.loc[other]
-        rows.append({
-            "log_bayes_factor": won["log_evidence"] - lost["log_evidence"],
-            "error": models["log_bayes_factor_error"].max(),
-            "k_hat": lost["k_hat"] if truth == "static" else won["k_hat"],
-            "loao": won["loao"] - lost["loao"],
-            "loao_error": models["loao_difference_error"].max(),
-            "seconds": time.perf_counter() - began,
-        })  # fmt: skip
+        rows.append(
+            {
+                "log_bayes_factor": won["log_evidence"] - lost["log_evidence"],
+                "error": models["log_bayes_factor_error"].max(),
+                "k_hat": lost["k_hat"] if truth == "static" else won["k_hat"],
+                "loao": won["loao"] - lost["loao"],
+                "loao_error": models["loao_difference_error"].max(),
+                "seconds": time.perf_counter() - began,
+            }
+        )
     table = pd.DataFrame(rows)
-    print(f"\n{truth}\n{table.to_string()}\n{table.describe().to_string()}")  # noqa: T201
+    print(f"\n{truth}\n{table.to_string()}\n{table.describe().to_string()}")
     assert (table["log_bayes_factor"] > 0).sum() >= 18
 
 
@@ -200,8 +204,10 @@ def test_refused_before_anything_is_fitted():
     mixed = {"a": FitConfig(model="static"), "b": FitConfig(model="static", noise="independent")}
     with pytest.raises(InputError, match="one noise, found independent, speckle"):
         compare(data, mixed)
-    for bad, message in (({"gap": None}, "needs the gap"),
-                         ({"provenance": {"assumed": ["phi"]}}, "needs the azimuth")):
+    for bad, message in (
+        ({"gap": None}, "needs the gap"),
+        ({"provenance": {"assumed": ["phi"]}}, "needs the azimuth"),
+    ):
         with pytest.raises(InputError, match=message):
             compare(replace(data, **bad), progress=lambda *now: seen.append(now))
     assert seen == []
@@ -242,15 +248,19 @@ def test_from_the_command_line(run, data_file):
     assert CAVEATS["speckle"] in out
 
 
-@pytest.mark.parametrize(("flags", "message"), [
-    (["--models", "static"], "two models or more, found static"),
-    (["--models", "static,static"], "two models or more, found static"),
-    (["--models", "static,flow"], "model must be one of static, laminar_flow.*'flow'"),
-    (["--model", "static"], "No such option.*--model"),
-    (["--method", "guess"], "guess.*not one of.*laplace"),
-    (["--num-samples", "many"], "fit.num_samples: .*integer"),
-    (["--angles", "45"], "45.*choose from -60, 0, 60"),
-], ids=str)  # fmt: skip
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--models", "static"], "two models or more, found static"),
+        (["--models", "static,static"], "two models or more, found static"),
+        (["--models", "static,flow"], "model must be one of static, laminar_flow.*'flow'"),
+        (["--model", "static"], "No such option.*--model"),
+        (["--method", "guess"], "guess.*not one of.*laplace"),
+        (["--num-samples", "many"], "fit.num_samples: .*integer"),
+        (["--angles", "45"], "45.*choose from -60, 0, 60"),
+    ],
+    ids=str,
+)
 def test_bad_calls(run, data_file, flags, message):
     code, out, err = run(data_file, *flags)
     assert (code, out) == (2, "")

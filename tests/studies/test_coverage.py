@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from homodyne_bayes import FitConfig, InputError
+from homodyne_bayes import FitConfig, InputError, files
 from homodyne_bayes.cli import main
 from homodyne_bayes.parameters import DIFFUSION, PRIORS, SHEAR
 from homodyne_bayes.physics import simulate
@@ -61,9 +61,7 @@ class Regime:
 
 
 REGIMES = {
-    "static": Regime(
-        Study(experiment(simulate.STATIC), bent(simulate.STATIC)), uncorrected=0.5
-    ),
+    "static": Regime(Study(experiment(simulate.STATIC), bent(simulate.STATIC)), uncorrected=0.5),
     "one photon": Regime(
         Study(experiment(simulate.STATIC), bent(simulate.STATIC), mean_photons=1.0)
     ),
@@ -73,13 +71,18 @@ REGIMES = {
     ),
     "oversampled": Regime(
         Study(experiment(simulate.STATIC), bent(simulate.STATIC), speckle_size=4),
-        pooled=(0.83, 1.0), each=(0.0, 1.0), half=(0.0, 1.0),
+        pooled=(0.83, 1.0),
+        each=(0.0, 1.0),
+        half=(0.0, 1.0),
     ),
     "weak": Regime(
-        Study(experiment(WEAK)), rescue_pairs=100_000,
-        pooled=(0.82, 1.0), each=(0.0, 1.0), half=(0.0, 1.0),
+        Study(experiment(WEAK)),
+        rescue_pairs=100_000,
+        pooled=(0.82, 1.0),
+        each=(0.0, 1.0),
+        half=(0.0, 1.0),
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.slow
@@ -90,9 +93,11 @@ def test_intervals_hold_the_truth(name):
     config = FitConfig(model=regime.model, method="laplace", rescue_pairs=regime.rescue_pairs)
     dataset = coverage.cover(regime.study, config, 200)
     found = coverage.table(dataset)
-    print(f"\n{name}: {dataset.attrs['num_uncertified']} not certified, "  # noqa: T201
-          f"{float(dataset['seconds'].median()):.1f} s an experiment\n"
-          f"{found.round(3).to_string()}")  # fmt: skip
+    print(
+        f"\n{name}: {dataset.attrs['num_uncertified']} not certified, "
+        f"{float(dataset['seconds'].median()):.1f} s an experiment\n"
+        f"{found.round(3).to_string()}"
+    )
     reported = found["reported"]
     pooled = reported.loc["all parameters"]
     each = reported["coverage_90"].drop(["all parameters", "all coordinates"])
@@ -112,8 +117,8 @@ def test_intervals_are_narrower_than_those_of_corrected_least_squares():
         for noise in ("speckle", "corrected")
     )
     ratio = (speckle["width"] / corrected["width"]).dropna()
-    print(f"\nwidths, of those of least squares\n{ratio.round(3).to_string()}")  # noqa: T201
-    print(corrected.round(3).to_string())  # noqa: T201
+    print(f"\nwidths, of those of least squares\n{ratio.round(3).to_string()}")
+    print(corrected.round(3).to_string())
     assert ratio.median() < 0.4
     assert ratio[["log_D_ref", "D_slope", "contrast", "offset"]].max() < 0.4
 
@@ -155,16 +160,32 @@ def hand_made(covered, num_simulations=20):
             "seconds": ("simulation", np.ones(num_simulations)),
         },
         {"intervals": list(coverage.KINDS), "level": list(coverage.LEVELS), "parameter": names},
-        store.as_attributes(
+        files.as_attributes(
             {
-                "model": "static", "noise": "speckle", "seed": 0, "num_uncertified": 1,
-                "study": {"experiment": {"phi": [0.0], "num_frames": 9, "q": 0.005, "dt": 0.1,
-                                         "gap": 2e6, "contrast": 0.3, "convention": "upstream"},
-                          "mean_photons": None, "num_pixels": 100, "speckle_size": 1},
-                "settings": {"method": "laplace"}, "priors": {}, "versions": {},
+                "model": "static",
+                "noise": "speckle",
+                "seed": 0,
+                "num_uncertified": 1,
+                "study": {
+                    "experiment": {
+                        "phi": [0.0],
+                        "num_frames": 9,
+                        "q": 0.005,
+                        "dt": 0.1,
+                        "gap": 2e6,
+                        "contrast": 0.3,
+                        "convention": "upstream",
+                    },
+                    "mean_photons": None,
+                    "num_pixels": 100,
+                    "speckle_size": 1,
+                },
+                "settings": {"method": "laplace"},
+                "priors": {},
+                "versions": {},
             }
         ),
-    )  # fmt: skip
+    )
 
 
 def test_table_counts():
@@ -232,8 +253,10 @@ def test_truths_vary_from_experiment_to_experiment():
 
 def result(**changes):
     """As much of a result as studies look at: four draws of a still fluid at two azimuths."""
-    draws = {name: (("chain", "draw"), np.full((2, 2), value) + np.arange(4).reshape(2, 2))
-             for name, value in simulate.STATIC.items()}  # fmt: skip
+    draws = {
+        name: (("chain", "draw"), np.full((2, 2), value) + np.arange(4).reshape(2, 2))
+        for name, value in simulate.STATIC.items()
+    }
     noise = {"contrast": 0.3, "mean_photons": 2.0, "num_pixels": ("phi", [3000.2, 5000.4])}
     fixed = {"q": 0.004, "dt": 0.1, "gap": np.nan, "usable": (("phi", "frame"), np.ones((2, 48)))}
     groups = {
@@ -244,8 +267,13 @@ def result(**changes):
     }
     tree = xr.DataTree.from_dict(groups)
     settings = {"model": "static", "method": "full", "rescue_pairs": 0, "num_samples": 100}
-    tree.attrs = {"model": "static", "convention": "upstream", "noise": "speckle",
-                  "scaling": "individual", "settings": json.dumps(settings)}  # fmt: skip
+    tree.attrs = {
+        "model": "static",
+        "convention": "upstream",
+        "noise": "speckle",
+        "scaling": "individual",
+        "settings": json.dumps(settings),
+    }
     return tree
 
 

@@ -23,12 +23,16 @@ from homodyne_bayes.files import Bin, FileContents
 MAPS = "exchange/C2T_all"
 Q, PHI = "xpcs/dqlist", "xpcs/dphilist"
 LABELS = "xpcs/qphi_bin_to_process"
-PERIOD = ("measurement/instrument/detector/exposure_period",
-          "entry/instrument/detector_1/frame_time")  # fmt: skip
+PERIOD = (
+    "measurement/instrument/detector/exposure_period",
+    "entry/instrument/detector_1/frame_time",
+)
 STRIDE = ("xpcs/stride_frames",)
 AVERAGE = ("xpcs/avg_frames",)
-TURNED = ("azimuths count clockwise from 6 o'clock, as in this format until February 2025, and are "
-          "turned to those of APS-U, phi = 270 - phi_file")  # fmt: skip
+TURNED = (
+    "azimuths count clockwise from 6 o'clock, as in this format until February 2025, and are "
+    "turned to those of APS-U, phi = 270 - phi_file"
+)
 
 
 def describe(path: Path) -> FileContents:
@@ -42,8 +46,10 @@ def describe(path: Path) -> FileContents:
         frames = num_frames(file, names, MAPS)
         q, phi = (values_of(file, name).astype(float) for name in (Q, PHI))
         if q.shape != phi.shape:
-            raise InputError(f"expected {Q} and {PHI} to be of one length, found {q.size} and "
-                             f"{phi.size}; make the q-map again")  # fmt: skip
+            raise InputError(
+                f"expected {Q} and {PHI} to be of one length, found {q.size} and "
+                f"{phi.size}; make the q-map again"
+            )
         full = np.flatnonzero(np.isfinite(q) & np.isfinite(phi))
         labels, how = _labels(file, names)
         if labels.min() < 1 or labels.max() > full.size:
@@ -59,8 +65,9 @@ def describe(path: Path) -> FileContents:
         dt = None if period is None else period * math.prod(step or 1.0 for step in steps)
     empty = q.size - full.size
     notes = [f"{empty} of {q.size} cells of the q-map are empty"] if empty else []
-    return FileContents(path, "aps-legacy", bins, frames, dt, notes=[*notes, how],
-                        provenance={"assumed": [TURNED]})  # fmt: skip
+    return FileContents(
+        path, "aps-legacy", bins, frames, dt, notes=[*notes, how], provenance={"assumed": [TURNED]}
+    )
 
 
 def load(path: Path, indices: list[int]) -> np.ndarray:
@@ -73,8 +80,11 @@ def load(path: Path, indices: list[int]) -> np.ndarray:
 def _names(file: h5py.File) -> list[str]:
     """Return the paths of the maps in the order of the numbers that they end in."""
     group = member(file, MAPS)
-    numbered = [name for name in group if re.search(r"\d+$", name)] if isinstance(
-        group, h5py.Group) else []  # fmt: skip
+    numbered = (
+        [name for name in group if re.search(r"\d+$", name)]
+        if isinstance(group, h5py.Group)
+        else []
+    )
     if not numbered:
         raise InputError(f"expected numbered maps in {MAPS}, found none; process the file again")
     return [f"{MAPS}/{name}" for name in sorted(numbered, key=_number)]

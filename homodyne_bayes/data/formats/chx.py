@@ -14,8 +14,10 @@ MAPS, BINS = "g12b", "qval_dict"
 LAGS = "tausb"
 METADATA, PERIODS = "md", ("frame_time", "acquire period")
 BAD = "bad_frame_list"
-TURNED = ("the second value of a bin is its azimuth in degree, clockwise on the screen, and "
-          "is turned to that of APS-U, phi = -phi_file")  # fmt: skip
+TURNED = (
+    "the second value of a bin is its azimuth in degree, clockwise on the screen, and "
+    "is turned to that of APS-U, phi = -phi_file"
+)
 
 
 def describe(path: Path) -> FileContents:
@@ -23,18 +25,28 @@ def describe(path: Path) -> FileContents:
     with h5py.File(path, "r") as file:
         item = one_map(file, MAPS)
         if item.ndim != 3:
-            raise InputError(f"expected {MAPS} of shape (frames, frames, bins), found "
-                             f"{item.shape}; process the file again")  # fmt: skip
+            raise InputError(
+                f"expected {MAPS} of shape (frames, frames, bins), found "
+                f"{item.shape}; process the file again"
+            )
         count, frames = map_size((item.shape[2], *item.shape[:2]), item.dtype)
         values = _bins(file, count)
         dt = _frame_step(file)
         bad = np.size(values_of(file, BAD)) if find(file, BAD) is not None else 0
     turned = all(phi is not None for _, phi in values)
-    bins: list[Bin] = [(q, None if phi is None else float(wrapped(np.array(-phi))))
-                       for q, phi in values]  # fmt: skip
+    bins: list[Bin] = [
+        (q, None if phi is None else float(wrapped(np.array(-phi)))) for q, phi in values
+    ]
     notes = [f"{bad} bad frames are listed; leave them out by --exclude-frames"] if bad else []
-    return FileContents(path, "chx", bins, frames, dt, notes=notes,
-                        provenance={"assumed": [TURNED] if turned else []})  # fmt: skip
+    return FileContents(
+        path,
+        "chx",
+        bins,
+        frames,
+        dt,
+        notes=notes,
+        provenance={"assumed": [TURNED] if turned else []},
+    )
 
 
 def load(path: Path, indices: list[int]) -> np.ndarray:
@@ -48,14 +60,18 @@ def _bins(file: h5py.File, count: int) -> list[tuple[float, float | None]]:
     stored = member(file, BINS).attrs
     missing = [str(k) for k in range(count) if str(k) not in stored]
     if missing:
-        raise InputError(f"expected {BINS} to have an attribute for each of {count} maps, found "
-                         f"none named {missing[0]}; process the file again")  # fmt: skip
+        raise InputError(
+            f"expected {BINS} to have an attribute for each of {count} maps, found "
+            f"none named {missing[0]}; process the file again"
+        )
     found = []
     for k in range(count):
         values = np.ravel(np.asarray(stored[str(k)], float))
         if values.size not in {1, 2} or not np.isfinite(values).all():
-            raise InputError(f"expected attribute {k} of {BINS} to be q, or q and angle, found "
-                             f"{values.size} values; process the file again")  # fmt: skip
+            raise InputError(
+                f"expected attribute {k} of {BINS} to be q, or q and angle, found "
+                f"{values.size} values; process the file again"
+            )
         found.append((float(values[0]), float(values[1]) if values.size == 2 else None))
     return found
 

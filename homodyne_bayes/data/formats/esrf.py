@@ -72,8 +72,9 @@ def describe(path: Path) -> FileContents:
     bins: list[Bin] = [(float(q), None) for one in directions for q in one.q]
     said = [UNIT, MIDDLE, *shifted(grid.start, grid.dt)]
     name = "esrf" if directions[0].maps.startswith(V2) else "esrf-v1"
-    return FileContents(path, name, bins, grid.num_frames, grid.dt, notes=notes,
-                        provenance={"assumed": said})  # fmt: skip
+    return FileContents(
+        path, name, bins, grid.num_frames, grid.dt, notes=notes, provenance={"assumed": said}
+    )
 
 
 def load(path: Path, indices: list[int]) -> np.ndarray:
@@ -107,8 +108,10 @@ def _directions(file: h5py.File) -> list[Direction]:
         raise InputError(f"expected {root} to be a group, found a dataset; process the file again")
     keys = [key for key in sorted(held) if find(file, f"{root}/{key}/{group}/ttcf") is not None]
     if not keys:
-        raise InputError(f"expected a direction with {group}/ttcf in {root}, found none; check "
-                         "that the two-time correlation was computed")  # fmt: skip
+        raise InputError(
+            f"expected a direction with {group}/ttcf in {root}, found none; check "
+            "that the two-time correlation was computed"
+        )
     items = [one_map(file, f"{root}/{key}/{group}/ttcf") for key in keys]
     check_bytes(file.filename, sum(map(dataset_bytes, items)), root)
     return [_direction(file, f"{root}/{key}", group, q_of) for key in keys]
@@ -123,8 +126,10 @@ def _check_kind(file: h5py.File, new: bool) -> None:
         expected, found = TITLE, title[0] if title.ndim == 1 and title.size else title[()]
     text = found.decode(errors="replace") if isinstance(found, bytes) else str(found)
     if text != expected or (not new and "version" not in member(file, "entry_0000").attrs):
-        raise InputError(f"expected a result file of ESRF ID02 that says {expected} and its "
-                         f"version, found {text!r}; process the file again")  # fmt: skip
+        raise InputError(
+            f"expected a result file of ESRF ID02 that says {expected} and its "
+            f"version, found {text!r}; process the file again"
+        )
 
 
 def _direction(
@@ -138,9 +143,11 @@ def _direction(
     q = q_of(file, path) / 10.0
     expected = (len(q), len(age), len(lag))
     if item.shape != expected or not item.size or item.dtype.kind not in "fiu":
-        raise InputError(f"expected {item.name} to be real numbers of shape {expected}, one map "
-                         f"per q over ages and lags, found {item.dtype} of {item.shape}; process "
-                         "the file again")  # fmt: skip
+        raise InputError(
+            f"expected {item.name} to be real numbers of shape {expected}, one map "
+            f"per q over ages and lags, found {item.dtype} of {item.shape}; process "
+            "the file again"
+        )
     rows, columns = np.isfinite(age), np.isfinite(lag)
     with np.errstate(over="ignore"):
         t1, t2 = (np.add.outer(age[rows], sign * lag[columns] / 2) for sign in (-1, 1))
@@ -155,15 +162,19 @@ def _q_v1(file: h5py.File, path: str) -> np.ndarray:
     """Return the middle of the range of q that each map's index names, in the file's unit."""
     labels, item = integers(file, f"{path}/q_index"), whole(file, RANGES)
     if item.ndim != 2 or item.shape[1] < 3 or item.dtype.kind not in "fiu":
-        raise InputError(f"expected {RANGES} to have columns index, lowest and highest q, found "
-                         f"shape {item.shape}; process the file again")  # fmt: skip
+        raise InputError(
+            f"expected {RANGES} to have columns index, lowest and highest q, found "
+            f"shape {item.shape}; process the file again"
+        )
     ranges = item[...].astype(float)
     rows = {float(row[0]): 0.5 * (row[1] + row[2]) for row in ranges}
     known = len(rows) == len(ranges) and set(labels.tolist()) <= set(rows)
     if not known or (np.diff(labels) <= 0).any():
-        raise InputError(f"expected rising values of q_index, each named once by the first column "
-                         f"of {RANGES}, found {labels.tolist()[:MAX_NAMED]} of "
-                         f"{ranges[:MAX_NAMED, 0].tolist()}; process the file again")  # fmt: skip
+        raise InputError(
+            f"expected rising values of q_index, each named once by the first column "
+            f"of {RANGES}, found {labels.tolist()[:MAX_NAMED]} of "
+            f"{ranges[:MAX_NAMED, 0].tolist()}; process the file again"
+        )
     return np.array([rows[label] for label in labels.tolist()])
 
 

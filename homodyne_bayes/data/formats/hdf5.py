@@ -28,8 +28,10 @@ def find(file: h5py.File, name: str) -> h5py.Group | h5py.Dataset | None:
         if kind == h5py.h5l.TYPE_HARD:
             item = item[part]
         elif kind != h5py.h5l.TYPE_SOFT:
-            raise InputError(f"expected {name} inside the file, found a link to another file; copy "
-                             "the data into one file (h5repack or h5copy)")
+            raise InputError(
+                f"expected {name} inside the file, found a link to another file; copy "
+                "the data into one file (h5repack or h5copy)"
+            )
         elif (followed := followed + 1) > MAX_LINKS:
             return None
         else:
@@ -42,8 +44,10 @@ def member(file: h5py.File, name: str) -> h5py.Group | h5py.Dataset:
     """Return a group or dataset that must be there."""
     item = find(file, name)
     if item is None:
-        raise InputError(f"expected {name}, found no such entry; check that the two-time "
-                         "correlation was computed")
+        raise InputError(
+            f"expected {name}, found no such entry; check that the two-time "
+            "correlation was computed"
+        )
     return item
 
 
@@ -66,8 +70,10 @@ def _check_filters(item: h5py.Dataset) -> None:
             importlib.import_module("hdf5plugin")
     for code in codes:
         if not h5py.h5z.filter_avail(code):
-            raise InputError(f"expected {item.name} in a compression that is known here, found "
-                             f"HDF5 filter {code}; pip install hdf5plugin")
+            raise InputError(
+                f"expected {item.name} in a compression that is known here, found "
+                f"HDF5 filter {code}; pip install hdf5plugin"
+            )
 
 
 def whole(file: h5py.File, name: str) -> h5py.Dataset:
@@ -81,11 +87,15 @@ def values_of(file: h5py.File, name: str) -> np.ndarray:
     """Return a list of real numbers, flat."""
     item = whole(file, name)
     if item.size > MAX_MAPS:
-        raise InputError(f"expected at most {MAX_MAPS} values of {name}, found {item.size}; "
-                         "process the file again")
+        raise InputError(
+            f"expected at most {MAX_MAPS} values of {name}, found {item.size}; "
+            "process the file again"
+        )
     if item.dtype.kind not in "fiub":
-        raise InputError(f"expected {name} to be real numbers, found the type {item.dtype}; "
-                         "process the file again")
+        raise InputError(
+            f"expected {name} to be real numbers, found the type {item.dtype}; "
+            "process the file again"
+        )
     return np.ravel(item[...])
 
 
@@ -95,8 +105,9 @@ def integers(file: h5py.File, name: str) -> np.ndarray:
     with np.errstate(invalid="ignore"):
         rounded = values.astype(int)
     if not np.array_equal(rounded, values):
-        raise InputError(f"expected {name} to hold whole numbers, found others; process the file "
-                         "again")
+        raise InputError(
+            f"expected {name} to hold whole numbers, found others; process the file again"
+        )
     return rounded
 
 
@@ -104,8 +115,10 @@ def num_frames(file: h5py.File, names: list[str], where: str) -> int:
     """Return the frames of maps that are stored one by one, which must be of one size and type."""
     headers = {(item.shape, item.dtype) for item in (one_map(file, name) for name in names)}
     if len(headers) != 1:
-        raise InputError(f"expected {where} to hold maps of one size and type, found "
-                         f"{len(headers)} kinds; process the file again")
+        raise InputError(
+            f"expected {where} to hold maps of one size and type, found "
+            f"{len(headers)} kinds; process the file again"
+        )
     shape, dtype = headers.pop()
     return map_size((1, *shape), dtype)[1]
 

@@ -30,16 +30,18 @@ def describe(path: Path) -> FileContents:
         item = one_map(file, MAPS)
         chosen, absent = _attributes(item)
         if item.ndim != 3:
-            raise InputError(f"expected {MAPS} to have three axes, found {item.ndim}; write it "
-                             "again")  # fmt: skip
+            raise InputError(
+                f"expected {MAPS} to have three axes, found {item.ndim}; write it again"
+            )
         last = chosen["storage_mode"] == "one_array_q_last"
         shape = (item.shape[2], *item.shape[:2]) if last else item.shape
         count, frames = map_size(shape, item.dtype)
         q, phi = (per_map(values_of(file, name), count, name) for name in (Q, PHI))
         dt = first(file, PERIOD)
     said = [f"{name} of the maps is {CHOICES[name][0]}" for name in absent]
-    return FileContents(path, "nxxpcs", list(zip(q, phi, strict=True)), frames, dt,
-                        provenance={"assumed": said})  # fmt: skip
+    return FileContents(
+        path, "nxxpcs", list(zip(q, phi, strict=True)), frames, dt, provenance={"assumed": said}
+    )
 
 
 def load(path: Path, indices: list[int]) -> np.ndarray:
@@ -83,7 +85,9 @@ def _attributes(item: h5py.Dataset) -> tuple[dict[str, str], list[str]]:
             text = allowed[0]
             absent.append(name)
         if text not in allowed:
-            raise InputError(f"expected {name} of {MAPS} to be one of {', '.join(allowed)}, found "
-                             f"{text}; store the maps as one array")  # fmt: skip
+            raise InputError(
+                f"expected {name} of {MAPS} to be one of {', '.join(allowed)}, found "
+                f"{text}; store the maps as one array"
+            )
         chosen[name] = text
     return chosen, absent

@@ -87,11 +87,15 @@ def npz_headers(path: Path) -> dict[str, Header]:
 def _npy_header(stream: IO[bytes]) -> Header:
     """Return shape and dtype that an .npy stream declares."""
     version = np.lib.format.read_magic(stream)
-    readers = {(1, 0): np.lib.format.read_array_header_1_0,
-               (2, 0): np.lib.format.read_array_header_2_0}
+    readers = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }
     if version not in readers:
-        raise InputError(f"expected version 1.0 or 2.0 of the .npy format, found {version}; save "
-                         "plain numbers without named fields")
+        raise InputError(
+            f"expected version 1.0 or 2.0 of the .npy format, found {version}; save "
+            "plain numbers without named fields"
+        )
     shape, _, dtype = readers[version](stream)
     return shape, dtype
 
@@ -115,8 +119,9 @@ def _describe_netcdf(path: Path) -> FileContents:
             notes = [f"c2 of {groups} pixel groups of every angle is there too"]
     q = np.broadcast_to(header["q"], count).tolist()
     bins: list[Bin] = list(zip(q, header["phi"].tolist(), strict=True))
-    return FileContents(path, "netcdf", bins, frames, header["dt"], header["gap"], notes,
-                        header["provenance"])
+    return FileContents(
+        path, "netcdf", bins, frames, header["dt"], header["gap"], notes, header["provenance"]
+    )
 
 
 def _load_netcdf(path: Path, indices: list[int]) -> np.ndarray:
@@ -170,34 +175,47 @@ def _bins(file: h5py.File, count: int) -> tuple[list[Bin], list[str]]:
     q, phi = (values_of(file, name).astype(float) for name in (Q_AXIS, PHI_AXIS))
     lengths = tuple(integers(file, AXIS_LENGTHS).tolist())
     if lengths != (len(q), len(phi)):
-        raise InputError(f"expected {AXIS_LENGTHS} to be ({len(q)}, {len(phi)}), the lengths of "
-                         f"the q and phi axes, found {lengths}; make the q-map again")
+        raise InputError(
+            f"expected {AXIS_LENGTHS} to be ({len(q)}, {len(phi)}), the lengths of "
+            f"the q and phi axes, found {lengths}; make the q-map again"
+        )
     stored = whole(file, MAP_NAMES)
     names = stored.asstr()[...].tolist() if stored.size == 2 else []
     if names != ["q", "phi"]:
-        raise InputError(f"expected {MAP_NAMES} to be q and phi, found "
-                         f"{', '.join(names) or 'other names'}; make a q-phi map")
+        raise InputError(
+            f"expected {MAP_NAMES} to be q and phi, found "
+            f"{', '.join(names) or 'other names'}; make a q-phi map"
+        )
     cells, labels = integers(file, INDEX_MAPPING), np.sort(integers(file, BINS))
     area = len(q) * len(phi)
     rising = (np.diff(cells, prepend=-1) > 0).all()
     if not rising or cells.max(initial=-1) >= area:
-        raise InputError(f"expected {INDEX_MAPPING} to rise within 0 to {area - 1}, found up to "
-                         f"{cells.max(initial=-1)} in {cells.size} bins; make one q-map instead "
-                         "of joining several")
+        raise InputError(
+            f"expected {INDEX_MAPPING} to rise within 0 to {area - 1}, found up to "
+            f"{cells.max(initial=-1)} in {cells.size} bins; make one q-map instead "
+            "of joining several"
+        )
     if len(labels) != count:
-        raise InputError(f"expected one map per processed bin, found {count} maps for "
-                         f"{len(labels)} bins; process the file again")
+        raise InputError(
+            f"expected one map per processed bin, found {count} maps for "
+            f"{len(labels)} bins; process the file again"
+        )
     if labels[0] < 1 or labels[-1] > len(cells):
-        raise InputError(f"expected processed bins from 1 to {len(cells)}, found {labels[0]} to "
-                         f"{labels[-1]}; process the file again with its own q-map")
+        raise InputError(
+            f"expected processed bins from 1 to {len(cells)}, found {labels[0]} to "
+            f"{labels[-1]}; process the file again with its own q-map"
+        )
     chosen = cells[labels - 1]
-    bins: list[Bin] = list(zip(q[chosen // len(phi)].tolist(), phi[chosen % len(phi)].tolist(),
-                               strict=True))
+    bins: list[Bin] = list(
+        zip(q[chosen // len(phi)].tolist(), phi[chosen % len(phi)].tolist(), strict=True)
+    )
     empty = area - len(cells)
     notes = [f"{empty} of {area} cells of the q-map are empty"] if empty else []
     if labels[-1] != count:
-        notes.append(f"{count} of {len(cells)} bins are processed; maps are numbered by rank "
-                     "among these, not by bin")
+        notes.append(
+            f"{count} of {len(cells)} bins are processed; maps are numbered by rank "
+            "among these, not by bin"
+        )
     return bins, notes
 
 
@@ -223,26 +241,34 @@ def _dark_frames(file: h5py.File) -> list[str]:
 def _describe_cache(path: Path) -> FileContents:
     headers = npz_headers(path)
     count, frames = map_size(*headers["c2_exp"])
-    small = _arrays(path, headers, ("wavevector_q_list", "phi_angles_list", "t1", "t2",
-                                    "cache_metadata_json"))
+    small = _arrays(
+        path, headers, ("wavevector_q_list", "phi_angles_list", "t1", "t2", "cache_metadata_json")
+    )
     dt: float | None = None
     assumed: list[str] = []
     if "t1" in small and "t2" in small:
         t1 = small["t1"][:, 0] if small["t1"].ndim == 2 else small["t1"]
         t2 = small["t2"][0, :] if small["t2"].ndim == 2 else small["t2"]
         if t1.shape != (frames,):
-            raise InputError(f"expected {frames} times, one per frame, found {t1.shape}; make the "
-                             "cache again")
+            raise InputError(
+                f"expected {frames} times, one per frame, found {t1.shape}; make the cache again"
+            )
         dt, assumed = check_time_axes(t1, t2)
     if "cache_metadata" in headers:
-        assumed.append("the time axis is right, although caches with a pickled cache_metadata "
-                       "(never read here) may carry a stretched one: pass --dt to check it")
+        assumed.append(
+            "the time axis is right, although caches with a pickled cache_metadata "
+            "(never read here) may carry a stretched one: pass --dt to check it"
+        )
     provenance: dict[str, Any] = {"assumed": assumed}
     if "cache_metadata_json" in small:
         provenance["cache_metadata"] = str(small["cache_metadata_json"])
-    bins = list(zip(per_map(small.get("wavevector_q_list"), count, "wavevector_q_list"),
-                    per_map(small.get("phi_angles_list"), count, "phi_angles_list"),
-                    strict=True))
+    bins = list(
+        zip(
+            per_map(small.get("wavevector_q_list"), count, "wavevector_q_list"),
+            per_map(small.get("phi_angles_list"), count, "phi_angles_list"),
+            strict=True,
+        )
+    )
     return FileContents(path, "cache", bins, frames, dt, provenance=provenance)
 
 
@@ -281,13 +307,18 @@ def _maps_key(headers: Mapping[str, Header]) -> str:
         if key in headers:
             return key
     if len(headers) != 1:
-        raise InputError(f"expected an array named c2, found {', '.join(headers) or 'none'}; "
-                         "rename the array of maps")
+        raise InputError(
+            f"expected an array named c2, found {', '.join(headers) or 'none'}; "
+            "rename the array of maps"
+        )
     return next(iter(headers))
 
 
-def _arrays(path: Path, headers: Mapping[str, Header], names: tuple[str, ...],
-            ) -> dict[str, np.ndarray]:
+def _arrays(
+    path: Path,
+    headers: Mapping[str, Header],
+    names: tuple[str, ...],
+) -> dict[str, np.ndarray]:
     """Return those of the named arrays that exist, refusing pickled and complex ones."""
     found = {}
     with zipfile.ZipFile(path) as archive:
@@ -301,8 +332,9 @@ def _arrays(path: Path, headers: Mapping[str, Header], names: tuple[str, ...],
 
 
 LAYOUTS: dict[str, Layout] = {
-    "netcdf": Layout(HDF5, ("c2", "phi", "t1", "t2"), _describe_netcdf, _load_netcdf,
-                     _load_netcdf_more),
+    "netcdf": Layout(
+        HDF5, ("c2", "phi", "t1", "t2"), _describe_netcdf, _load_netcdf, _load_netcdf_more
+    ),
     "aps-u": Layout(HDF5, ("xpcs/qmap",), _describe_aps_u, _load_aps_u),
     "aps-legacy": Layout(HDF5, (aps_8idi.MAPS, aps_8idi.Q), aps_8idi.describe, aps_8idi.load),
     "chx": Layout(HDF5, (chx.MAPS, chx.BINS), chx.describe, chx.load),

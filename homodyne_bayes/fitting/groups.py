@@ -1,0 +1,228 @@
+"""The groups of a result, each a Dataset with labelled dimensions and units."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from homodyne_bayes.data.two_time import TwoTimeData
+from homodyne_bayes.files import as_attributes
+from homodyne_bayes.fitting.predictive import LEVELS, Bands, Cuts
+from homodyne_bayes.inference.convergence import Convergence
+from homodyne_bayes.inference.infer import Inference, ShardRun
+from homodyne_bayes.likelihood.noise import Estimate
+from homodyne_bayes.parameters import PARAMETERS, PER_ANGLE, RATES
+from homodyne_bayes.text import place
+
+Values = Mapping[str, np.ndarray]
+
+
+def map_coordinates(data: TwoTimeData) -> dict[str, Any]:
+    """Return the coordinates of maps: azimuths, and wavevectors where they differ."""
+    q = {"q": ("phi", data.q, {"units": "1/Å"})} if np.ndim(data.q) else {}
+    return {"phi": ("phi", data.phi, {"units": "degree"}), **q}
+
+
+def map_labels(data: TwoTimeData) -> dict[str, Any]:
+    """Return the coordinate phi of draws: azimuths, or their places where wavevectors differ.
+
+    ArviZ tells entries by the coordinate of their dimension alone.
+    """
+    coordinates = map_coordinates(data)
+    if "q" not in coordinates:
+        return coordinates
+    return {"phi": ("phi", [place(phi) for phi in xr.Dataset(coords=coordinates)["phi"]])}
+
+
+def draws_dataset(values: Values, data: TwoTimeData, leading: tuple[str, ...]) -> xr.Dataset:
+    """Return draws of parameters as a Dataset with labelled dimensions and units.
+
+    Parameters
+    ----------
+    values : mapping of str to array
+        Draws with leading axes ``leading``; contrast and offset have one more, the angle.
+    data : TwoTimeData
+        The maps of the angles.
+    leading : tuple of str
+        Names of the leading axes, e.g. ("chain", "draw").
+    """
+    arrays = {}
+    coords: dict[str, Any] = {}
+    for name, value in values.items():
+        extra = value.shape[len(leading) :]
+        per_angle = name in PER_ANGLE
+        dims = ("phi",) if per_angle else tuple(f"{name}_dim_{i}" for i in range(len(extra)))
+        unit = PARAMETERS[name].unit if name in PARAMETERS else ""
+        arrays[name] = ((*leading, *dims), np.asarray(value), {"units": unit})
+        if per_angle:
+            coords |= map_labels(data)
+        coords |= {axis: np.arange(n) for axis, n in zip(leading, value.shape, strict=False)}
+    return xr.Dataset(arrays, coords)
+
+
+def rates_dataset(values: Values, time: np.ndarray) -> xr.Dataset:
+    """Return draws of the rates on the frame grid, dimensions (chain, draw, time)."""
+    dims = ("chain", "draw", "time")
+    return xr.Dataset(
+        {name: (dims, np.asarray(v), {"units": RATES[name]}) for name, v in values.items()},
+        {"time": ("time", time, {"units": "s"})},
+    )
+
+
+def inference_groups(inference: Inference, labels: list[str]) -> dict[str, xr.Dataset]:
+    """Return the groups that tell how draws were made and what they are worth.
+
+    Parameters
+    ----------
+    inference : Inference
+        Draws, verdict and their making.
+    labels : list of str
+        (d,) names of the sampler's coordinates.
+    """
+    dims = ("chain", "draw")
+    log_density = inference.log_prior + inference.log_likelihood
+    stats: dict[str, tuple[Any, np.ndarray]] = {"lp": (dims, log_density)}
+    if inference.nuts is not None:
+        info = inference.nuts.info._asdict()
+        stats |= {name: (dims, value[0]) for name, value in info.items()}
+        stats["device"] = ("chain", inference.nuts.device[0])
+    groups = {
+        "log_prior": xr.Dataset({"prior": (dims, inference.log_prior)}),
+        "log_likelihood": xr.Dataset({"c2": (dims, inference.log_likelihood)}),
+        "sample_stats": xr.Dataset(stats),
+        "certificate": _certificate(inference),
+    }
+    if inference.approximation.shards is not None:
+        groups |= _shard_groups(inference.approximation.shards, labels)
+    return groups
+
+
+def _certificate(inference: Inference) -> xr.Dataset:
+    found = inference.certificate
+    attempts = {
+        name: ("attempt", [getattr(attempt, name) for attempt in found.attempts])
+        for name in ("k_hat", "ess", "num_evaluations")
+    }
+    names = ("attempt", [attempt.proposal for attempt in found.attempts])
+    attributes = {
+        "certified": int(found.certified),
+        "draws_from": found.draws_from,
+        "refused": found.refused,
+        "log_evidence": found.log_evidence,
+        "log_evidence_error": found.log_evidence_error,
+        "evidence_k_hat": found.evidence_k_hat,
+        "gradients": inference.gradients,
+        "evaluations": sum(attempt.num_evaluations for attempt in found.attempts),
+    }
+    return xr.Dataset(attempts, {"proposal": names}, as_attributes(attributes))
+
+
+def _shard_groups(run: ShardRun, labels: list[str]) -> dict[str, xr.Dataset]:
+    dims = ("shard", "chain", "draw")
+    info, agreement = run.chains.info._asdict(), run.agreement
+    per_shard = {
+        name: ("shard", [getattr(found, name) for found in run.convergence])
+        for name in Convergence._fields
+    }
+    return {
+        "sub_sample_stats": xr.Dataset(
+            {name: (dims, value) for name, value in info.items()}
+            | {"device": (("shard", "chain"), run.chains.device)}
+        ),
+        "shard_checks": xr.Dataset(
+            {**per_shard, "score": (("shard", "coordinate"), agreement.scores)},
+            {"coordinate": labels},
+            {
+                "chi2": agreement.chi2,
+                "dof": agreement.dof,
+                "p_value": agreement.p_value,
+                "worst_p": agreement.worst_p,
+            },
+        ),
+    }
+
+
+def map_dataset(c2: np.ndarray, data: TwoTimeData) -> xr.Dataset:
+    """Return maps (phi, t1, t2) with coordinates in degree and s."""
+    seconds = {"units": "s"}
+    return xr.Dataset(
+        {"c2": (("phi", "t1", "t2"), c2)},
+        {
+            **map_coordinates(data),
+            "t1": ("t1", data.time, seconds),
+            "t2": ("t2", data.time, seconds),
+        },
+    )
+
+
+def cuts_dataset(
+    measured: np.ndarray, scatter: np.ndarray, bands: Bands, cuts: Cuts, data: TwoTimeData
+) -> xr.Dataset:
+    """Return cuts of maps along the lag, measured and their sd (P, A, L), and their bands."""
+    point, seconds = ("phi", "age", "lag"), {"units": "s"}
+    begin, end = (data.time[cuts.starts[..., at, 0]] for at in (0, -1))
+    meanings: dict[str, tuple[Any, Any, str]] = {
+        "measured": (point, measured, "average of measured entries"),
+        "scatter": (point, scatter, "sd of that about the curve of the right parameters"),
+        "posterior": (("level", *point), bands.posterior, "quantiles of the curve"),
+        "prior": (("level", *point), bands.prior, "quantiles of the curve in the prior"),
+        "replicated": (
+            ("level", *point),
+            bands.replicated,
+            "quantiles of what would be measured again",
+        ),
+    }
+    return xr.Dataset(
+        {name: (dims, value, {"long_name": why}) for name, (dims, value, why) in meanings.items()}
+        | {"begin": (point[:2], begin, seconds), "end": (point[:2], end, seconds)},
+        {**map_coordinates(data), "lag": ("lag", data.time[1:], seconds), "level": list(LEVELS)},
+    )
+
+
+def noise_dataset(estimate: Estimate, data: TwoTimeData) -> xr.Dataset:
+    """Return what was plugged into the likelihood, what is left of the residuals, and misfit."""
+    bins = estimate.noise.bin_frames
+    centres = data.dt * (bins * np.arange(estimate.whitened.shape[-1]) + (bins - 1) / 2)
+    meanings: dict[str, tuple[Any, Any, str]] = {
+        "contrast": ("phi", estimate.contrast, "contrast β of the working covariance"),
+        "nugget": ("phi", estimate.nugget, "shot noise e of the working covariance"),
+        "mean_photons": ("phi", 1 / estimate.nugget, "photons of a pixel in a frame, 1/e"),
+        "eta": ((), estimate.eta, "part η of the working information that is real"),
+        "num_pixels": ("phi", estimate.num_pixels, "independent pixels M of an angle"),
+        "weight": ("phi", np.asarray(estimate.noise.weight), "factor of rᵀK⁻¹r in -2 log L"),
+        "whitened": (
+            ("phi", "bin1", "bin2"),
+            estimate.whitened,
+            "residuals without their correlations, of unit variance",
+        ),
+    }
+    misfit = {name: ("kind", column.values) for name, column in estimate.lack_of_fit.items()}
+    seconds = {"units": "s"}
+    return xr.Dataset(
+        {name: (dims, value, {"long_name": why}) for name, (dims, value, why) in meanings.items()}
+        | misfit,
+        {
+            **map_coordinates(data),
+            "bin1": ("bin1", centres, seconds),
+            "bin2": ("bin2", centres, seconds),
+            "kind": list(estimate.lack_of_fit.index),
+        },
+        {"bin_frames": bins},
+    )
+
+
+def constant_dataset(data: TwoTimeData, t_ref: float) -> xr.Dataset:
+    """Return what was held fixed."""
+    gap = np.nan if data.gap is None else data.gap
+    q = {} if np.ndim(data.q) else {"q": ((), data.q, {"units": "1/Å"})}
+    return xr.Dataset(
+        {
+            **q,
+            "dt": ((), data.dt, {"units": "s"}),
+            "gap": ((), gap, {"units": "Å"}),
+            "t_ref": ((), t_ref, {"units": "s"}),
+            "usable": (("phi", "frame"), data.usable),
+        },
+        map_coordinates(data),
+    )

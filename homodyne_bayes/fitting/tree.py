@@ -1,0 +1,153 @@
+"""The result of a fit: one DataTree in ArviZ's groups."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+
+from homodyne_bayes.config import FitConfig
+from homodyne_bayes.data.two_time import TwoTimeData
+from homodyne_bayes.fitting import groups as parts
+from homodyne_bayes.fitting import predictive
+from homodyne_bayes.inference import density
+from homodyne_bayes.inference.infer import Inference
+from homodyne_bayes.inference.mode import WarmStart
+from homodyne_bayes.likelihood.noise import Estimate
+from homodyne_bayes.likelihood.rescale import parameter_values, without_data
+from homodyne_bayes.parameters import PER_ANGLE, RATES
+from homodyne_bayes.physics.points import ShardGrid
+from homodyne_bayes.physics.rates import reference_time
+
+NUM_PRIOR_DRAWS = 2000
+NUM_PREDICTED = 100  # draws at which c2 is computed
+
+
+class Sampled(NamedTuple):
+    """What `sample_posterior` made.
+
+    Attributes
+    ----------
+    model : callable
+        NumPyro function of one shard.
+    whole : ShardGrid
+        All maps in one grid, with the noise under which they were sampled.
+    warm : WarmStart
+        The least squares fit, under independent noise.
+    estimate : Estimate or None
+        The noise and the fit under it; None where noise is taken as independent.
+    inference : Inference
+        The draws and their verdict.
+    """
+
+    model: density.Model
+    whole: ShardGrid
+    warm: WarmStart
+    estimate: Estimate | None
+    inference: Inference
+
+    @property
+    def unweighted(self) -> ShardGrid:
+        """All maps as the least squares fit takes them."""
+        return replace(self.whole, noise=None, scaling="individual")
+
+
+def make_tree(data: TwoTimeData, config: FitConfig, made: Sampled) -> xr.DataTree:
+    """Return the groups of a result from what was sampled."""
+    model, warm, inference, whole = made.model, made.warm, made.inference, made.whole
+    keys = jax.random.split(jax.random.fold_in(jax.random.key(config.seed), 1), 3)
+    gauss_key, prior_key, scaling_key = keys
+    gaussian = jax.random.multivariate_normal(
+        gauss_key, warm.theta, warm.covariance, (1, NUM_PRIOR_DRAWS)
+    )
+    from_prior = density.prior_draws(prior_key, model, whole, NUM_PRIOR_DRAWS)[None]
+
+    def parameters(
+        theta: Any, leading: tuple[str, ...] = ("chain", "draw"), grid: ShardGrid = whole
+    ) -> xr.Dataset:
+        values = density.constrain(model, grid, jnp.asarray(theta), lambda name: name not in RATES)
+        return parts.draws_dataset(values, data, leading)
+
+    def complete(key: jax.Array, theta: Any, grid: ShardGrid) -> dict[str, np.ndarray]:
+        return parameter_values(key, model, grid, jnp.asarray(theta), lambda n: n not in RATES)
+
+    draws = jnp.asarray(inference.draws)
+    posterior = complete(scaling_key, draws, whole)
+    prior = complete(scaling_key, from_prior, without_data(whole))
+    rates = density.constrain(model, whole, draws, lambda name: name in RATES)
+    unravel = jax.vmap(jax.vmap(density.space(model, whole).unravel))
+    unconstrained: Mapping[str, Any] = unravel(draws)
+    groups = {
+        "posterior": parts.draws_dataset(posterior, data, ("chain", "draw")),
+        "unconstrained_posterior": parts.draws_dataset(
+            {name: np.asarray(value) for name, value in unconstrained.items()},
+            data,
+            ("chain", "draw"),
+        ),
+        "approximation": parameters(inference.approximation.draws),
+        "prior": parts.draws_dataset(prior, data, ("chain", "draw")),
+        "rates": parts.rates_dataset(rates, data.time),
+        "warm_start": parameters(gaussian, grid=made.unweighted),
+        "observed_data": parts.map_dataset(data.c2, data),
+        **_predicted(data, config, made, (draws, posterior), (from_prior, prior)),
+        "constant_data": parts.constant_dataset(data, float(reference_time(whole))),
+        **parts.inference_groups(inference, density.labels(model, whole)),
+    }
+    if made.estimate is not None:
+        groups["noise"] = parts.noise_dataset(made.estimate, data)
+    if inference.approximation.shards is not None:
+        shard_draws = inference.approximation.shards.chains.draws
+        groups["sub_posteriors"] = parameters(shard_draws, ("shard", "chain", "draw"))
+    groups["warm_start"].attrs = {
+        "outcome": warm.outcome,
+        "num_agreeing": warm.num_agreeing,
+        "num_starts": len(warm.objectives),
+        "gradient_norm": warm.gradient_norm,
+    }
+    return xr.DataTree.from_dict(groups)
+
+
+def _predicted(
+    data: TwoTimeData,
+    config: FitConfig,
+    made: Sampled,
+    posterior: tuple[Any, Mapping[str, np.ndarray]],
+    prior: tuple[Any, Mapping[str, np.ndarray]],
+) -> dict[str, xr.Dataset]:
+    """Return the groups of what draws expect; these are coordinates and values of parameters."""
+    cuts = predictive.cuts_of(data.pairs)
+    (fitted, curves), (_, prior_curves) = (
+        predictive.expected(made.model, made.whole, *_some(config, *draws, data.num_angles), cuts)
+        for draws in (posterior, prior)
+    )
+    if made.estimate is not None:
+        whole = replace(made.whole, scaling="individual")
+        S = predictive.intensity(made.model, whole, made.estimate)
+        scatter = predictive.speckle_scatter(S, made.estimate.scale, cuts)
+    else:
+        residual = np.where(made.whole.used, data.c2 - fitted, np.nan)
+        sigma = posterior[1].get("sigma", np.nanstd(residual, axis=(1, 2)))
+        scatter = predictive.independent_scatter(np.sqrt((sigma**2).mean()), cuts)
+    bands = predictive.bands(curves, prior_curves, scatter, cuts)
+    measured = predictive.measured(data.c2, cuts)
+    return {
+        "fitted": parts.map_dataset(fitted, data),
+        "cuts": parts.cuts_dataset(measured, scatter, bands, cuts, data),
+    }
+
+
+def _some(
+    config: FitConfig, theta: Any, values: Mapping[str, np.ndarray], num_angles: int
+) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
+    """Return evenly spaced draws of theta (S, d), and of contrast and offset, (S, P) each."""
+    theta = np.asarray(theta).reshape(-1, theta.shape[-1])
+    at = np.linspace(0, len(theta) - 1, min(len(theta), NUM_PREDICTED)).round().astype(int)
+    held = {
+        name: np.full((len(theta), num_angles), config.prior_table()[name].loc)
+        for name in PER_ANGLE
+    }
+    every = {**held, **values}
+    return theta[at], tuple(every[name].reshape(len(theta), -1)[at] for name in PER_ANGLE)

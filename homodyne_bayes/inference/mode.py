@@ -1,0 +1,146 @@
+"""The mode of any NumPyro model's posterior, and the covariance there."""
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from homodyne_bayes.inference.density import Model, Shard, log_density, prior_draws
+
+NUM_STARTS = 8
+CANDIDATES_PER_START = 32
+MAX_ITERATIONS = 300
+GRADIENT_TOLERANCE = 1e-3  # of the log density, per unit of a standardised coordinate
+SAME_OPTIMUM = 0.5  # log density
+
+
+class WarmStart(NamedTuple):
+    """Mode, metric and how the search ended.
+
+    Attributes
+    ----------
+    theta : jax.Array
+        (d,) mode of the posterior density in unconstrained coordinates.
+    covariance : jax.Array
+        (d, d) inverse of the Fisher information plus the curvature of the prior.
+    outcome : str
+        "converged", "iteration limit" or "not finite".
+    objectives : jax.Array
+        (num_starts,) profile log density each start reached, best first.
+    num_agreeing : int
+        Starts that reached the best optimum to within 0.5.
+    gradient_norm : float
+        Norm of the gradient at ``theta`` in standardised coordinates.
+    share : float
+        Of the posterior around all optima found, the share around ``theta``, by Laplace's method.
+    """
+
+    theta: jax.Array
+    covariance: jax.Array
+    outcome: str
+    objectives: jax.Array
+    num_agreeing: int
+    gradient_norm: float
+    share: float = 1.0
+
+
+def laplace(key: jax.Array, model: Model, parts: Shard, num_starts: int = NUM_STARTS) -> WarmStart:
+    """Find the mode of any NumPyro model's posterior and the covariance there.
+
+    Parameters
+    ----------
+    key : jax.Array
+        Random key of the starts, which are draws from the prior: of 32 times as many, those
+        with the highest density.
+    model : callable
+        NumPyro function of one shard.
+    parts : pytree
+        All data in stacked parts, leading axis J on every leaf.
+    num_starts : int
+        Number of starts.
+
+    Returns
+    -------
+    WarmStart
+        The covariance is the inverse of the negative Hessian.
+    """
+    search, curvature = _laplace_programs(model, num_starts)
+    theta, objectives, norm, iterations = search(key, parts)
+    return outcome_of(theta, curvature(theta, parts), objectives, norm, iterations)
+
+
+def outcome_of(
+    theta: jax.Array,
+    covariance: jax.Array,
+    objectives: jax.Array,
+    norm: jax.Array,
+    iterations: jax.Array,
+) -> WarmStart:
+    """Return the mode with what is to be said of the search."""
+    best_first = jnp.sort(objectives)[::-1]
+    if not bool(jnp.isfinite(covariance).all() & jnp.isfinite(theta).all()):
+        outcome = "not finite"
+    elif int(iterations) >= MAX_ITERATIONS:
+        outcome = "iteration limit"
+    else:
+        outcome = "converged"
+    agreeing = int((best_first > best_first[0] - SAME_OPTIMUM).sum())
+    return WarmStart(theta, covariance, outcome, best_first, agreeing, float(norm))
+
+
+def minimise(
+    loss: Callable[[jax.Array], jax.Array], start: jax.Array
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Minimise by L-BFGS until the gradient is small; return end, loss there and iterations."""
+    solver = optax.lbfgs()
+    value_and_grad = optax.value_and_grad_from_state(loss)
+
+    def unfinished(carry: tuple[jax.Array, Any, jax.Array]) -> jax.Array:
+        _, state, iterations = carry
+        norm = jnp.linalg.norm(optax.tree.get(state, "grad"))
+        return (iterations == 0) | ((iterations < MAX_ITERATIONS) & (norm > GRADIENT_TOLERANCE))
+
+    def iterate(
+        carry: tuple[jax.Array, Any, jax.Array],
+    ) -> tuple[jax.Array, Any, jax.Array]:
+        point, state, iterations = carry
+        value, gradient = value_and_grad(point, state=state)
+        updates, state = solver.update(
+            gradient, state, point, value=value, grad=gradient, value_fn=loss
+        )
+        return optax.apply_updates(point, updates), state, iterations + 1
+
+    point, _, iterations = jax.lax.while_loop(
+        unfinished, iterate, (start, solver.init(start), jnp.asarray(0))
+    )
+    return point, loss(point), iterations
+
+
+@lru_cache(maxsize=16)
+def _laplace_programs(model: Model, num_starts: int) -> tuple[Callable[..., Any], ...]:
+    """Return search and curvature of any model, compiled when first called."""
+
+    def search(key: jax.Array, parts: Shard) -> tuple[jax.Array, ...]:
+        first = jax.tree.map(lambda leaf: leaf[0], parts)
+        candidates = prior_draws(key, model, first, CANDIDATES_PER_START * num_starts)
+        centre, spread = candidates.mean(axis=0), candidates.std(axis=0)
+
+        def objective(u: jax.Array) -> jax.Array:
+            loss = -log_density(model, parts, centre + spread * u)
+            return jnp.where(jnp.isfinite(loss), loss, jnp.inf)
+
+        starts = (candidates - centre) / spread
+        order = jnp.argsort(jax.lax.map(objective, starts))[:num_starts]
+        ends, losses, iterations = jax.lax.map(lambda u: minimise(objective, u), starts[order])
+        best = jnp.argmin(jnp.where(jnp.isfinite(losses), losses, jnp.inf))
+        norm = jnp.linalg.norm(jax.grad(objective)(ends[best]))
+        return centre + spread * ends[best], -losses, norm, iterations[best]
+
+    def curvature(theta: jax.Array, parts: Shard) -> jax.Array:
+        precision = -jax.hessian(lambda at: log_density(model, parts, at))(theta)
+        return jnp.linalg.inv(0.5 * (precision + precision.T))
+
+    return jax.jit(search), jax.jit(curvature)
