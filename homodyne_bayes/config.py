@@ -1,18 +1,17 @@
-"""Settings: what to read and how to fit, checked when made; unknown or invalid keys raise."""
+"""How settings are checked when they are made, what to read, and settings files."""
 
 import difflib
+import functools
 import reprlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import yaml
 from pydantic import (
-    AfterValidator,
     BeforeValidator,
     ConfigDict,
     Field,
-    TypeAdapter,
     ValidationError,
     ValidatorFunctionWrapHandler,
     WrapValidator,
@@ -21,20 +20,12 @@ from pydantic.dataclasses import dataclass
 from pydantic.fields import FieldInfo
 
 from homodyne_bayes.errors import InputError
-from homodyne_bayes.parameters import PRIORS, Prior
 
-Convention = Literal["upstream", "gap-average"]
-Method = Literal["consensus", "laplace", "full"]
-MergeRule = Literal["consensus", "parametric", "cavity"]
-ChainMethod = Literal["parallel", "vectorized"]
-NoiseModel = Literal["speckle", "corrected", "independent"]
-SCALINGS = ("individual", "averaged", "constant", "fourier", "hierarchical", "marginal")
-INTEGRATED = ("hierarchical", "marginal")  # contrast and offset are not sampled
-
+SECTIONS = ("data", "fit")
 MAX_FRAMES = MAX_MAPS = 100_000
 
 _SHORT = reprlib.Repr(maxlevel=3, maxstring=200, maxlong=50, maxother=200)
-_STRICT = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+STRICT = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
 
 def _listed(value: Any) -> Any:
@@ -62,13 +53,19 @@ def _named(value: Any) -> Any:
     return {name: _listed(numbers) for name, _, numbers in parts}
 
 
-def _scaling(value: str) -> str:
-    """Check a scaling and write out how many harmonics "fourier" has."""
-    name, colon, harmonics = value.partition(":")
-    if name not in SCALINGS or (colon and (name != "fourier" or not harmonics.isdecimal())):
-        known = ", ".join(SCALINGS).replace("fourier", "fourier:K (K harmonics)")
-        raise ValueError(f"must be one of {known}")
-    return f"fourier:{int(harmonics or 2)}" if name == "fourier" else name
+class OneOf:
+    """Checks that a setting names a row of a table; ``choices`` are the names."""
+
+    def __init__(self, table: Iterable[str]) -> None:
+        self.choices = tuple(table)
+
+    def __call__(self, value: str) -> str:
+        """Return the name, or say which there are and which may have been meant."""
+        if value in self.choices:
+            return value
+        close = difflib.get_close_matches(value, self.choices, n=1)
+        hint = f" (did you mean {close[0]}?)" if close else ""
+        raise ValueError(f"must be one of {', '.join(self.choices)}{hint}")
 
 
 def _wavevectors(value: Any, checked: ValidatorFunctionWrapHandler) -> Any:
@@ -82,11 +79,30 @@ Wavevectors = Annotated[tuple[float, ...], WrapValidator(_wavevectors)]
 Degrees = Annotated[tuple[float, ...], BeforeValidator(_listed)]
 Frames = Annotated[tuple[int, ...], BeforeValidator(_frames)]
 LocScale = tuple[float, Annotated[float, Field(gt=0)]]
-Scaling = Annotated[str, AfterValidator(_scaling)]
 Priors = Annotated[dict[str, LocScale], BeforeValidator(_named)]
 
 
-@dataclass(frozen=True, config=_STRICT)
+def settings[T](section: str) -> Callable[[type[T]], type[T]]:
+    """Return what makes a class of settings say in an `InputError` what is wrong with them."""
+
+    def checked(kind: type[T]) -> type[T]:
+        make = kind.__init__
+
+        @functools.wraps(make)
+        def init(self: T, *arguments: Any, **values: Any) -> None:
+            try:
+                make(self, *arguments, **values)
+            except ValidationError as error:
+                raise InputError(_complaint(section, kind, error)) from None
+
+        kind.__init__ = init  # type: ignore[method-assign]
+        return kind
+
+    return checked
+
+
+@settings("data")
+@dataclass(frozen=True, config=STRICT)
 class DataConfig:
     """What to read from a file; the text of every field is its command line help."""
 
@@ -106,65 +122,6 @@ class DataConfig:
     """Frame before which to stop."""
     exclude_frames: Frames = ()
     """Frames to leave out, e.g. 3,10-12."""
-
-
-@dataclass(frozen=True, config=_STRICT)
-class FitConfig:
-    """How to fit; the text of every field is its command line help."""
-
-    model: str = "laminar_flow"
-    """static, laminar_flow, or file.py:function for a model of your own."""
-    convention: Convention = "upstream"
-    """Shear phase as homodyne 2.x has it, or averaged over the gap."""
-    priors: Priors = Field(default_factory=dict)
-    """Replace a prior by location and scale, e.g. phi0=0,10."""
-    scaling: Scaling = "individual"
-    """Contrast and offset: individual, averaged, constant, fourier:K, hierarchical or marginal."""
-    method: Method = "consensus"
-    """NUTS on shards and a merge, the fit at the mode alone (both reweighted), or NUTS on all."""
-    noise: NoiseModel = "speckle"
-    """Speckle's own correlations; least squares, its intervals corrected for them; or neither."""
-    bin_frames: Count = 1
-    """Frames averaged together in residuals, for more than 1000; short lags are lost."""
-    num_shards: Annotated[int, Field(ge=2)] = 4
-    """Shards of method consensus: whole angles, at most one each; of frames if independent."""
-    merge: MergeRule = "cavity"
-    """How shards are merged; cavity samples each within the rest as a Gaussian, and is exactest."""
-    rescue_pairs: Annotated[int, Field(ge=0)] = 100_000
-    """Where certification fails, run full NUTS on at most this many pairs; 0 for never."""
-    num_warmup: Count = 300
-    """Warm-up transitions of a chain."""
-    num_samples: Annotated[int, Field(ge=4)] = 500
-    """Kept draws of a chain."""
-    num_chains: Count = 4
-    """Chains of a shard."""
-    target_accept_prob: Annotated[float, Field(gt=0, lt=1)] = 0.8
-    """Raise it where transitions diverge."""
-    max_tree_depth: Annotated[int, Field(ge=1, le=15)] = 10
-    """At most 2^depth leapfrog steps a draw."""
-    chain_method: ChainMethod = "parallel"
-    """Chains over devices, or in lockstep on one, which pays on a GPU."""
-    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
-    """Seed of all randomness."""
-
-    def prior_table(self) -> dict[str, Prior]:
-        """Return the priors of all sampled quantities, with the user's in place.
-
-        Raises
-        ------
-        InputError
-            If a prior is set for a quantity that has none.
-        """
-        for name in self.priors:
-            if name not in PRIORS:
-                raise InputError(f"fit.priors.{name}: unknown; {suggest(name, PRIORS)}")
-        return {
-            name: Prior(prior.family, *self.priors[name]) if name in self.priors else prior
-            for name, prior in PRIORS.items()
-        }
-
-
-SECTIONS: dict[str, type[DataConfig] | type[FitConfig]] = {"data": DataConfig, "fit": FitConfig}
 
 
 def read_settings(path: str | Path | None) -> dict[str, dict[str, Any]]:
@@ -201,25 +158,17 @@ def read_settings(path: str | Path | None) -> dict[str, dict[str, Any]]:
     return {section: dict(settings.get(section) or {}) for section in SECTIONS}
 
 
-def make[T: (DataConfig, FitConfig)](kind: type[T], settings: Mapping[str, Any]) -> T:
-    """Return checked settings of one section.
-
-    Raises
-    ------
-    InputError
-        Naming the first key that is unknown or invalid, what was found and what is allowed.
-    """
-    try:
-        return TypeAdapter(kind).validate_python(dict(settings))
-    except ValidationError as error:
-        first: Any = error.errors()[0]
-        section = next(name for name, known in SECTIONS.items() if known is kind)
-        where = " ".join(".".join([section, *map(str, first["loc"])]).split())
-        if first["type"] == "unexpected_keyword_argument":
-            hint = suggest(first["loc"][-1], kind.__dataclass_fields__)
-            raise InputError(f"{where}: unknown; {hint}") from None
-        found, message = first["input"], first["msg"].removeprefix("Value error, ")
-        raise InputError(f"{where}: {_lower(message)}, found {_SHORT.repr(found)}") from None
+def _complaint(section: str, kind: type, error: ValidationError) -> str:
+    """Return which setting is unknown or invalid, what was found and what is allowed."""
+    first: Any = error.errors()[0]
+    cause = first.get("ctx", {}).get("error")
+    if isinstance(cause, InputError):
+        return str(cause)
+    where = " ".join(".".join([section, *map(str, first["loc"])]).split())
+    if first["type"] == "unexpected_keyword_argument":
+        return f"{where}: unknown; {suggest(first['loc'][-1], descriptions(kind))}"
+    message = first["msg"].removeprefix("Value error, ")
+    return f"{where}: {_lower(message)}, found {_SHORT.repr(first['input'])}"
 
 
 def descriptions(kind: type) -> dict[str, FieldInfo]:

@@ -1,48 +1,104 @@
-"""NumPyro models of one shard.
+"""One file a model, and the table of them.
 
-A model of your own is a function ``(grid, priors)`` like these, in a file of its own, named on
-the command line as ``--model file.py:function``. It samples the sites ``contrast``, ``offset``
-and ``sigma`` and observes ``c2``, which `homodyne_bayes.likelihood.observe.observe_c2` does.
+A model of your own is a file with a function ``(points, priors)`` like those here that returns the
+field correlation, named as ``--model file.py:function``; or with a `Model` that says more of it,
+named as ``--model file.py:NAME``. Another package adds a model by an entry point of the group
+``homodyne_bayes.models`` that leads to a `Model`.
 """
 
 import hashlib
 import importlib.util
+import inspect
 from collections.abc import Callable
+from functools import lru_cache
+from importlib.metadata import entry_points
 from pathlib import Path
+from types import ModuleType
 
 from homodyne_bayes.errors import InputError
-from homodyne_bayes.model_files.laminar_flow import laminar_flow
-from homodyne_bayes.model_files.static import static
+from homodyne_bayes.model_files import laminar_flow, static
+from homodyne_bayes.physics.model import Model
 
-__all__ = ["MODELS", "laminar_flow", "load_model", "source_hash", "static"]
+__all__ = ["GROUP", "MODELS", "load_model", "model_name", "models", "source_hash"]
 
-MODELS: dict[str, Callable[..., None]] = {"static": static, "laminar_flow": laminar_flow}
-
-
-def source_hash(name: str) -> dict[str, str]:
-    """Return the SHA-256 of the file of a model named as ``file.py:function``, if it is in one."""
-    path = Path(name.partition(":")[0])
-    if name in MODELS or not path.is_file():
-        return {}
-    return {"model_sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+GROUP = "homodyne_bayes.models"
+MODELS: dict[str, Model] = {"static": static.MODEL, "laminar_flow": laminar_flow.MODEL}
 
 
-def load_model(name: str) -> Callable[..., None]:
-    """Return a model by name, or the function of a file named as ``file.py:function``.
+def models() -> dict[str, Model]:
+    """Return the models of this package and of those that add some, by name.
+
+    Raises
+    ------
+    InputError
+        If an entry point of another package does not lead to a model.
+    """
+    return MODELS | {point.name: _plugged_in(point.name) for point in entry_points(group=GROUP)}
+
+
+def model_name(model: str | Callable[..., object] | Model) -> str:
+    """Return how a model is called in a result."""
+    if isinstance(model, str):
+        return model
+    return getattr(model.field if isinstance(model, Model) else model, "__name__", "model")
+
+
+def load_model(model: str | Callable[..., object] | Model) -> Model:
+    """Return a model: by name, from ``file.py:name``, from a function, or as it is.
 
     Raises
     ------
     InputError
         If there is no such model, file or function.
     """
-    if name in MODELS:
-        return MODELS[name]
-    path, separator, function = name.partition(":")
+    if isinstance(model, Model):
+        return model
+    if not isinstance(model, str):
+        return Model(model)  # type: ignore[arg-type]
+    if model in MODELS:
+        return MODELS[model]
+    if model in entry_points(group=GROUP).names:
+        return _plugged_in(model)
+    path, separator, name = model.partition(":")
     if not separator or not Path(path).is_file():
         raise InputError(
-            f"model must be one of {', '.join(MODELS)} or file.py:function of an existing file, "
-            f"found {name!r}"
+            f"model must be one of {', '.join(models())} or file.py:function of an existing file, "
+            f"found {model!r}"
         )
+    return _from_file(path, name, _digest(Path(path)))
+
+
+def source_hash(model: str | Callable[..., object] | Model) -> dict[str, str]:
+    """Return the SHA-256 of what defines a model that is not one of this package, if known."""
+    if not isinstance(model, str):
+        function = model.field if isinstance(model, Model) else model
+        try:
+            source = inspect.getsource(function)
+        except (OSError, TypeError):
+            return {}
+        return {"model_sha256": hashlib.sha256(source.encode()).hexdigest()}
+    path = Path(model.partition(":")[0])
+    if model in MODELS or not path.is_file():
+        return {}
+    return {"model_sha256": _digest(path)}
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@lru_cache(maxsize=16)
+def _from_file(path: str, name: str, _content: str) -> Model:
+    """Return the model of this name in a file; the same object for the same content."""
+    held = getattr(_module(path), name, None)
+    if isinstance(held, Model):
+        return held
+    if not callable(held):
+        raise InputError(f"{path}: expected a function {name!r}, found none of that name")
+    return Model(held)
+
+
+def _module(path: str) -> ModuleType:
     spec = importlib.util.spec_from_file_location(Path(path).stem, path)
     if spec is None or spec.loader is None:
         raise InputError(f"model file must be Python (.py), found {path!r}")
@@ -52,6 +108,23 @@ def load_model(name: str) -> Callable[..., None]:
     except (ImportError, NameError, SyntaxError, AttributeError, TypeError, ValueError) as error:
         kind = type(error).__name__
         raise InputError(f"{path}: the model could not be loaded: {kind}: {error}") from error
-    if not callable(getattr(module, function, None)):
-        raise InputError(f"{path}: expected a function {function!r}, found none of that name")
-    return getattr(module, function)
+    return module
+
+
+@lru_cache(maxsize=16)
+def _plugged_in(name: str) -> Model:
+    """Return the model that an entry point of another package leads to."""
+    (point,) = entry_points(group=GROUP, name=name)
+    try:
+        model = point.load()
+    except (ImportError, AttributeError) as error:
+        raise InputError(
+            f"model {name!r} of the entry point {point.value!r} could not be loaded: {error}; "
+            "install its package again"
+        ) from error
+    if not isinstance(model, Model):
+        raise InputError(
+            f"the entry point {point.value!r} must lead to a Model, found "
+            f"{type(model).__name__}; mend or remove its package"
+        )
+    return model

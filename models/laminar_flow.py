@@ -2,18 +2,50 @@
 
 from collections.abc import Mapping
 
+import jax
 import numpyro
 
-from homodyne_bayes.likelihood.observe import observe_c2
-from homodyne_bayes.parameters import Prior
-from homodyne_bayes.physics import kernels
+from homodyne_bayes.parameters import Parameter, Prior
+from homodyne_bayes.physics import kernels, rates
+from homodyne_bayes.physics.model import Model, under_flow
 from homodyne_bayes.physics.points import ShardGrid
-from homodyne_bayes.physics.rates import distribution, sample_diffusion, sample_shear_rate
+from homodyne_bayes.physics.rate_laws.power_law import POWER_LAW
+
+PHI0 = Parameter(
+    "phi0",
+    "φ₀",
+    r"\phi_0",
+    "degree",
+    "flow direction",
+    bounds=(-30.0, 30.0),
+    default=0.0,
+    prior=Prior("normal", 0.0, 5.0),
+)
 
 
-def laminar_flow(grid: ShardGrid, priors: Mapping[str, Prior]) -> None:
-    """Anomalous diffusion and a shear rate γ̇(t) = γ̇₀ t^beta + γ̇_offset along phi0."""
-    D = sample_diffusion(grid, priors)
-    gamma_dot = sample_shear_rate(grid, priors)
-    phi0 = numpyro.sample("phi0", distribution(priors["phi0"]))
-    observe_c2(grid, priors, kernels.g1(grid, D, gamma_dot, phi0))
+def laminar_flow(points: ShardGrid, priors: Mapping[str, Prior]) -> jax.Array:
+    """Return the signed field of anomalous diffusion and a shear rate along phi0."""
+    D = rates.sample(rates.D, POWER_LAW, points, priors)  # (G,) Å²/s
+    gamma_dot = rates.sample(rates.GAMMA_DOT, POWER_LAW, points, priors)  # (G,) 1/s
+    phi0 = numpyro.sample("phi0", rates.distribution(priors["phi0"]))  # degree
+    return kernels.field_correlation(points, D, gamma_dot, phi0)
+
+
+MODEL = Model(
+    laminar_flow,
+    title="a fluid that diffuses and shears between two walls",
+    needs=("gap", "phi"),
+    rates=((rates.D, POWER_LAW), (rates.GAMMA_DOT, POWER_LAW)),
+    parameters=(PHI0,),
+    formula=under_flow,
+    example=(
+        ("D0", 1e4),
+        ("alpha", -0.3),
+        ("D_offset", 500.0),
+        ("gamma_dot_t0", 1e-3),
+        ("beta", 0.1),
+        ("gamma_dot_t_offset", 1e-4),
+        ("phi0", 3.0),
+    ),
+    references=("He et al., PNAS 121:e2401162121 (2024)",),
+)

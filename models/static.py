@@ -2,14 +2,26 @@
 
 from collections.abc import Mapping
 
-from homodyne_bayes.likelihood.observe import observe_c2
+import jax
+
 from homodyne_bayes.parameters import Prior
-from homodyne_bayes.physics import kernels
+from homodyne_bayes.physics import kernels, rates
+from homodyne_bayes.physics.model import Model, at_rest
 from homodyne_bayes.physics.points import ShardGrid
-from homodyne_bayes.physics.rates import sample_diffusion
+from homodyne_bayes.physics.rate_laws.power_law import POWER_LAW
 
 
-def static(grid: ShardGrid, priors: Mapping[str, Prior]) -> None:
-    """Anomalous diffusion D(t) = D0 t^alpha + D_offset; the same g1 at every angle."""
-    D = sample_diffusion(grid, priors)
-    observe_c2(grid, priors, kernels.g1(grid, D))
+def static(points: ShardGrid, priors: Mapping[str, Prior]) -> jax.Array:
+    """Return g1 of anomalous diffusion D(t) = D0 t^alpha + D_offset; the same at every angle."""
+    D = rates.sample(rates.D, POWER_LAW, points, priors)  # (G,) Å²/s
+    return kernels.field_correlation(points, D)
+
+
+MODEL = Model(
+    static,
+    title="a fluid at rest that diffuses",
+    rates=((rates.D, POWER_LAW),),
+    formula=at_rest,
+    example=(("D0", 1e4), ("alpha", -0.3), ("D_offset", 500.0)),
+    references=("He et al., PNAS 121:e2401162121 (2024)",),
+)

@@ -11,7 +11,7 @@ from homodyne_bayes.files import as_attributes
 from homodyne_bayes.fitting.predictive import LEVELS, Bands, Cuts
 from homodyne_bayes.inference.convergence import Convergence
 from homodyne_bayes.inference.infer import Inference, ShardRun
-from homodyne_bayes.likelihood.noise import Estimate
+from homodyne_bayes.likelihood.estimate import Estimate
 from homodyne_bayes.parameters import PARAMETERS, PER_ANGLE, RATES
 from homodyne_bayes.text import place
 

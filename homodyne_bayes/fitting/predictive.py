@@ -18,10 +18,10 @@ import jax.numpy as jnp
 import numpy as np
 import scipy.stats
 
-from homodyne_bayes.inference.density import Model
 from homodyne_bayes.likelihood import covariance
 from homodyne_bayes.likelihood.information import mean_c2, squared_g1
-from homodyne_bayes.likelihood.noise import Estimate
+from homodyne_bayes.likelihood.estimate import Estimate
+from homodyne_bayes.likelihood.observe import Observed
 from homodyne_bayes.physics.points import ShardGrid
 
 AGES = (0.0, 0.3, 0.6)  # where cuts begin, of the record
@@ -98,14 +98,14 @@ def measured(c2: np.ndarray, cuts: Cuts) -> np.ndarray:
 
 
 def expected(
-    model: Model, whole: ShardGrid, theta: Any, scaling: Any, cuts: Cuts
+    model: Observed, whole: ShardGrid, theta: Any, scaling: Any, cuts: Cuts
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the mean of c2 over draws and the cuts of c2 at every draw.
 
     Parameters
     ----------
-    model : callable
-        NumPyro function of one shard.
+    model : Observed
+        Complete model.
     whole : ShardGrid
         All P maps in one grid.
     theta : array
@@ -124,7 +124,7 @@ def expected(
     return np.asarray(mean), np.asarray(curves)
 
 
-def intensity(model: Model, whole: ShardGrid, estimate: Estimate) -> np.ndarray:
+def intensity(model: Observed, whole: ShardGrid, estimate: Estimate) -> np.ndarray:
     """Return the covariance S of the intensity of a pixel in two frames, (P, G, G).
 
     ``whole`` has the maps under the noise of the estimate.
@@ -186,7 +186,7 @@ def _starts(frames: np.ndarray, age: float) -> np.ndarray:
 
 
 @lru_cache(maxsize=16)
-def _expected(model: Model) -> Any:
+def _expected(model: Observed) -> Any:
     """Return mean map and cuts over draws, compiled when first called."""
 
     @jax.jit

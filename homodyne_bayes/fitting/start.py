@@ -16,9 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
 
-from homodyne_bayes.errors import InputError
 from homodyne_bayes.inference.density import (
-    Model,
     latent_sites,
     prior_draws,
     space,
@@ -31,10 +29,13 @@ from homodyne_bayes.inference.mode import (
     minimise,
     outcome_of,
 )
-from homodyne_bayes.likelihood.information import SCALING, squared_g1
+from homodyne_bayes.likelihood.information import squared_g1
 from homodyne_bayes.likelihood.mode import refine
+from homodyne_bayes.likelihood.observe import Observed
+from homodyne_bayes.parameters import PER_ANGLE
 from homodyne_bayes.physics.points import ShardGrid
 
+SOLVED = (*PER_ANGLE, "sigma")  # by formulas, given the physical coordinates
 NO_MASS = -1e300  # log share of what is not finite
 DISTINCT = 0.1  # optima differ by more in some coordinate, in sd of the prior
 
@@ -45,7 +46,7 @@ FLAT: Scaling = ((0.0, jnp.inf), (0.0, jnp.inf))
 
 def warm_start(
     key: jax.Array,
-    model: Model,
+    model: Observed,
     points: ShardGrid,
     parts: ShardGrid,
     num_starts: int = NUM_STARTS,
@@ -57,27 +58,15 @@ def warm_start(
     key : jax.Array
         Random key of the starts, which are draws from the prior: of 32 times as many, half are
         those with the highest objective and half those farthest from any with a higher one.
-    model : callable
-        NumPyro function of one shard with sites ``contrast``, ``offset``, ``sigma`` and one
-        Normal observation that is linear in contrast and offset.
+    model : Observed
+        Complete model under independent noise, contrast and offset of every angle sampled.
     points : ShardGrid
         Points (N,) that the search looks at.
     parts : ShardGrid
         All data in stacked parts, for the polish.
     num_starts : int
         Number of starts.
-
-    Raises
-    ------
-    InputError
-        If the model lacks one of those sites.
     """
-    missing = [name for name in SCALING if name not in latent_sites(model, points)]
-    if missing:
-        raise InputError(
-            f"a model must sample the sites {', '.join(SCALING)} for the warm start; "
-            f"missing: {', '.join(missing)}"
-        )
     search = _search(model, num_starts)
     starts, ends, objectives = search(key, points)
     found = []
@@ -150,7 +139,7 @@ def project(
 
 
 @lru_cache(maxsize=16)
-def _search(model: Model, num_starts: int) -> Callable[..., Any]:
+def _search(model: Observed, num_starts: int) -> Callable[..., Any]:
     """Return the search for optima in the physical coordinates, compiled when first called."""
 
     def search(key: jax.Array, grid: ShardGrid) -> tuple[jax.Array, jax.Array, jax.Array]:
@@ -196,11 +185,11 @@ def _search(model: Model, num_starts: int) -> Callable[..., Any]:
 
 
 def _physical(
-    model: Model, grid: ShardGrid
+    model: Observed, grid: ShardGrid
 ) -> tuple[Callable[[dict[str, jax.Array]], jax.Array], Callable[[jax.Array], Any]]:
     """Return how to ravel the sites that are not scaling, and how to unravel them."""
     example = space(model, grid).unravel(jnp.zeros(space(model, grid).size))
-    names = [name for name in example if name not in SCALING]
+    names = [name for name in example if name not in SOLVED]
     _, unravel = ravel_pytree({name: example[name] for name in names})
     return lambda sites: ravel_pytree({name: sites[name] for name in names})[0], unravel
 

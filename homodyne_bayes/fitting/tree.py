@@ -1,7 +1,6 @@
 """The result of a fit: one DataTree in ArviZ's groups."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 import jax
@@ -9,14 +8,15 @@ import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
-from homodyne_bayes.config import FitConfig
+from homodyne_bayes.fitting.settings import FitConfig
+from homodyne_bayes.fitting.sample import Sampled
 from homodyne_bayes.data.two_time import TwoTimeData
 from homodyne_bayes.fitting import groups as parts
 from homodyne_bayes.fitting import predictive
 from homodyne_bayes.inference import density
 from homodyne_bayes.inference.infer import Inference
 from homodyne_bayes.inference.mode import WarmStart
-from homodyne_bayes.likelihood.noise import Estimate
+from homodyne_bayes.likelihood.observe import Observed
 from homodyne_bayes.likelihood.rescale import parameter_values, without_data
 from homodyne_bayes.parameters import PER_ANGLE, RATES
 from homodyne_bayes.physics.points import ShardGrid
@@ -24,35 +24,6 @@ from homodyne_bayes.physics.rates import reference_time
 
 NUM_PRIOR_DRAWS = 2000
 NUM_PREDICTED = 100  # draws at which c2 is computed
-
-
-class Sampled(NamedTuple):
-    """What `sample_posterior` made.
-
-    Attributes
-    ----------
-    model : callable
-        NumPyro function of one shard.
-    whole : ShardGrid
-        All maps in one grid, with the noise under which they were sampled.
-    warm : WarmStart
-        The least squares fit, under independent noise.
-    estimate : Estimate or None
-        The noise and the fit under it; None where noise is taken as independent.
-    inference : Inference
-        The draws and their verdict.
-    """
-
-    model: density.Model
-    whole: ShardGrid
-    warm: WarmStart
-    estimate: Estimate | None
-    inference: Inference
-
-    @property
-    def unweighted(self) -> ShardGrid:
-        """All maps as the least squares fit takes them."""
-        return replace(self.whole, noise=None, scaling="individual")
 
 
 def make_tree(data: TwoTimeData, config: FitConfig, made: Sampled) -> xr.DataTree:
@@ -66,7 +37,10 @@ def make_tree(data: TwoTimeData, config: FitConfig, made: Sampled) -> xr.DataTre
     from_prior = density.prior_draws(prior_key, model, whole, NUM_PRIOR_DRAWS)[None]
 
     def parameters(
-        theta: Any, leading: tuple[str, ...] = ("chain", "draw"), grid: ShardGrid = whole
+        theta: Any,
+        leading: tuple[str, ...] = ("chain", "draw"),
+        model: Observed = model,
+        grid: ShardGrid = whole,
     ) -> xr.Dataset:
         values = density.constrain(model, grid, jnp.asarray(theta), lambda name: name not in RATES)
         return parts.draws_dataset(values, data, leading)
@@ -90,7 +64,9 @@ def make_tree(data: TwoTimeData, config: FitConfig, made: Sampled) -> xr.DataTre
         "approximation": parameters(inference.approximation.draws),
         "prior": parts.draws_dataset(prior, data, ("chain", "draw")),
         "rates": parts.rates_dataset(rates, data.time),
-        "warm_start": parameters(gaussian, grid=made.unweighted),
+        "warm_start": parameters(
+            gaussian, model=made.plan.least_squares, grid=made.unweighted
+        ),
         "observed_data": parts.map_dataset(data.c2, data),
         **_predicted(data, config, made, (draws, posterior), (from_prior, prior)),
         "constant_data": parts.constant_dataset(data, float(reference_time(whole))),
@@ -124,8 +100,7 @@ def _predicted(
         for draws in (posterior, prior)
     )
     if made.estimate is not None:
-        whole = replace(made.whole, scaling="individual")
-        S = predictive.intensity(made.model, whole, made.estimate)
+        S = predictive.intensity(made.plan.individual, made.whole, made.estimate)
         scatter = predictive.speckle_scatter(S, made.estimate.scale, cuts)
     else:
         residual = np.where(made.whole.used, data.c2 - fitted, np.nan)

@@ -4,13 +4,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from homodyne_bayes.config import FitConfig, MergeRule
 from homodyne_bayes.inference.certify import (
     Attempt,
     Certification,
@@ -117,7 +116,7 @@ def infer(
     model: Model,
     shards: Shard,
     laplace: Gaussian,
-    config: FitConfig,
+    config: Any,
     progress: Progress = silent,
     shelf: Shelf | None = None,
     place: Place = HERE,
@@ -138,7 +137,7 @@ def infer(
         K shards of J parts each, leading axes (K, J) on every leaf.
     laplace : Gaussian
         Mode and covariance, as a warm start finds them.
-    config : FitConfig
+    config : Any
         Method, merge, budget and settings of NUTS; the rest is not looked at.
     progress : callable
         Called as ``progress(stage, done, total)``.
@@ -178,7 +177,7 @@ def settle(
     model: Model,
     shards: Shard,
     laplace: Gaussian,
-    config: FitConfig,
+    config: Any,
     first: Approximation,
     evaluate: Evaluate,
     rescue: Callable[..., Approximation] | None = None,
@@ -246,7 +245,7 @@ def sample_shards(
     model: Model,
     shards: Shard,
     laplace: Gaussian,
-    config: FitConfig,
+    config: Any,
     progress: Callable[[int, int], None] | None = None,
     shelf: Shelf | None = None,
     run: Run = run_here,
@@ -259,7 +258,7 @@ def sample_shards(
     return merged(merge_key, chains, laplace, config.merge)
 
 
-def merged(key: jax.Array, chains: Chains, laplace: Gaussian, rule: MergeRule) -> Approximation:
+def merged(key: jax.Array, chains: Chains, laplace: Gaussian, rule: str) -> Approximation:
     """Merge the chains of all shards, and check them."""
     finite = np.isfinite(chains.draws).all(axis=(1, 2, 3))
     if not finite.all():
@@ -284,7 +283,7 @@ def sample_all(
     model: Model,
     shards: Shard,
     guess: Gaussian,
-    config: FitConfig,
+    config: Any,
     progress: Callable[[int, int], None] | None = None,
     shelf: Shelf | None = None,
     run: Run = run_here,
@@ -303,7 +302,7 @@ def draw_laplace(
     _model: Model,
     _shards: Shard,
     laplace: Gaussian,
-    config: FitConfig,
+    config: Any,
     _progress: Callable[[int, int], None] | None = None,
     _shelf: Shelf | None = None,
     _run: Run = run_here,
@@ -316,7 +315,7 @@ def draw_laplace(
 METHODS = {"consensus": sample_shards, "laplace": draw_laplace, "full": sample_all}
 
 
-def nuts_settings(config: FitConfig) -> NutsSettings:
+def nuts_settings(config: Any) -> NutsSettings:
     """Return the settings of NUTS."""
     return NutsSettings(**{name: getattr(config, name) for name in NutsSettings._fields})
 
@@ -327,7 +326,7 @@ def _gaussian_draws(key: jax.Array, gaussian: Gaussian, shape: tuple[int, ...]) 
 
 
 def _verdict(
-    found: Approximation, certification: Certification, config: FitConfig
+    found: Approximation, certification: Certification, config: Any
 ) -> tuple[bool, list[str]]:
     """Return whether draws or their weights are the posterior, and what speaks against them.
 

@@ -12,7 +12,6 @@ import jax.numpy as jnp
 import numpy as np
 from numpyro.infer import hmc_util
 
-from homodyne_bayes.config import MergeRule
 from homodyne_bayes.inference.chains import Chains, Targets, each_in_cavity, each_shard
 from homodyne_bayes.inference.density import Shard
 from homodyne_bayes.inference.nuts import Gaussian, standardise, whiten
@@ -38,7 +37,7 @@ class Rule(NamedTuple):
 
 
 def merge(
-    key: jax.Array, chains: Chains, rule: MergeRule, posterior: Gaussian
+    key: jax.Array, chains: Chains, rule: str, posterior: Gaussian
 ) -> tuple[np.ndarray, Sites]:
     """Merge draws of every shard into draws of the posterior of all the data, (C, S, d).
 
@@ -128,7 +127,7 @@ def cavity(key: jax.Array, z: jax.Array, sites: Sites) -> jax.Array:
     return standardise(merged.mean, jnp.linalg.cholesky(merged.covariance), normal)
 
 
-RULES: dict[MergeRule, Rule] = {
+RULES: dict[str, Rule] = {
     "consensus": Rule(sub_posteriors, lambda _: 0.0, consensus),
     "parametric": Rule(sub_posteriors, lambda _: 0.0, parametric),
     "cavity": Rule(each_in_cavity, lambda K: 1 - 1 / K, cavity),

@@ -8,7 +8,6 @@ import jax.numpy as jnp
 import numpy as np
 from numpyro.infer.hmc import hmc
 
-from homodyne_bayes.config import ChainMethod
 
 State = Any
 
@@ -25,7 +24,7 @@ class NutsSettings(NamedTuple):
     num_chains: int = 4
     target_accept_prob: float = 0.8
     max_tree_depth: int = 10
-    chain_method: ChainMethod = "parallel"
+    chain_method: str = "parallel"
 
 
 class Gaussian(NamedTuple):

@@ -15,7 +15,7 @@ off the diagonal, and log|K| = (n + 1) log|S| + log|U|. Nothing here depends on
 the diagonal of R. Frames may be averaged in bins, T R Tᵀ, which keeps the form, S becoming T S Tᵀ.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -30,7 +30,7 @@ LOG_2PI = 1.8378770664093453
 
 @partial(jax.tree_util.register_dataclass, data_fields=_ARRAYS, meta_fields=["bin_frames"])
 @dataclass(frozen=True)
-class Noise:
+class WorkingCovariance:
     """The working covariance of the maps of P angles, m bins of frames each.
 
     Attributes
@@ -56,6 +56,10 @@ class Noise:
     log_norm: jax.Array
     bin_frames: int = 1
 
+    def where(self, real: Any) -> "WorkingCovariance":
+        """Return the same with weight 0 for maps that are padding, by flags (P,)."""
+        return replace(self, weight=self.weight * real, log_norm=self.log_norm * real)
+
 
 def frame_weights(usable: Any, bin_frames: int) -> jax.Array:
     """Return the weight of every frame in its bin, (P, G), of flags (P, G)."""
@@ -70,13 +74,13 @@ def num_bins(frame_weight: jax.Array, bin_frames: int) -> jax.Array:
     return (_bins(frame_weight, bin_frames).sum(axis=-1) > 0).sum(axis=-1)
 
 
-def num_pairs(noise: Noise) -> jax.Array:
+def num_pairs(noise: WorkingCovariance) -> jax.Array:
     """Return the number of distinct pairs of bins that hold usable frames, (P,)."""
     n = num_bins(noise.frame_weight, noise.bin_frames)
     return n * (n - 1) / 2
 
 
-def squares(noise: Noise, residual: jax.Array) -> jax.Array:
+def squares(noise: WorkingCovariance, residual: jax.Array) -> jax.Array:
     """Return rᵀK⁻¹r of residuals (P, G, G), not yet binned, (P,)."""
     return quadratic(noise, average(residual, noise.frame_weight, noise.bin_frames))
 
@@ -111,7 +115,7 @@ def factorise(covariance: jax.Array, num_bins: Any) -> tuple[jax.Array, jax.Arra
     return precision, inverse_square, (num_bins + 1) * log_det + log_det_square
 
 
-def solve(noise: Noise, maps: jax.Array) -> jax.Array:
+def solve(noise: WorkingCovariance, maps: jax.Array) -> jax.Array:
     """Return K⁻¹r of binned maps (P, m, m), symmetric with zero diagonal; their diagonal is free.
 
     The sum of its product with other maps over all entries is twice that over a < b.
@@ -123,12 +127,12 @@ def solve(noise: Noise, maps: jax.Array) -> jax.Array:
     return solved * (1 - jnp.eye(P.shape[-1]))
 
 
-def quadratic(noise: Noise, maps: jax.Array) -> jax.Array:
+def quadratic(noise: WorkingCovariance, maps: jax.Array) -> jax.Array:
     """Return rᵀK⁻¹r of binned maps (P, m, m), (P,)."""
     return gram(noise, maps[None])[:, 0, 0]
 
 
-def gram(noise: Noise, maps: jax.Array) -> jax.Array:
+def gram(noise: WorkingCovariance, maps: jax.Array) -> jax.Array:
     """Return rᵀK⁻¹s of every two of k binned maps (k, P, m, m), (P, k, k).
 
     It takes one product of matrices a map.
@@ -146,13 +150,13 @@ class SpeckleNormal(dist.Distribution):
     ----------
     loc : jax.Array
         (P, G, G) symmetric mean.
-    noise : Noise
+    noise : WorkingCovariance
         Of the same angles.
     """
 
     support = dist.constraints.real_matrix
 
-    def __init__(self, loc: jax.Array, noise: Noise) -> None:
+    def __init__(self, loc: jax.Array, noise: WorkingCovariance) -> None:
         self.loc, self.noise = loc, noise
         super().__init__(batch_shape=(), event_shape=jnp.shape(loc))
 

@@ -10,14 +10,13 @@ where W is the precision of the noise; given the rest, [(c - m_c)/s_c, (o - m_o)
 with mean M⁻¹b and covariance M⁻¹ (Golub and Pereyra's variable projection, made Bayesian).
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpyro.distributions as dist
 
-from homodyne_bayes.likelihood import covariance
-from homodyne_bayes.likelihood.covariance import LOG_2PI
+from homodyne_bayes.likelihood.noise import Noise
 from homodyne_bayes.physics import kernels
 from homodyne_bayes.physics.points import ShardGrid
 
@@ -34,38 +33,41 @@ class MarginalNormal(dist.Distribution):
 
     Parameters
     ----------
-    grid : ShardGrid
-        Whole maps, and the noise of speckle if they have it.
+    points : ShardGrid
+        Whole maps, with what the noise has to know of them.
     g1 : jax.Array
         (p, G, G) modulus of the field correlation.
-    contrast, offset : NormalPrior
-        Priors.
-    sigma : jax.Array
-        Scale of independent noise; not looked at where there is the noise of speckle.
+    priors : tuple of NormalPrior
+        Of contrast and of offset.
+    noise : Noise
+        How values scatter; Normal.
+    scatter : object
+        What the noise sampled.
     """
 
     support = dist.constraints.real_matrix
 
     def __init__(
         self,
-        grid: ShardGrid,
+        points: ShardGrid,
         g1: jax.Array,
-        contrast: NormalPrior,
-        offset: NormalPrior,
-        sigma: jax.Array | float = 1.0,
+        priors: tuple[NormalPrior, NormalPrior],
+        noise: Noise,
+        scatter: Any = None,
     ) -> None:
-        ones = jnp.ones_like(grid.phi)
-        self.loc = kernels.g2(grid, g1, contrast.loc * ones, offset.loc * ones)
+        contrast, offset = priors
+        ones = jnp.ones_like(points.phi)
+        self.loc = kernels.g2(points, g1, contrast.loc * ones, offset.loc * ones)
         self.columns = jnp.stack([contrast.scale * g1**2, jnp.broadcast_to(offset.scale, g1.shape)])
-        self.priors = (contrast, offset)
-        self.grid, self.sigma = grid, sigma
+        self.priors = priors
+        self.points, self.noise, self.scatter = points, noise, scatter
         super().__init__(batch_shape=(), event_shape=g1.shape)
 
     def log_prob(self, value: jax.Array) -> jax.Array:
         """Return the log density of maps (p, G, G)."""
         squares, y, root = self._projected(value)
         log_det = 2 * jnp.log(jnp.diagonal(root, axis1=-2, axis2=-1)).sum(axis=-1)
-        return self._log_norm() + 0.5 * ((y**2).sum(axis=-1) - squares - log_det).sum()
+        return self.noise.log_norm(self.points, self.scatter) + 0.5 * ((y**2).sum(axis=-1) - squares - log_det).sum()
 
     def draw_scaling(self, key: jax.Array, value: jax.Array) -> jax.Array:
         """Draw contrast and offset given maps (p, G, G), (2, p) in the order of the maps."""
@@ -76,23 +78,9 @@ class MarginalNormal(dist.Distribution):
 
     def _projected(self, value: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
         """Return rᵀWr (p,), L⁻¹b (p, 2) and L (p, 2, 2), with M = L Lᵀ."""
-        gram = self._gram(jnp.concatenate([(value - self.loc)[None], self.columns]))
+        maps = jnp.concatenate([(value - self.loc)[None], self.columns])
+        gram = self.noise.gram(self.points, maps, self.scatter)
         root = jnp.linalg.cholesky(jnp.eye(2) + gram[:, 1:, 1:])
         b = gram[:, 1:, :1]
         y = jax.scipy.linalg.solve_triangular(root, b, lower=True)[..., 0]
         return gram[:, 0, 0], y, root
-
-    def _gram(self, maps: jax.Array) -> jax.Array:
-        """Return xᵀWy of every two of k maps (k, p, G, G), (p, k, k)."""
-        noise = self.grid.noise
-        if noise is None:
-            weighted = [self.grid.used * x for x in maps]
-            rows = [[(x * y).sum(axis=(1, 2)) for y in maps] for x in weighted]
-            return jnp.moveaxis(jnp.array(rows), -1, 0) / self.sigma**2
-        binned = covariance.average(maps, noise.frame_weight, noise.bin_frames)
-        return noise.weight[:, None, None] * covariance.gram(noise, binned)
-
-    def _log_norm(self) -> jax.Array:
-        if self.grid.noise is not None:
-            return self.grid.noise.log_norm.sum()
-        return -self.grid.used.sum() * (jnp.log(self.sigma) + 0.5 * LOG_2PI)

@@ -16,7 +16,7 @@ import scipy.stats
 from numpy.polynomial.legendre import leg2poly
 
 from homodyne_bayes.likelihood import covariance
-from homodyne_bayes.likelihood.covariance import Noise
+from homodyne_bayes.likelihood.covariance import WorkingCovariance
 from homodyne_bayes.physics.points import ShardGrid
 
 NUM_AGES = 5  # Legendre polynomials of the age, beyond the constant
@@ -137,7 +137,7 @@ def lack_of_fit(joint: Joint, prior: np.ndarray) -> pd.DataFrame:
     return pd.DataFrame.from_dict(found, orient="index").rename_axis("kind")
 
 
-def whitened(noise: Noise, residual: jax.Array) -> np.ndarray:
+def whitened(noise: WorkingCovariance, residual: jax.Array) -> np.ndarray:
     """Return residuals of maps (P, G, G) with the working covariance taken out, (P, m, m).
 
     Where the model and the working covariance are right, entries have mean 0, variance 1 and no
@@ -147,7 +147,7 @@ def whitened(noise: Noise, residual: jax.Array) -> np.ndarray:
 
 
 @jax.jit
-def _whitened(noise: Noise, residual: jax.Array) -> jax.Array:
+def _whitened(noise: WorkingCovariance, residual: jax.Array) -> jax.Array:
     binned = covariance.average(residual, noise.frame_weight, noise.bin_frames)
 
     def one(angle: tuple[jax.Array, ...]) -> jax.Array:

@@ -7,15 +7,16 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from homodyne_bayes.inference.density import Model, log_density
+from homodyne_bayes.inference.density import log_density
 from homodyne_bayes.inference.mode import minimise
 from homodyne_bayes.inference.nuts import standardise
 from homodyne_bayes.likelihood.information import covariance_at
+from homodyne_bayes.likelihood.observe import Observed
 from homodyne_bayes.physics.points import ShardGrid
 
 
 def refine(
-    model: Model, parts: ShardGrid, start: jax.Array
+    model: Observed, parts: ShardGrid, start: jax.Array
 ) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array, jax.Array]:
     """Climb from start (d,) to the mode of the posterior of all stacked parts.
 
@@ -32,7 +33,7 @@ def refine(
 
 
 def climb(
-    model: Model, parts: ShardGrid, start: jax.Array, covariance: jax.Array
+    model: Observed, parts: ShardGrid, start: jax.Array, covariance: jax.Array
 ) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
     """Climb from start (d,) to the mode in steps as large as ``covariance`` (d, d) makes them.
 
@@ -42,7 +43,7 @@ def climb(
 
 
 @lru_cache(maxsize=16)
-def _polish(model: Model) -> tuple[Callable[..., Any], Callable[..., Any]]:
+def _polish(model: Observed) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """Return the covariance at a point, and the way to the mode, compiled when first called."""
 
     def curvature(theta: jax.Array, parts: ShardGrid) -> jax.Array:

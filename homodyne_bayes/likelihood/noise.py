@@ -1,293 +1,83 @@
-"""The noise of measured maps: the working covariance, how far it is right, and what remains.
+"""What a noise is: how values scatter about their mean, with all that depends on it."""
 
-From the least squares fit come the contrast β and g1; shot noise adds a nugget e, found by maximum
-likelihood. Both are those of a wavevector, where the speckle has one intensity. The fit is made
-again with the working covariance, and once more with what that gives. Single entries are as
-scattered as the working covariance says, but sums over many entries, which parameters are, have
-third and fourth cumulants too. Simulated pixels of the same β, g1 and e give the true covariance of
-the score, and one number η widens the likelihood to it. Different angles and wavevectors are
-different pixels, and independent.
-"""
-
-from dataclasses import replace
-from functools import lru_cache, partial
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import jax
-import jax.numpy as jnp
-import numpy as np
-import pandas as pd
-import scipy.optimize
-from jax.flatten_util import ravel_pytree
+import numpyro.distributions as dist
 
-from homodyne_bayes.config import FitConfig
-from homodyne_bayes.data.two_time import TwoTimeData
-from homodyne_bayes.errors import InputError
-from homodyne_bayes.inference.density import Model, constrained, latent_sites, observation, space
-from homodyne_bayes.inference.nuts import Gaussian
-from homodyne_bayes.likelihood import covariance
-from homodyne_bayes.likelihood.covariance import LOG_2PI, Noise
-from homodyne_bayes.likelihood.information import (
-    physical,
-    prior_precision,
-    squared_g1,
-)
-from homodyne_bayes.likelihood.misfit import Joint, lack_of_fit, whitened
-from homodyne_bayes.likelihood.mode import refine
-from homodyne_bayes.likelihood.pixels import Plugged, assemble, moments
-from homodyne_bayes.physics.kernels import wavevector
-from homodyne_bayes.physics.points import ShardGrid, each_map, shard
-
-NUM_REFITS = 2
-NUGGETS = np.geomspace(1e-7, 1e7, 15)  # of the contrast
+from homodyne_bayes.parameters import Parameter, Prior
+from homodyne_bayes.physics.points import ShardGrid
 
 
-class Estimate(NamedTuple):
-    """The noise of measured maps and the fit under it.
+@dataclass(frozen=True)
+class NoiseWords:
+    """What reports say of a noise.
 
     Attributes
     ----------
-    noise : Noise
-        Of all angles; ``weight`` includes η.
-    theta, covariance : jax.Array
-        (d,) mode and (d, d) Laplace covariance of the posterior under it.
-    contrast, nugget : numpy.ndarray
-        (P,) β, and the shot noise e, one over the photons of a pixel in a frame; the same for all
-        angles of a wavevector.
-    eta : float
-        η, the part of the working information that is real.
-    num_pixels : numpy.ndarray
-        (P,) independent pixels of every angle.
-    scale : numpy.ndarray
-        (P,) factor of the working covariance K that makes it that of the measured entries.
-    log_likelihood : float
-        Of the maps at the mode under the working covariance, without η.
-    whitened : numpy.ndarray
-        (P, m, m) residuals without their correlations.
-    lack_of_fit : pandas.DataFrame
-        chi2, dof and p of every kind of misfit.
+    interval : str
+        What the heading of intervals adds, such as ", uncorrected".
+    warning : str
+        What a reader must know before using the intervals; empty where there is nothing.
+    compared : str
+        What the least squares fit beside the posterior is.
+    text : str
+        How entries scatter, and what of it the likelihood knows.
+    eta, weight : str
+        Meaning of the part η of the information that is real, and of the weight of an angle.
+    caveat : str
+        What to bear in mind when models are compared under it.
     """
 
-    noise: Noise
-    theta: jax.Array
-    covariance: jax.Array
-    contrast: np.ndarray
-    nugget: np.ndarray
-    eta: float
-    num_pixels: np.ndarray
-    scale: np.ndarray
-    log_likelihood: float
-    whitened: np.ndarray
-    lack_of_fit: pd.DataFrame
+    interval: str = ""
+    warning: str = ""
+    compared: str = "least squares at the mode, 90 % interval"
+    text: str = ""
+    eta: str = ""
+    weight: str = ""
+    caveat: str = ""
 
 
-def estimate(
-    key: jax.Array, model: Model, data: TwoTimeData, start: jax.Array, config: FitConfig
-) -> Estimate:
-    """Find the noise of the maps, and the mode of the posterior under it.
+@dataclass(frozen=True)
+class Noise:
+    """One noise; ``scatter`` below is what `sample` returned.
 
-    Parameters
+    Attributes
     ----------
-    key : jax.Array
-        Random key of the simulated pixels.
-    model : callable
-        NumPyro function of one shard.
-    data : TwoTimeData
-        Measured maps.
-    start : jax.Array
-        (d + 1,) least squares fit, the scale of independent noise included.
-    config : FitConfig
-        ``noise``, ``bin_frames`` and ``convention``.
-
-    Raises
-    ------
-    InputError
-        If the model does not observe through `homodyne_bayes.likelihood.observe.observe_c2`.
+    title : str
+        What the likelihood knows of the noise, in one line.
+    distribution : callable
+        ``distribution(points, mean, scatter)`` is that of the values of a shard.
+    information : callable
+        ``information(model, points, theta)`` is the Fisher information of a part, (d, d).
+    parameters : tuple of Parameter
+        Rows of its own parameters, which are sampled.
+    sample : callable
+        ``sample(priors)`` samples its own parameters.
+    gram : callable or None
+        ``gram(points, maps, scatter)`` is xᵀWy of every two of k maps (k, p, G, G), (p, k, k),
+        with W the precision of the values; None where it is not Normal.
+    log_norm : callable or None
+        ``log_norm(points, scatter)`` is the log density where the values are their mean.
+    estimate : callable or None
+        Finds what the likelihood has to know of the noise of measured maps, see
+        `homodyne_bayes.likelihood.estimate.estimate`; None where there is nothing to find.
+    whole_maps : bool
+        Whether values are compared by whole maps, of which every pair of usable frames was
+        measured, and whose frames can be averaged in bins.
+    words : NoiseWords
+        What reports say.
     """
-    frame_weight, bins = covariance.frame_weights(data.usable, config.bin_frames), config.bin_frames
-    grids, theta = each_map(data, config.convention), start
-    for _ in range(NUM_REFITS):
-        plugged, residual = plug_in(model, grids, theta)
-        plugged = with_nugget(plugged, residual, frame_weight, bins, data.wavevectors)
-        noise = scaled(working(plugged, frame_weight, bins), residual, start.size - 1)
-        grids, theta, _ = under(model, data, config, noise, grids, theta)
-    measured = moments(key, model, grids, theta, plugged, data.group_c2)
-    num_pixels, speckle = np.asarray(measured.trace / measured.squares), noise
-    if config.noise == "corrected":
-        noise = scaled(unweighted(noise), plug_in(model, grids, theta)[1], theta.size)
-        grids, theta, _ = under(model, data, config, noise, grids, theta)
-        measured = moments(key, model, grids, theta, plugged, data.group_c2)
-    first = shard(grids, 0)
-    joint = assemble(measured, np.asarray(noise.weight), num_pixels, theta.size)
-    prior = np.asarray(_prior(model)(first, theta))
-    eta = real_part(joint, prior, physical(model, first))
-    height = (noise.log_norm - 0.5 * noise.weight * measured.squares).sum()
-    noise = with_weight(noise, eta * noise.weight)
-    grids, theta, posterior = under(model, data, config, noise, grids, theta)
-    return Estimate(
-        noise=noise,
-        theta=theta,
-        covariance=posterior,
-        contrast=np.asarray(plugged.contrast),
-        nugget=np.asarray(plugged.nugget),
-        eta=eta,
-        num_pixels=num_pixels,
-        scale=1 / np.asarray(speckle.weight),
-        log_likelihood=float(height),
-        whitened=whitened(speckle, plug_in(model, grids, theta)[1]),
-        lack_of_fit=lack_of_fit(joint, prior),
-    )
 
-
-def under(
-    model: Model, data: TwoTimeData, config: FitConfig, noise: Noise, grids: ShardGrid, theta: Any
-) -> tuple[ShardGrid, jax.Array, jax.Array]:
-    """Return single maps with this noise, the mode of the posterior, and the covariance there."""
-    start = without_sigma(model, shard(grids, 0), theta)
-    grids = each_map(data, config.convention, noise)
-    if "sigma" in latent_sites(model, shard(grids, 0)):
-        raise InputError(
-            f"noise {config.noise!r} needs a model that observes by models.observation.observe_c2, "
-            "found one that observes by itself: call that, or choose noise independent"
-        )
-    theta, posterior, *_ = refine(model, grids, start)
-    return grids, theta, posterior
-
-
-def laplace_under(
-    model: Model, data: TwoTimeData, config: FitConfig, noise: Noise, start: jax.Array
-) -> Gaussian:
-    """Return the mode of the posterior under a given noise and the covariance there."""
-    maps = each_map(data, config.convention)
-    _, theta, posterior = under(model, data, config, noise, maps, start)
-    return Gaussian(theta, posterior)
-
-
-def without_sigma(model: Model, grid: ShardGrid, theta: jax.Array) -> jax.Array:
-    """Return theta of a shard without the scale of independent noise, if it is there."""
-    sites = space(model, grid).unravel(theta)
-    return ravel_pytree({n: v for n, v in sites.items() if n != "sigma"})[0]
-
-
-def plug_in(model: Model, grids: ShardGrid, theta: jax.Array) -> tuple[Plugged, jax.Array]:
-    """Return β and g1² of a fit, without a nugget, and its residuals, (P, G, G)."""
-    contrast, g1_squared, residual = _fitted(model)(grids, theta)
-    return Plugged(contrast, jnp.zeros_like(contrast), g1_squared), residual
-
-
-def working(plugged: Plugged, frame_weight: jax.Array, bin_frames: int) -> Noise:
-    """Return the working covariance, not yet scaled."""
-    S = covariance.intensity_covariance(
-        plugged.g1_squared, plugged.contrast, plugged.nugget, frame_weight, bin_frames
-    )
-    n = covariance.num_bins(frame_weight, bin_frames)
-    precision, inverse_square, log_det = covariance.factorise(S, n)
-    ones = jnp.ones_like(log_det)
-    made = Noise(precision, inverse_square, frame_weight, ones, -0.5 * log_det, bin_frames)
-    return replace(made, log_norm=made.log_norm - 0.5 * covariance.num_pairs(made) * LOG_2PI)
-
-
-def unweighted(noise: Noise) -> Noise:
-    """Return the working covariance that makes the fit least squares: a unit matrix."""
-    unit = jnp.broadcast_to(jnp.eye(noise.precision.shape[-1]), noise.precision.shape)
-    log_norm = -0.5 * covariance.num_pairs(noise) * LOG_2PI
-    ones = jnp.ones_like(log_norm)
-    return replace(noise, precision=unit, inverse_square=unit, weight=ones, log_norm=log_norm)
-
-
-def scaled(noise: Noise, residual: jax.Array, num_parameters: int) -> Noise:
-    """Return the noise with weights N/q, one of every angle, less what was fitted."""
-    N, q = covariance.num_pairs(noise), covariance.squares(noise, residual)
-    return with_weight(noise, N / q * (1 - num_parameters / N.sum()))
-
-
-def with_weight(noise: Noise, weight: jax.Array) -> Noise:
-    """Return the noise with other weights, its densities still integrating to 1."""
-    more = 0.5 * covariance.num_pairs(noise) * jnp.log(weight / noise.weight)
-    return replace(noise, weight=weight, log_norm=noise.log_norm + more)
-
-
-def with_nugget(
-    plugged: Plugged,
-    residual: jax.Array,
-    frame_weight: jax.Array,
-    bin_frames: int,
-    wavevectors: np.ndarray,
-) -> Plugged:
-    """Return what is plugged in with the nugget of every wavevector, that of maps with one q."""
-    nugget = np.zeros(len(wavevectors))
-    for q in np.unique(wavevectors):
-        at = np.flatnonzero(wavevectors == q)
-        own = jax.tree.map(lambda leaf, at=at: leaf[at], plugged)
-        nugget[at] = fit_nugget(own, residual[at], frame_weight[at], bin_frames)
-    return plugged._replace(nugget=jnp.asarray(nugget))
-
-
-def fit_nugget(
-    plugged: Plugged, residual: jax.Array, frame_weight: jax.Array, bin_frames: int
-) -> float:
-    """Return the nugget of highest profile likelihood, the scale of every map maximised out.
-
-    The maps, of one wavevector, have one contrast.
-    """
-    contrast = float(plugged.contrast[0])
-
-    def loss(log_ratio: float) -> float:
-        nugget = jnp.full_like(plugged.contrast, contrast * np.exp(log_ratio))
-        trial = plugged._replace(nugget=nugget)
-        return float(_profile(trial, residual, frame_weight, bin_frames))
-
-    grid = np.log(NUGGETS)
-    best = int(np.argmin([loss(at) for at in grid]))
-    ends = grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)]
-    found = scipy.optimize.minimize_scalar(
-        loss, bounds=ends, method="bounded", options={"xatol": 0.01}
-    )
-    return float(contrast * np.exp(found.x))
-
-
-def real_part(joint: Joint, prior: np.ndarray, physical: np.ndarray) -> float:
-    """Return η, the mean ratio of naive to true variances of the physical coordinates, inverted."""
-    d = len(prior)
-    information, scatter = joint.information[:d, :d], joint.scatter[:d, :d]
-    H = np.linalg.inv(information + prior)
-    ratio = np.diag(H @ scatter @ H) / np.diag(H @ information @ H)
-    return float(1 / ratio[physical].mean())
-
-
-@lru_cache(maxsize=16)
-def _prior(model: Model) -> Any:
-    """Return the precision of the prior at theta, compiled when first called."""
-    return jax.jit(lambda grid, theta: prior_precision(model, grid, theta))
-
-
-@lru_cache(maxsize=16)
-def _fitted(model: Model) -> Any:
-    """Return contrast, g1² and residual of every single-map shard, compiled when first called."""
-
-    @jax.jit
-    def fitted(grids: ShardGrid, theta: jax.Array) -> Any:
-        def one(grid: ShardGrid) -> Any:
-            values = constrained(model, grid, space(model, grid).unravel(theta))[0]
-            same = jnp.ravel(wavevector(grid)) == grid.q
-            contrast = (values["contrast"] / values["offset"] ** 2).mean(where=same)
-            residual = grid.c2 - observation(model, grid, theta).loc
-            return contrast, squared_g1(model, grid, theta)[0], residual[0]
-
-        return jax.lax.map(one, grids)
-
-    return fitted
-
-
-@partial(jax.jit, static_argnames="bin_frames")
-def _profile(
-    plugged: Plugged, residual: jax.Array, frame_weight: jax.Array, bin_frames: int
-) -> jax.Array:
-    def one(angle: tuple[Plugged, jax.Array, jax.Array]) -> jax.Array:
-        plugged, residual, frame_weight = jax.tree.map(lambda leaf: leaf[None], angle)
-        noise = working(plugged, frame_weight, bin_frames)
-        q = covariance.squares(noise, residual)
-        return (-noise.log_norm + 0.5 * covariance.num_pairs(noise) * jnp.log(q)).sum()
-
-    loss = jax.lax.map(one, (plugged, residual, frame_weight)).sum()
-    return jnp.where(jnp.isfinite(loss), loss, jnp.inf)
+    title: str
+    distribution: Callable[[ShardGrid, jax.Array, Any], dist.Distribution]
+    information: Callable[[Any, ShardGrid, jax.Array], jax.Array]
+    parameters: tuple[Parameter, ...] = ()
+    sample: Callable[[Mapping[str, Prior]], Any] = lambda _: None
+    gram: Callable[[ShardGrid, jax.Array, Any], jax.Array] | None = None
+    log_norm: Callable[[ShardGrid, Any], jax.Array] | None = None
+    estimate: Callable[..., Any] | None = None
+    whole_maps: bool = False
+    words: NoiseWords = NoiseWords()

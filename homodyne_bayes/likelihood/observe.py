@@ -1,49 +1,121 @@
 """How a model meets the measurement: contrast and offset, and the noise."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
 import numpyro
-import numpyro.distributions as dist
+from numpyro import handlers
 
-from homodyne_bayes.config import INTEGRATED
-from homodyne_bayes.likelihood.covariance import SpeckleNormal
+from homodyne_bayes.errors import InputError
 from homodyne_bayes.likelihood.marginal import MarginalNormal
-from homodyne_bayes.likelihood.scaling import sample_prior, sample_scaling
+from homodyne_bayes.likelihood.noise import Noise
+from homodyne_bayes.likelihood.scaling import Scaling
 from homodyne_bayes.parameters import PER_ANGLE, Prior
 from homodyne_bayes.physics import kernels
+from homodyne_bayes.physics.model import Model
 from homodyne_bayes.physics.points import ShardGrid
-from homodyne_bayes.physics.rates import distribution
 
 
-def observe_c2(grid: ShardGrid, priors: Mapping[str, Prior], g1: jax.Array) -> None:
-    """Compare with the measurement as scaling and noise demand.
+@dataclass(frozen=True)
+class Observed:
+    """The complete NumPyro model function of one shard, or of one part of it.
 
-    Contrast and offset are as ``grid.scaling`` says. Where ``grid.noise`` is the working
-    covariance of speckle, nothing more is drawn; where it is None, values scatter independently
-    with scale ``sigma``, drawn too.
+    Calling it with points samples the model, contrast and offset of every angle, and what the
+    noise has of its own, and observes the measured values as the site ``c2``. Two with the same
+    content are equal, so that what is compiled for one serves the other.
+
+    Attributes
+    ----------
+    model : Model
+        Makes the field correlation.
+    scaling : Scaling
+        How contrast and offset vary.
+    noise : Noise
+        How values scatter.
+    priors : tuple of (str, Prior)
+        Of all that is sampled.
+    """
+
+    model: Model
+    scaling: Scaling
+    noise: Noise
+    priors: tuple[tuple[str, Prior], ...]
+
+    def __call__(self, points: ShardGrid) -> None:
+        """Sample, and observe the values of the points."""
+        priors = dict(self.priors)
+        g1 = kernels.modulus(self._field(points))
+        contrast, offset = (
+            self.scaling.sample(points, priors, name, self.scaling.order) for name in PER_ANGLE
+        )
+        scatter = self.noise.sample(priors)
+        if self.scaling.integrated:
+            g1 = jnp.broadcast_to(g1, points.c2.shape)
+            c2 = MarginalNormal(points, g1, (contrast, offset), self.noise, scatter)
+        else:
+            mean = kernels.g2(points, g1, contrast, offset)
+            c2 = self.noise.distribution(points, mean, scatter)
+        numpyro.sample("c2", c2, obs=points.c2)
+
+    def c2(
+        self,
+        points: ShardGrid,
+        values: Mapping[str, jax.Array],
+        contrast: jax.Array,
+        offset: jax.Array,
+    ) -> jax.Array:
+        """Return c2 of every point, (N,), without noise.
+
+        Parameters
+        ----------
+        points : ShardGrid
+            Points.
+        values : mapping of str to jax.Array
+            Of all sites that the model samples.
+        contrast, offset : jax.Array
+            (P,) of every angle.
+        """
+        with handlers.substitute(data=dict(values)):
+            field = self._field(points)
+        return kernels.g2(points, kernels.modulus(field), contrast, offset)
+
+    def signed_g1(self, points: ShardGrid, values: Mapping[str, jax.Array]) -> jax.Array:
+        """Return the field correlation of every point, (N,), its modulus floored as g1 is.
+
+        Arguments are those of `c2`. It is the covariance of the field, which g1 is not where the
+        field changes its sign.
+        """
+        with handlers.substitute(data=dict(values)):
+            field = self._field(points)
+        return jnp.where(field == 0, 1.0, jnp.sign(field)) * kernels.modulus(field)
+
+    def _field(self, points: ShardGrid) -> jax.Array:
+        field = self.model.field(points, dict(self.priors))
+        if field is None:
+            raise InputError(
+                "a model must return the field correlation of every point, found that "
+                f"{getattr(self.model.field, '__name__', 'it')} returns nothing: return what "
+                "kernels.field_correlation(points, ...) makes"
+            )
+        return field
+
+
+def observe(
+    model: Model, scaling: Scaling, noise: Noise, priors: Mapping[str, Prior]
+) -> Observed:
+    """Return the complete NumPyro model function of one shard.
 
     Parameters
     ----------
-    grid : ShardGrid
-        Points of one shard.
-    priors : Mapping of str to Prior
-        Priors of ``contrast``, ``offset`` and ``sigma``.
-    g1 : jax.Array
-        (N,) modulus of the field correlation.
+    model : Model
+        Makes the field correlation.
+    scaling : Scaling
+        How contrast and offset vary.
+    noise : Noise
+        How values scatter.
+    priors : mapping of str to Prior
+        Of all that is sampled.
     """
-    integrated = grid.scaling in INTEGRATED
-    sampler = sample_prior if integrated else sample_scaling
-    contrast, offset = (sampler(grid, priors, name) for name in PER_ANGLE)
-    sigma = 1.0
-    if grid.noise is None:
-        sigma = numpyro.sample("sigma", distribution(priors["sigma"]))
-    if integrated:
-        g1 = jnp.broadcast_to(g1, grid.c2.shape)
-        c2: dist.Distribution = MarginalNormal(grid, g1, contrast, offset, sigma)
-    elif grid.noise is not None:
-        c2 = SpeckleNormal(kernels.g2(grid, g1, contrast, offset), grid.noise)
-    else:
-        c2 = dist.Normal(kernels.g2(grid, g1, contrast, offset), sigma).mask(grid.used)
-    numpyro.sample("c2", c2, obs=grid.c2)
+    return Observed(model, scaling, noise, tuple(priors.items()))

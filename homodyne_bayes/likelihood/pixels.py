@@ -12,10 +12,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from homodyne_bayes.inference.density import Model, observation
+from homodyne_bayes.inference.density import observation
 from homodyne_bayes.likelihood import covariance
-from homodyne_bayes.likelihood.covariance import Noise
+from homodyne_bayes.likelihood.covariance import WorkingCovariance
 from homodyne_bayes.likelihood.information import own_places, slopes
+from homodyne_bayes.likelihood.observe import Observed
 from homodyne_bayes.likelihood.misfit import Joint, directions
 from homodyne_bayes.physics import simulate
 from homodyne_bayes.physics.points import ShardGrid
@@ -25,11 +26,20 @@ MAX_MODES = 50  # simulated; fainter speckle is scaled down from this
 
 
 class Plugged(NamedTuple):
-    """What the working covariance is made of: β and e, (P,), and g1², (P, G, G), of every angle."""
+    """What the noise of P angles is made of.
+
+    Attributes
+    ----------
+    contrast, nugget : jax.Array
+        (P,) β and e.
+    g1_squared, field : jax.Array
+        (P, G, G) g1², and the signed or complex correlation of the field.
+    """
 
     contrast: jax.Array
     nugget: jax.Array
     g1_squared: jax.Array
+    field: jax.Array
 
 
 class Moments(NamedTuple):
@@ -61,7 +71,7 @@ class Moments(NamedTuple):
 
 def moments(
     key: jax.Array,
-    model: Model,
+    model: Observed,
     grids: ShardGrid,
     theta: jax.Array,
     plugged: Plugged,
@@ -74,7 +84,7 @@ def moments(
     groups = None if group_c2 is None else jnp.asarray(np.nan_to_num(group_c2), float)
     ratio = plugged.contrast / simulated
     found: Moments = _moments(model)(
-        keys, grids, theta, plugged.g1_squared, groups, weights, ratio, plugged.nugget
+        keys, grids, theta, plugged, groups, weights, ratio
     )
     return found
 
@@ -94,7 +104,7 @@ def assemble(found: Moments, weight: np.ndarray, num_pixels: np.ndarray, d: int)
 
 
 @lru_cache(maxsize=16)
-def _moments(model: Model) -> Any:
+def _moments(model: Observed) -> Any:
     """Return the moments of all single-map shards, compiled when first called."""
 
     @jax.jit
@@ -102,14 +112,14 @@ def _moments(model: Model) -> Any:
         keys: jax.Array,
         grids: ShardGrid,
         theta: jax.Array,
-        g1_squared: jax.Array,
+        plugged: Plugged,
         groups: jax.Array | None,
         weights: jax.Array,
         ratio: jax.Array,
-        nugget: jax.Array,
     ) -> Moments:
         def one(angle: Any) -> Moments:
-            key, grid, squared, groups, ratio, nugget = angle
+            key, grid, plugged, groups, ratio = angle
+            squared = plugged.g1_squared
             noise, places = grid.noise, own_places(model, grid)
             mean_slopes = slopes(model, grid, theta, places)
             X = jnp.concatenate([mean_slopes, directions(grid, squared)])
@@ -118,7 +128,7 @@ def _moments(model: Model) -> Any:
             )
             X, residual = binned(X), binned(grid.c2 - observation(model, grid, theta).loc)
             Y = covariance.solve(noise, X)
-            x = deviations(key, squared, weights, ratio, nugget)
+            x = deviations(key, plugged.field, weights, ratio, plugged.nugget)
             score, quadratic = single_pixel(x, Y, noise, ratio * weights @ weights * squared)
             jackknife = jnp.zeros((len(X), len(X)))
             if groups is not None:
@@ -135,14 +145,14 @@ def _moments(model: Model) -> Any:
                 covariance.quadratic(noise, residual)[0],
             )
 
-        return jax.lax.map(one, (keys, grids, g1_squared, groups, ratio, nugget))
+        return jax.lax.map(one, (keys, grids, plugged, groups, ratio))
 
     return all_maps
 
 
 def deviations(
     key: jax.Array,
-    g1_squared: jax.Array,
+    field: jax.Array,
     weights: jax.Array,
     ratio: Any,
     nugget: Any,
@@ -150,20 +160,21 @@ def deviations(
 ) -> jax.Array:
     """Return relative deviations of the intensity of independent pixels, (num_pixels, G).
 
-    The contrast is ``ratio`` times that of modes with these weights. A pair of entries holds no
+    ``field`` is the correlation of the field, (G, G), signed or complex. The contrast is ``ratio``
+    times that of modes with these weights. A pair of entries holds no
     frame more than twice, so that shot noise enters its covariance by its variance alone, e times
     the intensity; Normal noise of that variance does for counts.
     """
     speckle_key, shot_key = jax.random.split(key)
-    values, vectors = jnp.linalg.eigh(jnp.sqrt(g1_squared))
+    values, vectors = jnp.linalg.eigh(field)
     root = vectors * jnp.sqrt(jnp.maximum(values, 0.0))
-    root = root / jnp.sqrt((root**2).sum(axis=1, keepdims=True))
+    root = root / jnp.sqrt((jnp.abs(root) ** 2).sum(axis=1, keepdims=True))
     y = jnp.sqrt(ratio) * (simulate.intensity(speckle_key, root, weights, num_pixels) - 1)
     return y + jnp.sqrt(nugget * (1 + y)) * jax.random.normal(shot_key, y.shape)
 
 
 def single_pixel(
-    x: jax.Array, Y: jax.Array, noise: Noise, s: jax.Array
+    x: jax.Array, Y: jax.Array, noise: WorkingCovariance, s: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
     r"""Return Yᵀψ and ψᵀK⁻¹ψ of single pixels, ψ_ab = x_a x_b - s_ab (1 + x_a + x_b) averaged.
 
@@ -176,7 +187,7 @@ def single_pixel(
         (B, G) relative deviations of the intensity from its mean.
     Y : jax.Array
         (k, m, m) with zero diagonal.
-    noise : Noise
+    noise : WorkingCovariance
         Of this angle, leading axis 1.
     s : jax.Array
         (G, G) contrast times g1².
@@ -206,7 +217,7 @@ def single_pixel(
     return score, 0.5 * (trace - ((b @ U) * b).sum(axis=1))
 
 
-def _average_matrix(noise: Noise) -> jax.Array:
+def _average_matrix(noise: WorkingCovariance) -> jax.Array:
     """Return T (m, G), which averages the frames of one angle in bins."""
     frame_weight = noise.frame_weight[0]
     frames, m = frame_weight.size, noise.precision.shape[-1]

@@ -15,39 +15,43 @@ import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
 
-from homodyne_bayes.config import INTEGRATED
-from homodyne_bayes.inference.density import Model, constrain, log_density, observation, space
+from homodyne_bayes.inference.density import constrain, log_density, observation, space
 from homodyne_bayes.inference.nuts import Gaussian, standardise
 from homodyne_bayes.likelihood.mode import climb
-from homodyne_bayes.likelihood.scaling import harmonics, order
+from homodyne_bayes.likelihood.observe import Observed
+from homodyne_bayes.likelihood.scaling import harmonics
 from homodyne_bayes.parameters import PER_ANGLE
 from homodyne_bayes.physics.points import ShardGrid, shard
 
+CARRIED = ("_mean", "_harmonics", "_spread")  # made of contrast and offset
 LEAST_SPREAD = 1e-3
 SPREAD_METRIC = 0.3  # sd of the log of a spread, where the climb starts
 LEAST_CURVATURE = 0.05  # of that of the metric the climb starts with
 
 
-def rescaled(model: Model, parts: ShardGrid, fitted: Gaussian) -> Gaussian:
-    """Return mode and covariance under the scaling of the parts.
+def rescaled(
+    fitted: Observed, model: Observed, parts: ShardGrid, laplace: Gaussian
+) -> Gaussian:
+    """Return mode and covariance of a model from those of another of the same physics.
 
     Parameters
     ----------
-    model : callable
-        NumPyro function of one shard.
+    fitted, model : Observed
+        The model that was fitted, contrast and offset of every angle free, and the one that is
+        asked for, of another scaling or noise.
     parts : ShardGrid
-        Stacked parts that hold all the data, with the scaling asked for.
-    fitted : Gaussian
-        Mode and covariance with contrast and offset of every angle free.
+        Stacked parts that hold all the data.
+    laplace : Gaussian
+        Mode and covariance under ``fitted``.
     """
-    start = _carried(model, shard(parts, 0), fitted)
+    start = _carried(fitted, model, shard(parts, 0), laplace)
     theta = climb(model, parts, *map(jnp.asarray, start))[0]
     return Gaussian(theta, _curvature(model)(parts, theta, start.covariance))
 
 
 def parameter_values(
     key: jax.Array,
-    model: Model,
+    model: Observed,
     whole: ShardGrid,
     theta: jax.Array,
     wanted: Callable[[str], bool] = lambda _: True,
@@ -57,7 +61,7 @@ def parameter_values(
     Where contrast and offset were integrated out, they are drawn given theta and the maps.
     """
     values = constrain(model, whole, theta, wanted)
-    if whole.scaling not in INTEGRATED:
+    if not model.scaling.integrated:
         return values
     flat = theta.reshape(-1, theta.shape[-1])
     drawn = _scaling_draws(model)(jax.random.split(key, len(flat)), whole, flat)
@@ -72,30 +76,41 @@ def without_data(whole: ShardGrid) -> ShardGrid:
     return replace(whole, noise=replace(whole.noise, weight=jnp.zeros_like(whole.noise.weight)))
 
 
-def _carried(model: Model, grid: ShardGrid, fitted: Gaussian) -> Gaussian:
-    """Return start and metric in the coordinates of the grid's scaling."""
-    known, (unravel, size) = space(model, replace(grid, scaling="individual")), space(model, grid)
-    names = unravel(jnp.zeros(size))
-    waves = harmonics(grid.phi, order(grid.scaling))
-    project = jnp.linalg.pinv(jnp.column_stack([jnp.ones_like(grid.phi), waves]))
+def _carried(
+    fitted: Observed, model: Observed, points: ShardGrid, laplace: Gaussian
+) -> Gaussian:
+    """Return start and metric in the coordinates of the model; new ones start at their priors."""
+    individual, (unravel, size) = space(fitted, points), space(model, points)
+    names, priors = unravel(jnp.zeros(size)), dict(model.priors)
+    waves = harmonics(points.phi, model.scaling.order)
+    project = jnp.linalg.pinv(jnp.column_stack([jnp.ones_like(points.phi), waves]))
 
     def carried(theta: jax.Array) -> jax.Array:
-        sites = known.unravel(theta)
+        sites = individual.unravel(theta)
         for name in PER_ANGLE:
             coefficients = project @ sites[name]
             spread = jax.lax.stop_gradient(sites[name]).std()
             sites[f"{name}_mean"], sites[f"{name}_harmonics"] = coefficients[0], coefficients[1:]
             sites[f"{name}_spread"] = jnp.log(jnp.maximum(spread, LEAST_SPREAD))
-        return ravel_pytree({name: sites[name] for name in names})[0]
+        new = {name: priors[name].loc for name in names if name not in sites}
+        return ravel_pytree({name: jnp.asarray({**new, **sites}[name]) for name in names})[0]
 
-    mean, covariance = map(jnp.asarray, fitted)
+    mean, covariance = map(jnp.asarray, laplace)
     slope = jax.jacfwd(carried)(mean)
-    own = {name: SPREAD_METRIC**2 * name.endswith("_spread") + 0 * x for name, x in names.items()}
-    return Gaussian(carried(mean), slope @ covariance @ slope.T + jnp.diag(ravel_pytree(own)[0]))
+    known = {*individual.unravel(mean), *(f"{n}{end}" for n in PER_ANGLE for end in CARRIED)}
+
+    def variance(name: str) -> float:
+        if name.endswith("_spread"):
+            return SPREAD_METRIC**2
+        return 0 if name in known else priors[name].scale ** 2
+
+    extra = {name: variance(name) + 0 * x for name, x in names.items()}
+    spread = jnp.diag(ravel_pytree(extra)[0])
+    return Gaussian(carried(mean), slope @ covariance @ slope.T + spread)
 
 
 @lru_cache(maxsize=16)
-def _curvature(model: Model) -> Any:
+def _curvature(model: Observed) -> Any:
     """Return the inverse curvature at a mode, nowhere much wider than a metric; compiled."""
 
     @jax.jit
@@ -114,7 +129,7 @@ def _curvature(model: Model) -> Any:
 
 
 @lru_cache(maxsize=16)
-def _scaling_draws(model: Model) -> Any:
+def _scaling_draws(model: Observed) -> Any:
     """Return draws of contrast and offset, (N, 2, P), of the maps given draws of theta (N, d)."""
 
     @jax.jit

@@ -1,28 +1,126 @@
-"""How contrast and offset vary from angle to angle: a choice, ``grid.scaling``.
-
-============= =============================================================================
-individual    every angle has its own, with the same prior
-averaged      all angles have the same
-constant      all angles have the same, held at the centres of the priors
-fourier:K     mean and K harmonics of the azimuth
-hierarchical  every angle has its own; their mean and spread are sampled, they are integrated
-marginal      every angle has its own, with the same prior; they are integrated
-============= =============================================================================
+"""How contrast and offset vary from angle to angle: a table of scalings.
 
 c2 is linear in contrast and offset and their priors are Normal, so that they can be integrated
 exactly: then only the physical parameters are sampled, see `homodyne_bayes.likelihood.marginal`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpyro
 
 from homodyne_bayes.likelihood.marginal import NormalPrior
-from homodyne_bayes.parameters import Prior
+from homodyne_bayes.parameters import PER_ANGLE, Parameter, Prior
 from homodyne_bayes.physics.points import ShardGrid
 from homodyne_bayes.physics.rates import distribution
+
+DEFAULT_ORDER = 2  # of the harmonics, where none is named
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """One way in which contrast and offset vary.
+
+    Attributes
+    ----------
+    title : str
+        What it is, in one line.
+    sample : callable
+        ``sample(points, priors, name, order)`` samples contrast or offset, ``name``, of every
+        angle, (P,); their `NormalPrior` where they are integrated.
+    parameters : tuple of Parameter
+        Rows of all that is sampled or reported of contrast and offset.
+    order : int
+        Number of harmonics of the azimuth.
+    integrated : bool
+        Whether contrast and offset are integrated out exactly instead of being sampled.
+    prior_of : str
+        Ending of the name of what the prior of ``contrast`` and ``offset`` is that of.
+    held : bool
+        Whether contrast and offset are held at the centres of their priors.
+    warning : str
+        What a reader must know before using the intervals; empty where there is nothing.
+    """
+
+    title: str
+    sample: Callable[[ShardGrid, Mapping[str, Prior], str, int], Any]
+    parameters: tuple[Parameter, ...]
+    order: int = 0
+    integrated: bool = False
+    prior_of: str = ""
+    held: bool = False
+    warning: str = ""
+
+    def stated(self, priors: Mapping[str, Prior]) -> dict[str, str]:
+        """Return priors in words, those of contrast and offset by what they are priors of."""
+        table = {name: str(prior) for name, prior in priors.items()}
+        for name in PER_ANGLE:
+            if self.held:
+                table[name] = f"fixed at {priors[name].loc:.5g}"
+            elif self.prior_of:
+                table[f"{name}{self.prior_of}"] = table.pop(name)
+        return table
+
+
+def _row(name: str, meaning: str, prior: Prior | None, symbol: str = "", latex: str = "") -> Any:
+    return Parameter(name, symbol or name, latex, "", meaning, prior=prior, role="scaling")
+
+
+CONTRAST = Parameter(
+    "contrast",
+    "contrast",
+    r"\mathrm{contrast}",
+    "",
+    "speckle contrast, per angle",
+    (0.0, 1.0),
+    0.5,
+    Prior("normal", 0.5, 0.2),
+    "scaling",
+)
+OFFSET = Parameter(
+    "offset",
+    "offset",
+    r"\mathrm{offset}",
+    "",
+    "baseline, per angle",
+    (0.5, 1.5),
+    1.0,
+    Prior("normal", 1.0, 0.3),
+    "scaling",
+)
+
+
+def _more(ending: str, latex: str, meaning: str, priors: tuple[Prior | None, Prior | None]) -> Any:
+    """Return the rows of contrast and offset with this ending."""
+    words = {"contrast": "contrast", "offset": "baseline"}
+    return tuple(
+        _row(
+            f"{name}_{ending}",
+            meaning.format(words[name]),
+            prior,
+            f"{name}, {ending}",
+            latex.replace("NAME", rf"\mathrm{{{name}}}"),
+        )
+        for name, prior in zip(PER_ANGLE, priors, strict=True)
+    )
+
+
+MEANS = _more("mean", r"\overline{NAME}", "{}, mean over angles", (None, None))
+HARMONICS = _more(
+    "harmonics",
+    "NAME_k",
+    "cosine and sine of φ, 2φ, … in the {}",
+    (Prior("normal", 0.0, 0.1), Prior("normal", 0.0, 0.1)),
+)
+SPREADS = _more(
+    "spread",
+    r"\sigma_NAME",
+    "sd of the {} over angles",
+    (Prior("lognormal", -3.5, 1.0), Prior("lognormal", -4.5, 1.0)),
+)
 
 
 def harmonics(phi: jax.Array, order: int) -> jax.Array:
@@ -31,31 +129,92 @@ def harmonics(phi: jax.Array, order: int) -> jax.Array:
     return jnp.concatenate([jnp.cos(angle), jnp.sin(angle)], axis=1)
 
 
-def order(scaling: str) -> int:
-    """Return the number of harmonics of a scaling, e.g. 2 of ``fourier:2`` and 0 of others."""
-    return int(scaling.partition(":")[2] or 0)
+def _individual(
+    points: ShardGrid, priors: Mapping[str, Prior], name: str, _order: int
+) -> jax.Array:
+    with numpyro.plate("phi", points.phi.shape[0]):
+        return numpyro.sample(name, distribution(priors[name]))
 
 
-def sample_scaling(grid: ShardGrid, priors: Mapping[str, Prior], name: str) -> jax.Array:
-    """Sample ``name``, contrast or offset, of every angle, (P,), as ``grid.scaling`` says."""
-    phi, prior = grid.phi, priors[name]
-    if grid.scaling == "individual":
-        with numpyro.plate("phi", phi.shape[0]):
-            return numpyro.sample(name, distribution(prior))
-    if grid.scaling == "constant":
-        return jnp.full_like(phi, prior.loc)
-    value = jnp.broadcast_to(numpyro.sample(f"{name}_mean", distribution(prior)), phi.shape)
-    waves = harmonics(phi, order(grid.scaling))
+def _constant(points: ShardGrid, priors: Mapping[str, Prior], name: str, _order: int) -> jax.Array:
+    return jnp.full_like(points.phi, priors[name].loc)
+
+
+def _fourier(points: ShardGrid, priors: Mapping[str, Prior], name: str, order: int) -> jax.Array:
+    mean = numpyro.sample(f"{name}_mean", distribution(priors[name]))
+    value = jnp.broadcast_to(mean, points.phi.shape)
+    waves = harmonics(points.phi, order)
     if waves.shape[1]:
-        one = distribution(priors[f"{name}_harmonics"]).expand(waves.shape[1:])
-        value += waves @ numpyro.sample(f"{name}_harmonics", one.to_event(1))
+        wave = distribution(priors[f"{name}_harmonics"]).expand(waves.shape[1:])
+        value += waves @ numpyro.sample(f"{name}_harmonics", wave.to_event(1))
     return numpyro.deterministic(name, value)
 
 
-def sample_prior(grid: ShardGrid, priors: Mapping[str, Prior], name: str) -> NormalPrior:
-    """Return the Normal prior of contrast or offset of every angle, sampled if hierarchical."""
-    if grid.scaling == "marginal":
-        return NormalPrior(jnp.asarray(priors[name].loc), jnp.asarray(priors[name].scale))
+def _hierarchical(
+    _points: ShardGrid, priors: Mapping[str, Prior], name: str, _order: int
+) -> NormalPrior:
     mean = numpyro.sample(f"{name}_mean", distribution(priors[name]))
     spread = distribution(priors[f"{name}_spread"])
     return NormalPrior(mean, numpyro.sample(f"{name}_spread", spread))
+
+
+def _marginal(
+    _points: ShardGrid, priors: Mapping[str, Prior], name: str, _order: int
+) -> NormalPrior:
+    return NormalPrior(jnp.asarray(priors[name].loc), jnp.asarray(priors[name].scale))
+
+
+INDIVIDUAL = Scaling("every angle has its own, with the same prior", _individual, (CONTRAST, OFFSET))
+SCALINGS: dict[str, Scaling] = {
+    "individual": INDIVIDUAL,
+    "averaged": Scaling(
+        "all angles have the same", _fourier, (CONTRAST, OFFSET, *MEANS), prior_of="_mean"
+    ),
+    "constant": Scaling(
+        "all angles have the same, held at the centres of the priors",
+        _constant,
+        (CONTRAST, OFFSET),
+        held=True,
+        warning="Contrast and offset were held fixed, and the intervals ignore that they are "
+        "uncertain; quantiles misjudge them where the maps do not decay to their baseline.",
+    ),
+    "fourier": Scaling(
+        "a mean and K harmonics of the azimuth, fourier:K",
+        _fourier,
+        (CONTRAST, OFFSET, *MEANS, *HARMONICS),
+        order=DEFAULT_ORDER,
+        prior_of="_mean",
+    ),
+    "hierarchical": Scaling(
+        "every angle has its own; their mean and spread are sampled, they are integrated",
+        _hierarchical,
+        (CONTRAST, OFFSET, *MEANS, *SPREADS),
+        integrated=True,
+        prior_of="_mean",
+    ),
+    "marginal": Scaling(
+        "every angle has its own, with the same prior; they are integrated",
+        _marginal,
+        (CONTRAST, OFFSET),
+        integrated=True,
+    ),
+}
+
+
+def scaling_of(name: str) -> Scaling:
+    """Return a scaling by name; ``fourier:3`` has three harmonics.
+
+    Raises
+    ------
+    KeyError
+        If there is none of this name.
+    ValueError
+        If the number of harmonics is no number, or of a scaling that has none.
+    """
+    name, colon, order = name.partition(":")
+    scaling = SCALINGS[name]
+    if not colon:
+        return scaling
+    if not scaling.order or not order.isdecimal():
+        raise ValueError(name)
+    return replace(scaling, order=int(order))

@@ -7,17 +7,9 @@ any rate law can drive the same kernel. With Γ = ∫γ̇ dt between the two tim
     g_1 = \exp(-\tfrac12 q^2 \textstyle\int D\,dt)\; s(x), \qquad
     g_2 = \mathrm{offset} + \mathrm{contrast}\; g_1^2
 
-============== ===================== =========== ====================
-convention     x                     s(x)        c2 carries
-============== ===================== =========== ====================
-"upstream"     q L/(2π) cos(φ₀-φ) Γ  sinc²(x)    sinc⁴
-"gap-average"  q L/2 cos(φ₀-φ) Γ     abs sinc(x) sinc²
-============== ===================== =========== ====================
-
-with the unnormalised sinc. "gap-average" is the phase of a linear velocity profile averaged over
-the gap; "upstream" is what homodyne 2.x computes. Integrals are cumulative trapezoids on the
-frame grid. Values and gradients are finite everywhere inside the bounds of
-`homodyne_bayes.parameters`.
+where x and s(x) are those of a convention (`homodyne_bayes.physics.convention`). Integrals are
+cumulative trapezoids on the frame grid. Values and gradients are finite everywhere inside the
+bounds of the parameters.
 """
 
 from typing import Any
@@ -25,6 +17,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from homodyne_bayes.physics.convention import CONVENTIONS
 from homodyne_bayes.physics.points import ShardGrid
 
 RATE_FLOOR = 1e-10
@@ -34,62 +27,62 @@ SERIES_BELOW = 1e-2  # in radian; the series is exact to rounding there
 
 
 def power_law(
-    grid: ShardGrid, amplitude: jax.Array, exponent: jax.Array, offset: jax.Array
+    points: ShardGrid, amplitude: jax.Array, exponent: jax.Array, offset: jax.Array
 ) -> jax.Array:
     """Return ``amplitude * t**exponent + offset`` on the frame grid, (G,), floored at 1e-10.
 
     Times below ``max(dt/2, 1e-8)`` s are taken as that, so that negative exponents stay finite
     at t = 0.
     """
-    earliest = jnp.where(grid.dt / 2 > 1e-8, grid.dt / 2, 1e-8)
-    time = jnp.where(grid.time < earliest, earliest, grid.time)
+    earliest = jnp.where(points.dt / 2 > 1e-8, points.dt / 2, 1e-8)
+    time = jnp.where(points.time < earliest, earliest, points.time)
     rate = amplitude * time**exponent + offset
     return jnp.where(rate > RATE_FLOOR, rate, RATE_FLOOR)
 
 
-def integral(grid: ShardGrid, rate: jax.Array) -> jax.Array:
+def integral(points: ShardGrid, rate: jax.Array) -> jax.Array:
     """Return the integral of ``rate`` (G,) between the times of every point, by trapezoids."""
-    return jnp.abs(_between(grid, cumulative(grid, rate)))
+    return jnp.abs(_between(points, cumulative(points, rate)))
 
 
-def cumulative(grid: ShardGrid, rate: jax.Array) -> jax.Array:
+def cumulative(points: ShardGrid, rate: jax.Array) -> jax.Array:
     """Return the integral of ``rate`` (G,) from the first frame to every other, (G,)."""
     steps = 0.5 * (rate[1:] + rate[:-1])
-    return grid.dt * jnp.concatenate([jnp.zeros(1), jnp.cumsum(steps)])
+    return points.dt * jnp.concatenate([jnp.zeros(1), jnp.cumsum(steps)])
 
 
-def g1_diffusion(grid: ShardGrid, D: jax.Array) -> jax.Array:
+def g1_diffusion(points: ShardGrid, D: jax.Array) -> jax.Array:
     """Return ``exp(-q²/2 ∫D dt)`` of every point; ``D`` (G,) in Å²/s."""
-    exponent = -0.5 * wavevector(grid) ** 2 * integral(grid, D)
+    exponent = -0.5 * wavevector(points) ** 2 * integral(points, D)
     return _computed_once(jnp.exp(jnp.clip(exponent, EXPONENT_FLOOR, 0.0)))
 
 
-def wavevector(grid: ShardGrid) -> jax.Array:
+def wavevector(points: ShardGrid) -> jax.Array:
     """Return q of every point in 1/Å, a scalar where all have the same."""
-    return grid.q[grid.phi_index] if grid.q.ndim else grid.q
+    return points.q[points.phi_index] if points.q.ndim else points.q
 
 
-def phase_per_strain(grid: ShardGrid, phi0: jax.Array | float) -> jax.Array:
+def phase_per_strain(points: ShardGrid, phi0: jax.Array | float) -> jax.Array:
     """Return x over Γ of every angle, (P,); ``phi0`` in degree."""
-    per_shear = {"upstream": grid.q * grid.gap / (2 * jnp.pi), "gap-average": grid.q * grid.gap / 2}
-    return per_shear[grid.convention] * jnp.cos(jnp.deg2rad(phi0 - grid.phi))
+    per_shear = CONVENTIONS[points.convention].phase(points.q * points.gap)
+    return per_shear * jnp.cos(jnp.deg2rad(phi0 - points.phi))
 
 
-def shear_factor(grid: ShardGrid, gamma_dot: jax.Array, phi0: jax.Array | float) -> jax.Array:
+def shear_factor(points: ShardGrid, gamma_dot: jax.Array, phi0: jax.Array | float) -> jax.Array:
     """Return sinc(x) of every point; ``gamma_dot`` (G,) in 1/s, ``phi0`` in degree.
 
     x is a difference of the phases of two frames, so that its sine and cosine are products of
     theirs: maps and blocks need no transcendental function for a point, and all angles share 1/Γ.
     """
-    scale, Gamma = phase_per_strain(grid, phi0), cumulative(grid, gamma_dot)
-    between = _between(grid, Gamma)
-    phases = [scale[grid.phi_index] * Gamma[frames] for frames in (grid.lo, grid.hi)]
+    scale, Gamma = phase_per_strain(points, phi0), cumulative(points, gamma_dot)
+    between = _between(points, Gamma)
+    phases = [scale[points.phi_index] * Gamma[frames] for frames in (points.lo, points.hi)]
     (s, c), (S, C) = _computed_once([(jnp.sin(x), jnp.cos(x)) for x in phases])
     sine, cosine = S * c - C * s, C * c + S * s
     per_between = _computed_once(1 / jnp.where(between == 0, 1.0, between))
     per_scale = 1 / jnp.where(scale == 0, 1.0, scale)
-    constant = jax.lax.stop_gradient((per_scale[grid.phi_index] * per_between, sine, cosine))
-    return sinc(scale[grid.phi_index] * between, *constant)
+    constant = jax.lax.stop_gradient((per_scale[points.phi_index] * per_between, sine, cosine))
+    return sinc(scale[points.phi_index] * between, *constant)
 
 
 @jax.custom_jvp
@@ -129,9 +122,9 @@ def _sinc_slope_jvp(primals: Any, tangents: Any) -> tuple[jax.Array, jax.Array]:
     return slope, curvature * tangents[0]
 
 
-def _between(grid: ShardGrid, cumulated: jax.Array) -> jax.Array:
+def _between(points: ShardGrid, cumulated: jax.Array) -> jax.Array:
     """Return the difference of values (G,) of the two frames of every point."""
-    return cumulated[grid.hi] - cumulated[grid.lo]
+    return cumulated[points.hi] - cumulated[points.lo]
 
 
 def _computed_once(values: Any) -> Any:
@@ -140,7 +133,7 @@ def _computed_once(values: Any) -> Any:
 
 
 def field_correlation(
-    grid: ShardGrid,
+    points: ShardGrid,
     D: jax.Array,
     gamma_dot: jax.Array | None = None,
     phi0: jax.Array | float = 0.0,
@@ -149,7 +142,7 @@ def field_correlation(
 
     Parameters
     ----------
-    grid : ShardGrid
+    points : ShardGrid
         Points.
     D : jax.Array
         (G,) transport coefficient, Å²/s.
@@ -158,24 +151,28 @@ def field_correlation(
     phi0 : float
         Flow direction, degree.
     """
-    diffusion = g1_diffusion(grid, D)
+    diffusion = g1_diffusion(points, D)
     if gamma_dot is None:
         return diffusion
-    amplitude = shear_factor(grid, gamma_dot, phi0)
-    return diffusion * (amplitude**2 if grid.convention == "upstream" else amplitude)
+    return diffusion * CONVENTIONS[points.convention].factor(shear_factor(points, gamma_dot, phi0))
+
+
+def modulus(field: jax.Array) -> jax.Array:
+    """Return g1, the modulus of a field correlation, floored at 1e-10."""
+    value = jnp.abs(field)
+    return jnp.where(value > G1_FLOOR, value, G1_FLOOR)
 
 
 def g1(
-    grid: ShardGrid,
+    points: ShardGrid,
     D: jax.Array,
     gamma_dot: jax.Array | None = None,
     phi0: jax.Array | float = 0.0,
 ) -> jax.Array:
     """Return g1 of every point, floored at 1e-10; parameters as in `field_correlation`."""
-    value = jnp.abs(field_correlation(grid, D, gamma_dot, phi0))
-    return jnp.where(value > G1_FLOOR, value, G1_FLOOR)
+    return modulus(field_correlation(points, D, gamma_dot, phi0))
 
 
-def g2(grid: ShardGrid, g1_value: jax.Array, contrast: jax.Array, offset: jax.Array) -> jax.Array:
+def g2(points: ShardGrid, g1_value: jax.Array, contrast: jax.Array, offset: jax.Array) -> jax.Array:
     """Return ``offset(φ) + contrast(φ) g1²``; contrast and offset are (P,)."""
-    return offset[grid.phi_index] + contrast[grid.phi_index] * g1_value**2
+    return offset[points.phi_index] + contrast[points.phi_index] * g1_value**2

@@ -1,42 +1,79 @@
-"""Pieces that models are made of: rates in coordinates that sample well."""
+"""Rates of the fluid that change with time, and the laws that they may follow.
 
-from collections.abc import Mapping
-from typing import NamedTuple
+A rate is a quantity, such as D(t); a law, such as the power law, says how it changes. A law is
+sampled in coordinates in which posteriors are nearly Gaussian, and reported by the parameters that
+the field knows.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
 import numpyro
 import numpyro.distributions as dist
 
-from homodyne_bayes.parameters import Prior
-from homodyne_bayes.physics import kernels
+from homodyne_bayes.parameters import Parameter, Prior
 from homodyne_bayes.physics.points import ShardGrid
 
-SOFTNESS = 0.2  # bend and ratio agree to 1 % where the ratio is 1, and the ratio stays positive
 _FAMILIES = {"normal": dist.Normal, "lognormal": dist.LogNormal}
 
 
-class PowerLaw(NamedTuple):
-    """Amplitude, exponent and offset of a rate ``amplitude * t**exponent + offset``."""
+@dataclass(frozen=True)
+class Rate:
+    """A quantity that changes with time.
 
-    amplitude: jax.Array
-    exponent: jax.Array
-    offset: jax.Array
-
-
-class Coordinates(NamedTuple):
-    """The same rate by what the data fix: log level and log-slope at t_ref, and the bend.
-
-    ``slope`` is d log rate / d log t at t_ref. ``bend`` is the ratio v = exponent / slope =
-    level / (level - offset), kept positive: v = 1 is a pure power law, v > 1 has a positive
-    offset, v < 1 a negative one, and v -> 0 is a logarithm. The rate over its level is
-    1 + ((t/t_ref)^(slope v) - 1) / v, whose curvature is linear in v, so that posteriors are
-    nearly Gaussian in ``bend`` where data fix it and where the prior does.
+    Attributes
+    ----------
+    name, symbol, latex, unit, meaning : str
+        How it is called in code, on a screen, in a paper; its unit; what it is.
+    level : Prior
+        Prior of the logarithm of its value at the reference time.
     """
 
-    log_level: jax.Array
-    slope: jax.Array
-    bend: jax.Array
+    name: str
+    symbol: str
+    latex: str
+    unit: str
+    meaning: str
+    level: Prior
+
+
+D = Rate("D", "D", "D", "Å²/s", "diffusion", Prior("normal", 9.21, 2.0))
+GAMMA_DOT = Rate(
+    "gamma_dot", "γ̇", r"\dot\gamma", "1/s", "shear rate", Prior("normal", -6.91, 2.0)
+)
+
+
+@dataclass(frozen=True)
+class RateLaw:
+    """How a rate changes with time.
+
+    Attributes
+    ----------
+    title : str
+        What it is, in one line.
+    reported, coordinates : callable
+        Rows of the parameters of a `Rate`: those that are reported, and those that are sampled.
+    to_reported, to_coordinates : callable
+        From values of the one to values of the other; the second argument is t_ref in s.
+    evaluate : callable
+        ``evaluate(points, *reported)`` is the rate on the frame grid, (G,).
+    latex : callable
+        ``latex(*symbols of reported)`` is the right side of the law.
+    """
+
+    title: str
+    reported: Callable[[Rate], tuple[Parameter, ...]]
+    coordinates: Callable[[Rate], tuple[Parameter, ...]]
+    to_reported: Callable[[Sequence[jax.Array], jax.Array], Sequence[jax.Array]]
+    to_coordinates: Callable[[Sequence[jax.Array], jax.Array], Sequence[jax.Array]]
+    evaluate: Callable[..., jax.Array]
+    latex: Callable[..., str]
+
+    def parameters(self, rate: Rate) -> tuple[Parameter, ...]:
+        """Return the rows of all parameters of a rate that follows this law."""
+        return (*self.reported(rate), *self.coordinates(rate))
 
 
 def distribution(prior: Prior) -> dist.Distribution:
@@ -44,56 +81,27 @@ def distribution(prior: Prior) -> dist.Distribution:
     return _FAMILIES[prior.family](prior.loc, prior.scale)
 
 
-def reference_time(grid: ShardGrid) -> jax.Array:
+def reference_time(points: ShardGrid) -> jax.Array:
     """Return t_ref = t_max / e in s, where level and slope of a rate are stated."""
-    return grid.time[-1] / jnp.e
+    return points.time[-1] / jnp.e
 
 
-def to_power_law(coordinates: Coordinates, t_ref: jax.Array) -> PowerLaw:
-    """Return upstream's parameters of a rate given by its coordinates at ``t_ref`` (s)."""
-    log_level, slope, bend = coordinates
-    ratio = 0.5 * (bend + jnp.sqrt(bend**2 + SOFTNESS**2))
-    exponent = slope * ratio
-    amplitude = jnp.exp(log_level - exponent * jnp.log(t_ref)) / ratio
-    return PowerLaw(amplitude, exponent, jnp.exp(log_level) * (1 - 1 / ratio))
-
-
-def to_coordinates(law: PowerLaw, t_ref: jax.Array) -> Coordinates:
-    """Return the coordinates at ``t_ref`` (s) of a rate that is positive there."""
-    curved = law.amplitude * t_ref**law.exponent
-    level = curved + law.offset
-    ratio = level / curved
-    bend = ratio - SOFTNESS**2 / (4 * ratio)
-    return Coordinates(jnp.log(level), law.exponent / ratio, bend)
-
-
-def sample_diffusion(grid: ShardGrid, priors: Mapping[str, Prior]) -> jax.Array:
-    """Sample D(t), (G,) in Å²/s; reports D0, alpha and D_offset."""
-    return _sample_rate(
-        "D", grid, priors, ("log_D_ref", "D_slope", "D_bend"), ("D0", "alpha", "D_offset")
-    )
-
-
-def sample_shear_rate(grid: ShardGrid, priors: Mapping[str, Prior]) -> jax.Array:
-    """Sample γ̇(t), (G,) in 1/s; reports gamma_dot_t0, beta and gamma_dot_t_offset."""
-    return _sample_rate(
-        "gamma_dot",
-        grid,
-        priors,
-        ("log_gamma_dot_ref", "gamma_dot_slope", "gamma_dot_bend"),
-        ("gamma_dot_t0", "beta", "gamma_dot_t_offset"),
-    )
-
-
-def _sample_rate(
-    rate: str,
-    grid: ShardGrid,
-    priors: Mapping[str, Prior],
-    sampled: tuple[str, str, str],
-    reported: tuple[str, str, str],
+def sample(
+    rate: Rate, law: RateLaw, points: ShardGrid, priors: Mapping[str, Prior]
 ) -> jax.Array:
-    values = [numpyro.sample(name, distribution(priors[name])) for name in sampled]
-    law = to_power_law(Coordinates(*values), reference_time(grid))
-    for name, value in zip(reported, law, strict=True):
-        numpyro.deterministic(name, value)
-    return numpyro.deterministic(rate, kernels.power_law(grid, *law))
+    """Sample a rate that follows a law, on the frame grid, (G,), in its unit.
+
+    The coordinates are sampled; the reported parameters and the rate itself are kept as
+    deterministic sites. Reported values that a handler puts in place are the ones that count, so
+    that a truth can be stated by them.
+    """
+    values = [
+        numpyro.sample(row.name, distribution(priors[row.name])) for row in law.coordinates(rate)
+    ]
+    reported = [
+        numpyro.deterministic(row.name, value)
+        for row, value in zip(
+            law.reported(rate), law.to_reported(values, reference_time(points)), strict=True
+        )
+    ]
+    return numpyro.deterministic(rate.name, law.evaluate(points, *reported))

@@ -9,12 +9,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import numpyro
+from numpyro import handlers
 
 from homodyne_bayes.data.two_time import TwoTimeData
 from homodyne_bayes.errors import InputError
-from homodyne_bayes.parameters import DIFFUSION, SHEAR
-from homodyne_bayes.physics import kernels
-from homodyne_bayes.physics.points import Convention, ShardGrid, map_grid
+from homodyne_bayes.parameters import priors_of
+from homodyne_bayes.physics.model import Model
+from homodyne_bayes.physics.points import ShardGrid, map_grid
 
 JITTER = 1e-9  # of a unit variance, so that the Cholesky factor of a smooth covariance exists
 INTEGER_TOLERANCE = 1e-9  # of the number of modes
@@ -22,26 +24,29 @@ INTEGER_TOLERANCE = 1e-9  # of the number of modes
 
 @dataclass(frozen=True)
 class Experiment:
-    """What is measured: geometry, frames and the true parameters.
+    """What is measured: the fluid, geometry and frames.
 
     Attributes
     ----------
+    model : Model
+        What the fluid does.
     phi : tuple of float
         Azimuths, degree.
     num_frames : int
         Number of frames G.
     parameters : mapping of str to float
-        D0, alpha, D_offset, and for flow gamma_dot_t0, beta, gamma_dot_t_offset, phi0.
+        True values of the parameters that the model reports, by name.
     q : float or tuple of float
         Wavevector (1/Å), of every azimuth where they differ.
     dt, gap : float
         Frame spacing (s), gap (Å).
     contrast : float
         Speckle contrast of every angle.
-    convention : {"upstream", "gap-average"}
+    convention : str
         Meaning of the shear phase.
     """
 
+    model: Model
     phi: tuple[float, ...]
     num_frames: int
     parameters: Mapping[str, float]
@@ -49,37 +54,61 @@ class Experiment:
     dt: float = 0.1
     gap: float = 2e6
     contrast: float = 0.25
-    convention: Convention = "upstream"
-
-
-LAMINAR = {
-    "D0": 1e4,
-    "alpha": -0.3,
-    "D_offset": 500.0,
-    "gamma_dot_t0": 1e-3,
-    "beta": 0.1,
-    "gamma_dot_t_offset": 1e-4,
-    "phi0": 3.0,
-}
-STATIC = {name: LAMINAR[name] for name in DIFFUSION}
+    convention: str = "upstream"
 
 
 def field_correlation(experiment: Experiment) -> jax.Array:
-    """Return the covariance of the speckle field, (P, G, G)."""
-    grid = _grid(experiment)
-    values = experiment.parameters
-    missing = [name for name in DIFFUSION if name not in values]
-    if missing:
-        raise InputError(f"parameters must hold {', '.join(DIFFUSION)}; missing: {missing}")
-    D = kernels.power_law(grid, *(jnp.asarray(values[name]) for name in DIFFUSION))
-    if not any(name in values for name in SHEAR):
-        still = kernels.field_correlation(grid, D)
-        return jnp.broadcast_to(still, (len(experiment.phi), *still.shape[-2:]))
-    missing = [name for name in SHEAR if name not in values]
-    if missing:
-        raise InputError(f"flow needs {', '.join(SHEAR)}; missing: {missing}")
-    *law, phi0 = (jnp.asarray(values[name]) for name in SHEAR)
-    return kernels.field_correlation(grid, D, kernels.power_law(grid, *law), phi0)
+    """Return the covariance of the speckle field, (P, G, G).
+
+    Raises
+    ------
+    InputError
+        If a parameter is missing, or one is named that the model has not.
+    """
+    sites = true_sites(experiment.model, _grid(experiment), experiment.parameters)
+    field = sites["field"]["value"]
+    return jnp.broadcast_to(field, (len(experiment.phi), *field.shape[-2:]))
+
+
+def true_sites(
+    model: Model, points: ShardGrid, parameters: Mapping[str, float]
+) -> dict[str, Any]:
+    """Return the trace of a model at true parameters; its field is the site "field".
+
+    Parameters
+    ----------
+    model : Model
+        What the fluid does.
+    points : ShardGrid
+        Points.
+    parameters : mapping of str to float
+        Values of all sites that are reported and follow no rate law, and, of every rate, of the
+        parameters that its law reports.
+
+    Raises
+    ------
+    InputError
+        If a parameter is missing, or one is named that the model has not.
+    """
+    values = {name: jnp.asarray(value) for name, value in parameters.items()}
+
+    def run() -> None:
+        numpyro.deterministic("field", model.field(points, priors_of(model.table)))
+
+    seeded = handlers.seed(run, jax.random.key(0))
+    trace = handlers.trace(handlers.substitute(seeded, data=values)).get_trace()
+    follow = {row.name for rate, law in model.rates for row in law.coordinates(rate)}
+    reported = {row.name for rate, law in model.rates for row in law.reported(rate)}
+    free = {name for name, site in trace.items() if site["type"] == "sample"} - follow
+    expected = [*model.reported, *sorted(free - set(model.reported))]
+    missing = [name for name in expected if name not in parameters]
+    unknown = [name for name in parameters if name not in {*reported, *free}]
+    if missing or unknown:
+        wrong = f"missing {', '.join(missing)}" if missing else f"unknown {', '.join(unknown)}"
+        raise InputError(
+            f"parameters must be {', '.join(expected)}, found {wrong}: state the true value of each"
+        )
+    return trace
 
 
 def independent(key: jax.Array, experiment: Experiment, sigma: float) -> TwoTimeData:
@@ -94,7 +123,7 @@ def independent(key: jax.Array, experiment: Experiment, sigma: float) -> TwoTime
     sigma : float
         Scatter of one entry.
     """
-    truth = 1 + experiment.contrast * field_correlation(experiment) ** 2
+    truth = 1 + experiment.contrast * jnp.abs(field_correlation(experiment)) ** 2
     noise = jnp.triu(sigma * jax.random.normal(key, truth.shape), k=1)
     return _data(experiment, truth + noise + jnp.swapaxes(noise, 1, 2), {"sigma": sigma}, {})
 
@@ -209,7 +238,8 @@ def intensity(
     key : jax.Array
         Random key.
     root : jax.Array
-        (G, R) matrix with ``root @ root.T`` the covariance of the field over frames.
+        (G, R) matrix, real or complex, with ``root @ root.T.conj()`` the covariance of the field
+        over frames.
     weights : jax.Array
         (K,) weights of the modes, as from `mode_weights`.
     num_pixels : int
@@ -229,8 +259,8 @@ def intensity(
         mode_key, weight = mode
         cells = jax.random.normal(mode_key, shape)
         shifted = [cells[:, shift : shift + num_pixels] for shift in range(speckle_size)]
-        parts = sum(shifted[1:], shifted[0]) / math.sqrt(speckle_size) @ root.T
-        return total + weight * 0.5 * (parts**2).sum(axis=0), None
+        cells = sum(shifted[1:], shifted[0]) / math.sqrt(speckle_size)
+        return total + weight * 0.5 * _squared(cells, root), None
 
     modes = (jax.random.split(field_key, len(weights)), weights)
     value, _ = jax.lax.scan(add, jnp.zeros((num_pixels, root.shape[0])), modes)
@@ -239,6 +269,14 @@ def intensity(
     if mean_photons is None:
         return value
     return jax.random.poisson(count_key, mean_photons * value) / mean_photons
+
+
+def _squared(cells: jax.Array, root: jax.Array) -> jax.Array:
+    """Return the squared modulus of the field that a root makes of real and imaginary parts."""
+    if jnp.iscomplexobj(root):
+        return jnp.abs((cells[0] + 1j * cells[1]) @ root.T) ** 2
+    parts = cells @ root.T
+    return (parts**2).sum(axis=0)
 
 
 @partial(jax.jit, static_argnames=("num_pixels", "speckle_size", "num_groups"))

@@ -1,0 +1,181 @@
+"""From data and settings to draws and their verdict, without making a result."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import NamedTuple
+
+import jax
+
+from homodyne_bayes.data.two_time import TwoTimeData
+from homodyne_bayes.errors import InputError
+from homodyne_bayes.fitting.plan import Plan, plan
+from homodyne_bayes.fitting.settings import FitConfig
+from homodyne_bayes.fitting.shards import angle_shards, block_shards, some_pairs
+from homodyne_bayes.fitting.start import warm_start
+from homodyne_bayes.inference.density import parts_of
+from homodyne_bayes.inference.infer import Inference, Progress, infer, silent, timed
+from homodyne_bayes.inference.mode import WarmStart
+from homodyne_bayes.inference.nuts import Gaussian
+from homodyne_bayes.inference.places import HERE, Place
+from homodyne_bayes.inference.shelf import Shelf
+from homodyne_bayes.likelihood.covariance import WorkingCovariance
+from homodyne_bayes.likelihood.estimate import Estimate, laplace_under, with_noise
+from homodyne_bayes.likelihood.observe import Observed
+from homodyne_bayes.likelihood.rescale import rescaled
+from homodyne_bayes.physics.points import ShardGrid, each_map, whole_maps
+
+MIN_SHARE = 0.99  # of the posterior, around the optimum that is sampled
+
+
+class Sampled(NamedTuple):
+    """What `sample` made.
+
+    Attributes
+    ----------
+    plan : Plan
+        What was to be done.
+    whole : ShardGrid
+        All maps in one grid, with the noise under which they were sampled.
+    warm : WarmStart
+        The least squares fit, under independent noise.
+    estimate : Estimate or None
+        The noise and the fit under it; None where there is nothing to find of it.
+    inference : Inference
+        The draws and their verdict.
+    """
+
+    plan: Plan
+    whole: ShardGrid
+    warm: WarmStart
+    estimate: Estimate | None
+    inference: Inference
+
+    @property
+    def model(self) -> Observed:
+        """The complete model that was sampled."""
+        return self.plan.model
+
+    @property
+    def unweighted(self) -> ShardGrid:
+        """All maps as the least squares fit takes them."""
+        return replace(self.whole, noise=None)
+
+
+def sample_posterior(
+    data: TwoTimeData,
+    config: FitConfig = FitConfig(),  # noqa: B008 - frozen
+    progress: Progress = silent,
+    noise: WorkingCovariance | None = None,
+) -> Sampled:
+    """Sample and certify the posterior in the sampler's coordinates, without making a result.
+
+    Parameters and errors are those of `homodyne_bayes.fitting.pipeline.fit`; ``noise``, where
+    given, is taken as it is, so that models can be compared under the same.
+    """
+    return sample(data, plan(data, config), progress, noise=noise)
+
+
+def sample(
+    data: TwoTimeData,
+    planned: Plan,
+    progress: Progress = silent,
+    noise: WorkingCovariance | None = None,
+    shelf: Shelf | None = None,
+    place: Place = HERE,
+) -> Sampled:
+    """Do what is planned: as `sample_posterior`, chains kept on the ``shelf``."""
+    config, model = planned.config, planned.model
+    seconds: dict[str, float] = {}
+    with timed(seconds, "warm start"), during(progress, "warm start"):
+        warm = least_squares(data, planned)
+    fitted, laplace = planned.least_squares, Gaussian(warm.theta, warm.covariance)
+    maps, estimated = each_map(data, config.convention), None
+    if model.noise.estimate is not None:
+        fitted = planned.individual
+        with timed(seconds, "noise"), during(progress, "noise"):
+            if noise is None:
+                estimated = _estimate(data, planned, maps, warm)
+                laplace, noise = Gaussian(estimated.theta, estimated.covariance), estimated.noise
+            else:
+                under = with_noise(maps, noise)
+                laplace = laplace_under(planned.least_squares, fitted, under, warm.theta)
+        maps = with_noise(maps, noise)
+    shards = deal(data, planned, maps)
+    if model != fitted:
+        with timed(seconds, "scaling"), during(progress, "scaling"):
+            laplace = rescaled(fitted, model, parts_of(shards), laplace)
+    infer_key = _keys(config)[1]
+    inference = infer(infer_key, model, shards, laplace, config, progress, shelf, place)
+    inference = inference._replace(seconds=seconds | inference.seconds)
+    inference = _doubted(inference, warm.share)
+    return Sampled(planned, whole_maps(data, config.convention, noise), warm, estimated, inference)
+
+
+def estimate_noise(data: TwoTimeData, config: FitConfig) -> Estimate:
+    """Return the noise of measured maps, and the fit under it, without sampling."""
+    planned = plan(data, config)
+    warm = least_squares(data, planned)
+    return _estimate(data, planned, each_map(data, planned.config.convention), warm)
+
+
+def _estimate(data: TwoTimeData, planned: Plan, maps: ShardGrid, warm: WarmStart) -> Estimate:
+    key, estimate = _keys(planned.config)[2], planned.individual.noise.estimate
+    models = planned.least_squares, planned.individual
+    return estimate(key, *models, maps, data, warm.theta, planned.config.bin_frames)
+
+
+def least_squares(data: TwoTimeData, planned: Plan) -> WarmStart:
+    """Return the mode given the distinct pairs of data under independent noise."""
+    config, model = planned.config, planned.least_squares
+    points = some_pairs(data, config.seed, config.convention)
+    parts = parts_of(block_shards(data, 1, config.convention))
+    warm = warm_start(_keys(config)[0], model, points, parts)
+    if warm.outcome == "not finite":
+        raise InputError(
+            f"the warm start found no finite density for model {config.model!r}: check the "
+            "priors and, if the model uses the gap, that the gap is given"
+        )
+    return warm
+
+
+def deal(data: TwoTimeData, planned: Plan, maps: ShardGrid) -> ShardGrid:
+    """Return all data in shards of parts, one shard where the method samples all at once.
+
+    Parameters
+    ----------
+    data : TwoTimeData
+        Measured maps.
+    planned : Plan
+        What is to be done.
+    maps : ShardGrid
+        The same maps, each a part of its own, with their noise.
+    """
+    config = planned.config
+    K = config.num_shards if config.method == "consensus" else 1
+    if planned.whole_angles:
+        return angle_shards(data, K, maps)
+    return block_shards(data, K, config.convention)
+
+
+@contextmanager
+def during(progress: Progress, stage: str) -> Iterator[None]:
+    """Show a stage that is done in one go."""
+    progress(stage, 0, 1)
+    yield
+    progress(stage, 1, 1)
+
+
+def _keys(config: FitConfig) -> jax.Array:
+    """Return the keys of the warm start, of sampling, and of simulated pixels."""
+    return jax.random.split(jax.random.key(config.seed), 3)
+
+
+def _doubted(inference: Inference, share: float) -> Inference:
+    """Return the inference, not certified where the warm start found more than one optimum."""
+    if share >= MIN_SHARE:
+        return inference
+    reason = f"warm start: other optima hold about {1 - share:.0%} of the posterior"
+    found = inference.certificate
+    refused = [*found.refused, reason]
+    return inference._replace(certificate=found._replace(certified=False, refused=refused))

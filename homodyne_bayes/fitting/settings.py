@@ -1,0 +1,140 @@
+"""How to fit: settings, checked against the tables of choices when they are made."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field
+from pydantic.dataclasses import dataclass
+
+from homodyne_bayes.config import STRICT, Count, DataConfig, OneOf, Priors, settings, suggest
+from homodyne_bayes.errors import InputError
+from homodyne_bayes.inference.infer import METHODS
+from homodyne_bayes.inference.merges import RULES
+from homodyne_bayes.likelihood.noises import NOISES
+from homodyne_bayes.likelihood.scaling import SCALINGS, Scaling, scaling_of
+from homodyne_bayes.model_files import load_model, model_name
+from homodyne_bayes.parameters import Parameter, Prior, priors_of
+from homodyne_bayes.physics.convention import CONVENTIONS
+from homodyne_bayes.physics.model import Model
+
+CHAIN_METHODS = ("parallel", "vectorized")
+
+
+def _scaling(value: str) -> str:
+    """Check a scaling and write out how many harmonics "fourier" has."""
+    try:
+        scaling = scaling_of(value)
+    except (KeyError, ValueError):
+        names = ", ".join(SCALINGS).replace("fourier", "fourier:K (K harmonics)")
+        raise ValueError(f"must be one of {names}") from None
+    return f"fourier:{scaling.order}" if value.partition(":")[0] == "fourier" else value
+
+
+@settings("fit")
+@dataclass(frozen=True, config=STRICT)
+class FitConfig:
+    """How to fit; the text of every field is its command line help."""
+
+    model: Any = "laminar_flow"
+    """static, laminar_flow, or file.py:function for a model of your own; in Python a function."""
+    convention: Annotated[str, AfterValidator(OneOf(CONVENTIONS))] = "upstream"
+    """Shear phase as homodyne 2.x has it, or averaged over the gap."""
+    priors: Priors = Field(default_factory=dict)
+    """Replace a prior by location and scale, e.g. phi0=0,10."""
+    scaling: Annotated[str, AfterValidator(_scaling)] = "individual"
+    """Contrast and offset: individual, averaged, constant, fourier:K, hierarchical or marginal."""
+    method: Annotated[str, AfterValidator(OneOf(METHODS))] = "consensus"
+    """NUTS on shards and a merge, the fit at the mode alone (both reweighted), or NUTS on all."""
+    noise: Annotated[str, AfterValidator(OneOf(NOISES))] = "speckle"
+    """Speckle's own correlations; least squares, its intervals corrected for them; or neither."""
+    bin_frames: Count = 1
+    """Frames averaged together in residuals, for more than 1000; short lags are lost."""
+    num_shards: Annotated[int, Field(ge=2)] = 4
+    """Shards of method consensus: whole angles, at most one each; of frames if independent."""
+    merge: Annotated[str, AfterValidator(OneOf(RULES))] = "cavity"
+    """How shards are merged; cavity samples each within the rest as a Gaussian, and is exactest."""
+    rescue_pairs: Annotated[int, Field(ge=0)] = 100_000
+    """Where certification fails, run full NUTS on at most this many pairs; 0 for never."""
+    num_warmup: Count = 300
+    """Warm-up transitions of a chain."""
+    num_samples: Annotated[int, Field(ge=4)] = 500
+    """Kept draws of a chain."""
+    num_chains: Count = 4
+    """Chains of a shard."""
+    target_accept_prob: Annotated[float, Field(gt=0, lt=1)] = 0.8
+    """Raise it where transitions diverge."""
+    max_tree_depth: Annotated[int, Field(ge=1, le=15)] = 10
+    """At most 2^depth leapfrog steps a draw."""
+    chain_method: Annotated[str, AfterValidator(OneOf(CHAIN_METHODS))] = "parallel"
+    """Chains over devices, or in lockstep on one, which pays on a GPU."""
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    """Seed of all randomness."""
+
+    def __post_init__(self) -> None:
+        """Refuse choices that do not go together, and priors of what is not sampled."""
+        names = priors_of(self.parameters)
+        for name in self.priors:
+            if name not in names:
+                raise InputError(f"fit.priors.{name}: unknown; {suggest(name, names)}")
+        if self.scale.integrated and NOISES[self.noise].gram is None:
+            raise InputError(
+                f"scaling {self.scaling!r} integrates contrast and offset, which noise "
+                f"{self.noise!r} does not allow: choose scaling individual"
+            )
+
+    def __repr__(self) -> str:
+        """Return the settings that differ from the defaults."""
+        return f"FitConfig({', '.join(f'{k}={v!r}' for k, v in self._chosen().items())})"
+
+    def _repr_html_(self) -> str:
+        rows = "".join(f"<tr><th>{k}</th><td>{v}</td></tr>" for k, v in self.recorded().items())
+        return f"<table><caption>FitConfig</caption>{rows}</table>"
+
+    def _chosen(self) -> dict[str, Any]:
+        fields = type(self).__dataclass_fields__
+        values = {name: getattr(self, name) for name in fields}
+        return {k: v for k, v in values.items() if v != fields[k].default and v != {}}
+
+    @property
+    def record(self) -> Model:
+        """The model."""
+        return load_model(self.model)
+
+    @property
+    def scale(self) -> Scaling:
+        """How contrast and offset vary."""
+        return scaling_of(self.scaling)
+
+    @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """Rows of all parameters, in the order in which results show them."""
+        table, noise = self.record.table, NOISES[self.noise]
+        coordinates = tuple(row for row in table if row.role == "coordinate")
+        physical = tuple(row for row in table if row.role != "coordinate")
+        return (*physical, *self.scale.parameters, *noise.parameters, *coordinates)
+
+    def prior_table(self) -> dict[str, Prior]:
+        """Return the priors of all sampled quantities, with the user's in place."""
+        return {
+            name: Prior(prior.family, *self.priors[name]) if name in self.priors else prior
+            for name, prior in priors_of(self.parameters).items()
+        }
+
+    def recorded(self) -> dict[str, Any]:
+        """Return the settings as a result keeps them: JSON can hold them."""
+        return {**asdict(self), "model": model_name(self.model)}
+
+
+SECTIONS: dict[str, type[DataConfig] | type[FitConfig]] = {"data": DataConfig, "fit": FitConfig}
+
+
+def make[T: (DataConfig, FitConfig)](kind: type[T], values: Mapping[str, Any]) -> T:
+    """Return checked settings of one section, e.g. of a settings file.
+
+    Raises
+    ------
+    InputError
+        Naming the first key that is unknown or invalid, what was found and what is allowed.
+    """
+    return kind(**{str(name): value for name, value in values.items()})

@@ -1,0 +1,314 @@
+"""The noise of measured maps: the working covariance, how far it is right, and what remains.
+
+From the least squares fit come the contrast β and g1; shot noise adds a nugget e, found by maximum
+likelihood. Both are those of a wavevector, where the speckle has one intensity. The fit is made
+again with the working covariance, and once more with what that gives. Single entries are as
+scattered as the working covariance says, but sums over many entries, which parameters are, have
+third and fourth cumulants too. Simulated pixels of the same β, g1 and e give the true covariance of
+the score, and one number η widens the likelihood to it. Different angles and wavevectors are
+different pixels, and independent.
+"""
+
+from dataclasses import replace
+from collections.abc import Callable
+from functools import lru_cache, partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+import scipy.optimize
+from jax.flatten_util import ravel_pytree
+
+from homodyne_bayes.data.two_time import TwoTimeData
+from homodyne_bayes.inference.density import constrained, observation, space
+from homodyne_bayes.inference.nuts import Gaussian
+from homodyne_bayes.likelihood import covariance
+from homodyne_bayes.likelihood.covariance import LOG_2PI, WorkingCovariance
+from homodyne_bayes.likelihood.information import (
+    physical,
+    prior_precision,
+    squared_g1,
+)
+from homodyne_bayes.likelihood.misfit import Joint, lack_of_fit, whitened
+from homodyne_bayes.likelihood.mode import refine
+from homodyne_bayes.likelihood.pixels import Plugged, assemble, moments
+from homodyne_bayes.likelihood.observe import Observed
+from homodyne_bayes.physics.kernels import wavevector
+from homodyne_bayes.physics.points import ShardGrid, shard
+
+NUM_REFITS = 2
+NUGGETS = np.geomspace(1e-7, 1e7, 15)  # of the contrast
+
+
+class Estimate(NamedTuple):
+    """The noise of measured maps and the fit under it.
+
+    Attributes
+    ----------
+    noise : WorkingCovariance
+        Of all angles; ``weight`` includes η.
+    theta, covariance : jax.Array
+        (d,) mode and (d, d) Laplace covariance of the posterior under it.
+    contrast, nugget : numpy.ndarray
+        (P,) β, and the shot noise e, one over the photons of a pixel in a frame; the same for all
+        angles of a wavevector.
+    eta : float
+        η, the part of the working information that is real.
+    num_pixels : numpy.ndarray
+        (P,) independent pixels of every angle.
+    scale : numpy.ndarray
+        (P,) factor of the working covariance K that makes it that of the measured entries.
+    log_likelihood : float
+        Of the maps at the mode under the working covariance, without η.
+    whitened : numpy.ndarray
+        (P, m, m) residuals without their correlations.
+    lack_of_fit : pandas.DataFrame
+        chi2, dof and p of every kind of misfit.
+    """
+
+    noise: WorkingCovariance
+    theta: jax.Array
+    covariance: jax.Array
+    contrast: np.ndarray
+    nugget: np.ndarray
+    eta: float
+    num_pixels: np.ndarray
+    scale: np.ndarray
+    log_likelihood: float
+    whitened: np.ndarray
+    lack_of_fit: pd.DataFrame
+
+
+def estimate(
+    key: jax.Array,
+    least_squares: Observed,
+    model: Observed,
+    maps: ShardGrid,
+    data: TwoTimeData,
+    start: jax.Array,
+    bin_frames: int = 1,
+    reweighted: Callable[[WorkingCovariance], WorkingCovariance] | None = None,
+) -> Estimate:
+    """Find the noise of the maps, and the mode of the posterior under it.
+
+    Parameters
+    ----------
+    key : jax.Array
+        Random key of the simulated pixels.
+    least_squares, model : Observed
+        The same model under independent noise and under this one, contrast and offset of every
+        angle sampled.
+    maps : ShardGrid
+        Every map a part of its own, without noise.
+    data : TwoTimeData
+        The measured maps.
+    start : jax.Array
+        Least squares fit, in the coordinates of ``least_squares``.
+    bin_frames : int
+        Frames averaged together in residuals.
+    reweighted : callable, optional
+        Makes of the working covariance that of the likelihood, where it is another.
+    """
+    frame_weight = covariance.frame_weights(data.usable, bin_frames)
+    plugged, residual = plug_in(least_squares, maps, start)
+    theta = carried(least_squares, model, shard(maps, 0), start)
+    for refit in range(NUM_REFITS):
+        if refit:
+            plugged, residual = plug_in(model, with_noise(maps, noise), theta)
+        plugged = with_nugget(plugged, residual, frame_weight, bin_frames, data.wavevectors)
+        noise = scaled(working(plugged, frame_weight, bin_frames), residual, start.size - 1)
+        theta, _ = under(model, with_noise(maps, noise), theta)
+    measured = moments(key, model, with_noise(maps, noise), theta, plugged, data.group_c2)
+    num_pixels, speckle = np.asarray(measured.trace / measured.squares), noise
+    if reweighted is not None:
+        residual = plug_in(model, with_noise(maps, noise), theta)[1]
+        noise = scaled(reweighted(noise), residual, theta.size)
+        theta, _ = under(model, with_noise(maps, noise), theta)
+        measured = moments(key, model, with_noise(maps, noise), theta, plugged, data.group_c2)
+    first = shard(with_noise(maps, noise), 0)
+    joint = assemble(measured, np.asarray(noise.weight), num_pixels, theta.size)
+    prior = np.asarray(_prior(model)(first, theta))
+    eta = real_part(joint, prior, physical(model, first))
+    height = (noise.log_norm - 0.5 * noise.weight * measured.squares).sum()
+    noise = with_weight(noise, eta * noise.weight)
+    maps = with_noise(maps, noise)
+    theta, posterior = under(model, maps, theta)
+    return Estimate(
+        noise=noise,
+        theta=theta,
+        covariance=posterior,
+        contrast=np.asarray(plugged.contrast),
+        nugget=np.asarray(plugged.nugget),
+        eta=eta,
+        num_pixels=num_pixels,
+        scale=1 / np.asarray(speckle.weight),
+        log_likelihood=float(height),
+        whitened=whitened(speckle, plug_in(model, maps, theta)[1]),
+        lack_of_fit=lack_of_fit(joint, prior),
+    )
+
+
+def with_noise(maps: ShardGrid, noise: WorkingCovariance) -> ShardGrid:
+    """Return stacked single maps with the noise of each."""
+    return replace(maps, noise=jax.tree.map(lambda leaf: leaf[:, None], noise))
+
+
+def under(
+    model: Observed, maps: ShardGrid, start: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Return the mode of the posterior of stacked maps, (d,), and the covariance there, (d, d)."""
+    theta, posterior, *_ = refine(model, maps, start)
+    return theta, posterior
+
+
+def laplace_under(
+    least_squares: Observed, model: Observed, maps: ShardGrid, start: jax.Array
+) -> Gaussian:
+    """Return mode and covariance of the posterior of maps under the noise that they hold.
+
+    Parameters
+    ----------
+    least_squares, model, start
+        As in `estimate`.
+    maps : ShardGrid
+        Every map a part of its own, with noise.
+    """
+    return Gaussian(*under(model, maps, carried(least_squares, model, shard(maps, 0), start)))
+
+
+def carried(
+    least_squares: Observed, model: Observed, points: ShardGrid, theta: jax.Array
+) -> jax.Array:
+    """Return theta of the least squares fit without what the noise of the model has not."""
+    others = {row.name for row in least_squares.noise.parameters}
+    kept = others & {row.name for row in model.noise.parameters}
+    sites = space(least_squares, points).unravel(theta)
+    return ravel_pytree({n: v for n, v in sites.items() if n not in others - kept})[0]
+
+
+def plug_in(model: Observed, maps: ShardGrid, theta: jax.Array) -> tuple[Plugged, jax.Array]:
+    """Return β, g1² and field of a fit, without a nugget, and its residuals, (P, G, G)."""
+    contrast, g1_squared, field, residual = _fitted(model)(maps, theta)
+    return Plugged(contrast, jnp.zeros_like(contrast), g1_squared, field), residual
+
+
+def working(plugged: Plugged, frame_weight: jax.Array, bin_frames: int) -> WorkingCovariance:
+    """Return the working covariance, not yet scaled."""
+    S = covariance.intensity_covariance(
+        plugged.g1_squared, plugged.contrast, plugged.nugget, frame_weight, bin_frames
+    )
+    n = covariance.num_bins(frame_weight, bin_frames)
+    precision, inverse_square, log_det = covariance.factorise(S, n)
+    ones = jnp.ones_like(log_det)
+    made = WorkingCovariance(precision, inverse_square, frame_weight, ones, -0.5 * log_det, bin_frames)
+    return replace(made, log_norm=made.log_norm - 0.5 * covariance.num_pairs(made) * LOG_2PI)
+
+
+def unweighted(noise: WorkingCovariance) -> WorkingCovariance:
+    """Return the working covariance that makes the fit least squares: a unit matrix."""
+    unit = jnp.broadcast_to(jnp.eye(noise.precision.shape[-1]), noise.precision.shape)
+    log_norm = -0.5 * covariance.num_pairs(noise) * LOG_2PI
+    ones = jnp.ones_like(log_norm)
+    return replace(noise, precision=unit, inverse_square=unit, weight=ones, log_norm=log_norm)
+
+
+def scaled(noise: WorkingCovariance, residual: jax.Array, num_parameters: int) -> WorkingCovariance:
+    """Return the noise with weights N/q, one of every angle, less what was fitted."""
+    N, q = covariance.num_pairs(noise), covariance.squares(noise, residual)
+    return with_weight(noise, N / q * (1 - num_parameters / N.sum()))
+
+
+def with_weight(noise: WorkingCovariance, weight: jax.Array) -> WorkingCovariance:
+    """Return the noise with other weights, its densities still integrating to 1."""
+    more = 0.5 * covariance.num_pairs(noise) * jnp.log(weight / noise.weight)
+    return replace(noise, weight=weight, log_norm=noise.log_norm + more)
+
+
+def with_nugget(
+    plugged: Plugged,
+    residual: jax.Array,
+    frame_weight: jax.Array,
+    bin_frames: int,
+    wavevectors: np.ndarray,
+) -> Plugged:
+    """Return what is plugged in with the nugget of every wavevector, that of maps with one q."""
+    nugget = np.zeros(len(wavevectors))
+    for q in np.unique(wavevectors):
+        at = np.flatnonzero(wavevectors == q)
+        own = jax.tree.map(lambda leaf, at=at: leaf[at], plugged)
+        nugget[at] = fit_nugget(own, residual[at], frame_weight[at], bin_frames)
+    return plugged._replace(nugget=jnp.asarray(nugget))
+
+
+def fit_nugget(
+    plugged: Plugged, residual: jax.Array, frame_weight: jax.Array, bin_frames: int
+) -> float:
+    """Return the nugget of highest profile likelihood, the scale of every map maximised out.
+
+    The maps, of one wavevector, have one contrast.
+    """
+    contrast = float(plugged.contrast[0])
+
+    def loss(log_ratio: float) -> float:
+        nugget = jnp.full_like(plugged.contrast, contrast * np.exp(log_ratio))
+        trial = plugged._replace(nugget=nugget)
+        return float(_profile(trial, residual, frame_weight, bin_frames))
+
+    grid = np.log(NUGGETS)
+    best = int(np.argmin([loss(at) for at in grid]))
+    ends = grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)]
+    found = scipy.optimize.minimize_scalar(
+        loss, bounds=ends, method="bounded", options={"xatol": 0.01}
+    )
+    return float(contrast * np.exp(found.x))
+
+
+def real_part(joint: Joint, prior: np.ndarray, physical: np.ndarray) -> float:
+    """Return η, the mean ratio of naive to true variances of the physical coordinates, inverted."""
+    d = len(prior)
+    information, scatter = joint.information[:d, :d], joint.scatter[:d, :d]
+    H = np.linalg.inv(information + prior)
+    ratio = np.diag(H @ scatter @ H) / np.diag(H @ information @ H)
+    return float(1 / ratio[physical].mean())
+
+
+@lru_cache(maxsize=16)
+def _prior(model: Observed) -> Any:
+    """Return the precision of the prior at theta, compiled when first called."""
+    return jax.jit(lambda grid, theta: prior_precision(model, grid, theta))
+
+
+@lru_cache(maxsize=16)
+def _fitted(model: Observed) -> Any:
+    """Return contrast, g1², field and residual of every single map, compiled when first called."""
+
+    @jax.jit
+    def fitted(maps: ShardGrid, theta: jax.Array) -> Any:
+        def one(grid: ShardGrid) -> Any:
+            values = constrained(model, grid, space(model, grid).unravel(theta))[0]
+            same = jnp.ravel(wavevector(grid)) == grid.q
+            contrast = (values["contrast"] / values["offset"] ** 2).mean(where=same)
+            residual = grid.c2 - observation(model, grid, theta).loc
+            g1_squared = squared_g1(model, grid, theta)
+            field = jnp.broadcast_to(model.signed_g1(grid, values), g1_squared.shape)
+            return contrast, g1_squared[0], field[0], residual[0]
+
+        return jax.lax.map(one, maps)
+
+    return fitted
+
+
+@partial(jax.jit, static_argnames="bin_frames")
+def _profile(
+    plugged: Plugged, residual: jax.Array, frame_weight: jax.Array, bin_frames: int
+) -> jax.Array:
+    def one(angle: tuple[Plugged, jax.Array, jax.Array]) -> jax.Array:
+        plugged, residual, frame_weight = jax.tree.map(lambda leaf: leaf[None], angle)
+        noise = working(plugged, frame_weight, bin_frames)
+        q = covariance.squares(noise, residual)
+        return (-noise.log_norm + 0.5 * covariance.num_pairs(noise) * jnp.log(q)).sum()
+
+    loss = jax.lax.map(one, (plugged, residual, frame_weight)).sum()
+    return jnp.where(jnp.isfinite(loss), loss, jnp.inf)

@@ -1,0 +1,170 @@
+r"""A power law with an offset, :math:`a\,t^b + c`.
+
+It is sampled by what the data fix: the log level and the log-slope at t_ref, and the bend
+v = b / slope = level / (level - c), kept positive: v = 1 is a pure power law, v > 1 has a positive
+offset, v < 1 a negative one, and v -> 0 is a logarithm. The rate over its level is
+1 + ((t/t_ref)^(slope v) - 1) / v, whose curvature is linear in v, so that posteriors are nearly
+Gaussian in the bend where data fix it and where the prior does.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from homodyne_bayes.parameters import Parameter, Prior
+from homodyne_bayes.physics import kernels
+from homodyne_bayes.physics.rates import Rate, RateLaw
+
+SOFTNESS = 0.2  # bend and ratio agree to 1 % where the ratio is 1, and the ratio stays positive
+SLOPE, BEND = Prior("normal", 0.0, 0.5), Prior("normal", 1.0, 0.3)
+UPSTREAM = {
+    "D": (
+        Parameter("D0", "D₀", "D_0", "Å²/s", "diffusion at t = 1 s", (1.0, 1e6), 100.0),
+        Parameter("alpha", "α", r"\alpha", "", "diffusion exponent", (-2.0, 2.0), 0.0),
+        Parameter(
+            "D_offset",
+            "D_offset",
+            r"D_\mathrm{offset}",
+            "Å²/s",
+            "constant diffusion",
+            (-1e5, 1e5),
+            10.0,
+        ),
+    ),
+    "gamma_dot": (
+        Parameter(
+            "gamma_dot_t0",
+            "γ̇₀",
+            r"\dot\gamma_0",
+            "1/s",
+            "shear rate at t = 1 s",
+            (1e-5, 1.0),
+            1.0,
+        ),
+        Parameter("beta", "β", r"\beta", "", "shear exponent", (-2.0, 2.0), 0.0),
+        Parameter(
+            "gamma_dot_t_offset",
+            "γ̇_offset",
+            r"\dot\gamma_\mathrm{offset}",
+            "1/s",
+            "constant shear rate",
+            (-1.0, 1.0),
+            0.0,
+        ),
+    ),
+}
+SHORT = {"gamma_dot": ("γ", r"\dot\gamma")}  # subscripts of slope and bend
+
+
+class PowerLaw(NamedTuple):
+    """Amplitude, exponent and offset of a rate ``amplitude * t**exponent + offset``."""
+
+    amplitude: jax.Array
+    exponent: jax.Array
+    offset: jax.Array
+
+
+class Coordinates(NamedTuple):
+    """Log level and log-slope at t_ref, and the bend exponent / slope."""
+
+    log_level: jax.Array
+    slope: jax.Array
+    bend: jax.Array
+
+
+def reported(rate: Rate) -> tuple[Parameter, ...]:
+    """Return the rows of amplitude, exponent and offset: upstream's names where it has them."""
+    if rate.name in UPSTREAM:
+        return UPSTREAM[rate.name]
+    symbol, latex = rate.symbol, rate.latex
+    return (
+        Parameter(
+            f"{rate.name}_amplitude",
+            f"{symbol} amplitude",
+            rf"{latex}^\mathrm{{amplitude}}",
+            rate.unit,
+            f"{rate.meaning} at t = 1 s, without its offset",
+        ),
+        Parameter(
+            f"{rate.name}_exponent",
+            f"{symbol} exponent",
+            rf"{latex}^\mathrm{{exponent}}",
+            "",
+            f"exponent of the {rate.meaning}",
+        ),
+        Parameter(
+            f"{rate.name}_offset",
+            f"{symbol} offset",
+            rf"{latex}^\mathrm{{offset}}",
+            rate.unit,
+            f"constant {rate.meaning}",
+        ),
+    )
+
+
+def coordinates(rate: Rate) -> tuple[Parameter, ...]:
+    """Return the rows of log level, slope and bend."""
+    name, latex = rate.name, rate.latex
+    short, short_latex = SHORT.get(name, (rate.symbol, latex))
+    exponent = reported(rate)[1].name
+    return (
+        Parameter(
+            f"log_{name}_ref",
+            f"log {rate.symbol}(t_ref)",
+            rf"\log {latex}(t_\mathrm{{ref}})".replace(r"\log \dot", r"\log\dot"),
+            f"log {rate.unit}",
+            f"level of the {rate.meaning} at t_ref",
+            prior=rate.level,
+            role="coordinate",
+        ),
+        Parameter(
+            f"{name}_slope",
+            f"s_{short}",
+            f"s_{{{short_latex}}}" if len(short_latex) > 1 else f"s_{short_latex}",
+            "",
+            f"d log {rate.symbol} / d log t at t_ref",
+            prior=SLOPE,
+            role="coordinate",
+        ),
+        Parameter(
+            f"{name}_bend",
+            f"v_{short}",
+            f"v_{{{short_latex}}}" if len(short_latex) > 1 else f"v_{short_latex}",
+            "",
+            f"{exponent} / s_{short}, 1 for a power law",
+            prior=BEND,
+            role="coordinate",
+        ),
+    )
+
+
+def to_power_law(coordinates: Sequence[jax.Array], t_ref: jax.Array) -> PowerLaw:
+    """Return amplitude, exponent and offset of a rate given by its coordinates at ``t_ref`` (s)."""
+    log_level, slope, bend = coordinates
+    ratio = 0.5 * (bend + jnp.sqrt(bend**2 + SOFTNESS**2))
+    exponent = slope * ratio
+    amplitude = jnp.exp(log_level - exponent * jnp.log(t_ref)) / ratio
+    return PowerLaw(amplitude, exponent, jnp.exp(log_level) * (1 - 1 / ratio))
+
+
+def to_coordinates(law: Sequence[jax.Array], t_ref: jax.Array) -> Coordinates:
+    """Return the coordinates at ``t_ref`` (s) of a rate that is positive there."""
+    amplitude, exponent, offset = law
+    curved = amplitude * t_ref**exponent
+    level = curved + offset
+    ratio = level / curved
+    bend = ratio - SOFTNESS**2 / (4 * ratio)
+    return Coordinates(jnp.log(level), exponent / ratio, bend)
+
+
+POWER_LAW = RateLaw(
+    title="a power of time with an offset",
+    reported=reported,
+    coordinates=coordinates,
+    to_reported=to_power_law,
+    to_coordinates=to_coordinates,
+    evaluate=kernels.power_law,
+    latex=lambda amplitude, exponent, offset: f"{amplitude} t^{{{exponent}}} + {offset}",
+)
