@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import numpy as np
@@ -20,20 +20,29 @@ from homodyne_bayes.parameters import (
     Prior,
 )
 
+Limits = tuple[float, float]
+Bounds = Sequence[Limits]
+
+# homodyne's parameters, their bounds and defaults: all that compat takes from the tables
+NAMES_AT_REST: tuple[str, ...] = DIFFUSION
+NAMES_OF_FLOW: tuple[str, ...] = SHEAR
+NAMES = NAMES_AT_REST + NAMES_OF_FLOW
+UPSTREAM_BOUNDS: dict[str, Limits] = {name: BOUNDS[name] for name in (*NAMES, "contrast", "offset")}
+UPSTREAM_DEFAULTS = {name: cast(float, PARAMETERS[name].default) for name in UPSTREAM_BOUNDS}
+SAMPLED_AT_REST, SAMPLED_OF_FLOW = COORDINATES[:3], (*COORDINATES, "phi0")
+CONTRAST_BOUNDS, OFFSET_BOUNDS = UPSTREAM_BOUNDS["contrast"], UPSTREAM_BOUNDS["offset"]
+
 MODES: dict[str, tuple[str, ...]] = {
-    "static": DIFFUSION,
-    "static_isotropic": DIFFUSION,
-    "static_anisotropic": DIFFUSION,
-    "laminar_flow": DIFFUSION + SHEAR,
+    "static": NAMES_AT_REST,
+    "static_isotropic": NAMES_AT_REST,
+    "static_anisotropic": NAMES_AT_REST,
+    "laminar_flow": NAMES,
 }
 MODEL_TYPES: dict[str, tuple[str, ...]] = {
-    "diffusion": DIFFUSION,
-    "shear": SHEAR,
-    "combined": DIFFUSION + SHEAR,
+    "diffusion": NAMES_AT_REST,
+    "shear": NAMES_OF_FLOW,
+    "combined": NAMES,
 }
-
-
-Bounds = Sequence[tuple[float, float]]
 
 
 def check_mode(name: str) -> str:
@@ -72,7 +81,7 @@ def parameter_bounds(mode: str) -> list[tuple[float, float]]:
     mode : str
         A key of `MODES`, or "diffusion", "shear" or "combined".
     """
-    return [BOUNDS[name] for name in parameter_names(mode)]
+    return [UPSTREAM_BOUNDS[name] for name in parameter_names(mode)]
 
 
 def get_default_parameters(mode: str) -> np.ndarray:
@@ -83,7 +92,7 @@ def get_default_parameters(mode: str) -> np.ndarray:
     mode : str
         A key of `MODES`, or "diffusion", "shear" or "combined".
     """
-    return np.array([PARAMETERS[name].default for name in parameter_names(mode)], dtype=float)
+    return np.array([UPSTREAM_DEFAULTS[name] for name in parameter_names(mode)], dtype=float)
 
 
 @dataclass(frozen=True)
@@ -219,13 +228,13 @@ class ParameterSpace:
     def __post_init__(self) -> None:
         """Check the bounds and fill in the table's."""
         for name, (low, high) in self.bounds.items():
-            _check_name(name, BOUNDS)
+            _check_name(name, UPSTREAM_BOUNDS)
             if not low < high:
                 raise InputError(
                     f"the bounds of {name} must be rising, but are {low:g} and "
                     f"{high:g}; exchange them"
                 )
-        object.__setattr__(self, "bounds", BOUNDS | dict(self.bounds))
+        object.__setattr__(self, "bounds", UPSTREAM_BOUNDS | dict(self.bounds))
 
     def get_param_bounds(self, mode: str) -> list[tuple[float, float]]:
         """Return the bounds of the physical parameters of a mode, in the order of their names."""
@@ -237,9 +246,8 @@ class ParameterSpace:
         These are the coordinates in which the posterior is nearly Gaussian (level, slope and
         bend of each rate), phi0, contrast, offset and the noise scale.
         """
-        flow = has_flow(check_mode(mode))
-        coordinates = (*COORDINATES, "phi0") if flow else COORDINATES[:3]
-        return {name: PRIORS[name] for name in (*coordinates, "contrast", "offset", "sigma")}
+        sampled = SAMPLED_OF_FLOW if has_flow(check_mode(mode)) else SAMPLED_AT_REST
+        return {name: PRIORS[name] for name in (*sampled, "contrast", "offset", "sigma")}
 
 
 def _check_name(name: str, known: Mapping[str, Any]) -> str:

@@ -8,10 +8,10 @@ from jax.typing import ArrayLike
 from homodyne_bayes.compat.bounds import ParameterSpace, check_mode, has_flow, parameter_names
 from homodyne_bayes.compat.factors import check_positive
 from homodyne_bayes.compat.functions import compute_chi_squared
-from homodyne_bayes.compat.scaling import within_bounds
 from homodyne_bayes.compat.solvers import solve_least_squares
 from homodyne_bayes.config import Convention
 from homodyne_bayes.errors import InputError
+from homodyne_bayes.likelihood.quantiles import within_bounds
 
 MEDIUM_FROM, LARGE_FROM = 1_000_000, 10_000_000  # points
 

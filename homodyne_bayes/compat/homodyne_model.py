@@ -2,24 +2,22 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike
 
-from homodyne_bayes.compat.bounds import check_mode, parameter_names
+from homodyne_bayes.compat.bounds import UPSTREAM_DEFAULTS, check_mode, parameter_names
 from homodyne_bayes.compat.factors import create_physics_factors_from_config_dict, setting
 from homodyne_bayes.compat.modes import Parameters, create_model
-from homodyne_bayes.config import Convention
 from homodyne_bayes.data.axes import check_azimuths
 from homodyne_bayes.data.reading import atomic_path
 from homodyne_bayes.errors import InputError
-from homodyne_bayes.parameters import PARAMETERS
 from homodyne_bayes.results.figures_of_maps import image, panels
 from homodyne_bayes.text import degrees
 
-CONTRAST, OFFSET = (cast(float, PARAMETERS[name].default) for name in ("contrast", "offset"))
+CONTRAST, OFFSET = UPSTREAM_DEFAULTS["contrast"], UPSTREAM_DEFAULTS["offset"]
 
 
 class HomodyneModel:
@@ -54,7 +52,7 @@ class HomodyneModel:
         If something is missing or cannot be; the message names the key.
     """
 
-    def __init__(self, config: Mapping[str, Any], convention: Convention = "upstream") -> None:
+    def __init__(self, config: Mapping[str, Any], convention: str = "upstream") -> None:
         self.physics_factors = create_physics_factors_from_config_dict(config)
         self.start_frame, self.end_frame = (
             _frame(config, f"analyzer_parameters.temporal.{name}")

@@ -2,11 +2,11 @@
 
 from dataclasses import replace
 
-from homodyne_bayes.compat.scaling import averaged_scaling
 from homodyne_bayes.config import INTEGRATED, FitConfig
 from homodyne_bayes.data.two_time import MIN_FRAMES, TwoTimeData
 from homodyne_bayes.environment import require_x64
 from homodyne_bayes.errors import InputError
+from homodyne_bayes.likelihood.quantiles import averaged_scaling
 from homodyne_bayes.likelihood.scaling import order
 from homodyne_bayes.parameters import PER_ANGLE
 from homodyne_bayes.physics.points import check_num_shards
