@@ -64,8 +64,8 @@ def parameter_names(mode: str) -> tuple[str, ...]:
     InputError
         If there is no such mode; the message names the nearest.
     """
-    known = MODES | MODEL_TYPES
-    return known[_check_name(mode, known)]
+    names = MODES | MODEL_TYPES
+    return names[_check_name(mode, names)]
 
 
 def has_flow(mode: str) -> bool:
@@ -97,16 +97,16 @@ def get_default_parameters(mode: str) -> np.ndarray:
 
 @dataclass(frozen=True)
 class ValidationResult:
-    """What `validate_parameters_detailed` found.
+    """Which parameters violate their bounds.
 
     Attributes
     ----------
     valid : bool
         Whether no parameter that was checked violates its bounds.
     violations : list of str
-        One sentence per parameter outside its bounds or not finite.
+        One sentence for each parameter outside its bounds or not finite.
     parameters_checked : int
-        Parameters whose values were known; those traced by JAX are not.
+        How many were checked; those traced by JAX cannot be.
     message : str
         All of it in one line.
     """
@@ -141,19 +141,19 @@ def validate_parameters_detailed(
     """
     names = _matching_names(params, bounds, names)
     values = [] if isinstance(params, jax.core.Tracer) else list(params)
-    known = [
+    checked = [
         (name, float(value), limits)
         for name, value, limits in zip(names, values, bounds, strict=bool(values))
         if not isinstance(value, jax.core.Tracer)
     ]
-    violations = [text for item in known if (text := _violation(*item))]
+    violations = [text for item in checked if (text := _violation(*item))]
     if violations:
-        message = f"FAIL: {len(violations)} of {len(known)} parameters: {'; '.join(violations)}"
-    elif known:
-        message = f"OK: {len(known)} parameters lie within their bounds"
+        message = f"FAIL: {len(violations)} of {len(checked)} parameters: {'; '.join(violations)}"
+    elif checked:
+        message = f"OK: {len(checked)} parameters lie within their bounds"
     else:
         message = "OK: no parameter was checked, their values are not known while JAX traces"
-    return ValidationResult(not violations, violations, len(known), message)
+    return ValidationResult(not violations, violations, len(checked), message)
 
 
 class ClippedParameters(NamedTuple):
@@ -164,7 +164,7 @@ class ClippedParameters(NamedTuple):
     values : numpy.ndarray
         (n,) values within bounds.
     clipped : tuple of str
-        One sentence per parameter that was changed.
+        One sentence for each parameter that was changed.
     """
 
     values: np.ndarray
@@ -192,10 +192,10 @@ def clip_parameters(
     """
     values = np.asarray(params, dtype=float)
     names = _matching_names(values, bounds, names)
-    unknown = [name for name, value in zip(names, values, strict=True) if np.isnan(value)]
-    if unknown:
+    undefined = [name for name, value in zip(names, values, strict=True) if np.isnan(value)]
+    if undefined:
         raise InputError(
-            f"parameters to clip must be numbers, but {', '.join(unknown)} is NaN; "
+            f"parameters to clip must be numbers, but {', '.join(undefined)} is NaN; "
             "find out where it comes from"
         )
     low, high = np.asarray(bounds, dtype=float).T
@@ -210,7 +210,7 @@ def clip_parameters(
 
 @dataclass(frozen=True)
 class ParameterSpace:
-    """Bounds and priors of parameters: the one table, with bounds of your own in place.
+    """Bounds and priors of parameters: the one table, with your bounds in their place.
 
     Attributes
     ----------
@@ -250,17 +250,17 @@ class ParameterSpace:
         return {name: PRIORS[name] for name in (*sampled, "contrast", "offset", "sigma")}
 
 
-def _check_name(name: str, known: Mapping[str, Any]) -> str:
-    """Return a name if it is known; suggest the nearest if not."""
-    if name not in known:
+def _check_name(name: str, table: Mapping[str, Any]) -> str:
+    """Return a name if it is in the table; suggest the nearest if not."""
+    if name not in table:
         raise InputError(
-            f"expected one of {', '.join(known)}, found {name!r}; {suggest(name, known)}"
+            f"expected one of {', '.join(table)}, found {name!r}; {suggest(name, table)}"
         )
     return name
 
 
 def _matching_names(params: Any, bounds: Bounds, names: Sequence[str] | None) -> Sequence[str]:
-    """Return the names of the parameters, after checking that everything is equally long."""
+    """Return n names of parameters (n,), after checking that everything is equally long."""
     shape = getattr(params, "shape", (len(params),))
     names = [f"parameter {i}" for i in range(len(bounds))] if names is None else names
     if shape != (len(bounds),) or len(names) != len(bounds):

@@ -198,7 +198,7 @@ def _rates(
 
 @jax.jit
 def _field(points: ShardGrid, theta: jax.Array) -> jax.Array:
-    """Return the signed field correlation of every point, without a floor."""
+    """Return the signed field, (P, n1, n2), (n1, n2) at rest or (N,), without a floor."""
     return kernels.field_correlation(points, *_rates(points, theta))
 
 

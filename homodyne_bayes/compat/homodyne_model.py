@@ -131,7 +131,7 @@ class HomodyneModel:
         contrast: float = CONTRAST,
         offset: float = OFFSET,
     ) -> np.ndarray:
-        """Return c2 of one angle, (G, G); parameters as in `compute_c2`."""
+        """Return c2 of one angle in degree, (G, G); parameters as in `compute_c2`."""
         return self.compute_c2(params, [phi], contrast, offset)[0]
 
     def plot_simulated_data(
@@ -193,6 +193,7 @@ class HomodyneModel:
 
 
 def _frame(config: Mapping[str, Any], path: str) -> int:
+    """Return the index of a frame from a configuration, at a dotted path."""
     value = setting(config, path)
     if not isinstance(value, int | np.integer) or value < 0:
         raise InputError(
