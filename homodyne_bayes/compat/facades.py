@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, cast
 
 import jax
@@ -230,7 +231,9 @@ class TheoryEngine:
         if outside:
             more = f" and {len(outside) - 1} more sets" if outside[1:] else ""
             warnings.warn(
-                f"parameters outside their bounds: {outside[0]}{more}", UserWarning, stacklevel=3
+                f"parameters outside their bounds: {outside[0]}{more}",
+                UserWarning,
+                skip_file_prefixes=(str(Path(__file__).parent),),  # point to who called
             )
 
 

@@ -396,8 +396,9 @@ def test_unusual_experiments_warn():
     with pytest.warns(UserWarning, match="dt = 2000 s is outside") as caught:
         PhysicsFactors.from_config(Q, L, 2e3)
     assert caught[0].filename == __file__
-    with pytest.warns(UserWarning, match="D0 = 2e\\+06 is 1e\\+06 above"):
-        TheoryEngine("static").compute_g1([2e6, 0.0, 0.0], *WHERE[:5], DT)
+    with pytest.warns(UserWarning, match="D0 = 2e\\+06 is 1e\\+06 above") as caught:
+        compute_chi2_theory([2e6, 0.0, 0.0], DATA, 0.1, *WHERE[:-1], "static", dt=DT)
+    assert caught[0].filename == __file__
     with pytest.warns(UserWarning, match="and 1 more sets"):
         TheoryEngine("static").batch_computation([[2e6, 0, 0]] * 2, DATA, 0.1, *WHERE)
 
