@@ -1,1 +1,1 @@
-"""What people who come from homodyne call: the formula without inference."""
+"""homodyne 2.x by its own names: what it computes without fitting."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import numpy as np
@@ -20,20 +20,29 @@ from homodyne_bayes.parameters import (
     Prior,
 )
 
+Limits = tuple[float, float]
+Bounds = Sequence[Limits]
+
+# homodyne's parameters, their bounds and defaults: all that compat takes from the tables
+NAMES_AT_REST: tuple[str, ...] = DIFFUSION
+NAMES_OF_FLOW: tuple[str, ...] = SHEAR
+NAMES = NAMES_AT_REST + NAMES_OF_FLOW
+UPSTREAM_BOUNDS: dict[str, Limits] = {name: BOUNDS[name] for name in (*NAMES, "contrast", "offset")}
+UPSTREAM_DEFAULTS = {name: cast(float, PARAMETERS[name].default) for name in UPSTREAM_BOUNDS}
+SAMPLED_AT_REST, SAMPLED_OF_FLOW = COORDINATES[:3], (*COORDINATES, "phi0")
+CONTRAST_BOUNDS, OFFSET_BOUNDS = UPSTREAM_BOUNDS["contrast"], UPSTREAM_BOUNDS["offset"]
+
 MODES: dict[str, tuple[str, ...]] = {
-    "static": DIFFUSION,
-    "static_isotropic": DIFFUSION,
-    "static_anisotropic": DIFFUSION,
-    "laminar_flow": DIFFUSION + SHEAR,
+    "static": NAMES_AT_REST,
+    "static_isotropic": NAMES_AT_REST,
+    "static_anisotropic": NAMES_AT_REST,
+    "laminar_flow": NAMES,
 }
 MODEL_TYPES: dict[str, tuple[str, ...]] = {
-    "diffusion": DIFFUSION,
-    "shear": SHEAR,
-    "combined": DIFFUSION + SHEAR,
+    "diffusion": NAMES_AT_REST,
+    "shear": NAMES_OF_FLOW,
+    "combined": NAMES,
 }
-
-
-Bounds = Sequence[tuple[float, float]]
 
 
 def check_mode(name: str) -> str:
@@ -55,8 +64,8 @@ def parameter_names(mode: str) -> tuple[str, ...]:
     InputError
         If there is no such mode; the message names the nearest.
     """
-    known = MODES | MODEL_TYPES
-    return known[_check_name(mode, known)]
+    names = MODES | MODEL_TYPES
+    return names[_check_name(mode, names)]
 
 
 def has_flow(mode: str) -> bool:
@@ -72,7 +81,7 @@ def parameter_bounds(mode: str) -> list[tuple[float, float]]:
     mode : str
         A key of `MODES`, or "diffusion", "shear" or "combined".
     """
-    return [BOUNDS[name] for name in parameter_names(mode)]
+    return [UPSTREAM_BOUNDS[name] for name in parameter_names(mode)]
 
 
 def get_default_parameters(mode: str) -> np.ndarray:
@@ -83,21 +92,21 @@ def get_default_parameters(mode: str) -> np.ndarray:
     mode : str
         A key of `MODES`, or "diffusion", "shear" or "combined".
     """
-    return np.array([PARAMETERS[name].default for name in parameter_names(mode)], dtype=float)
+    return np.array([UPSTREAM_DEFAULTS[name] for name in parameter_names(mode)], dtype=float)
 
 
 @dataclass(frozen=True)
 class ValidationResult:
-    """What `validate_parameters_detailed` found.
+    """Which parameters violate their bounds.
 
     Attributes
     ----------
     valid : bool
         Whether no parameter that was checked violates its bounds.
     violations : list of str
-        One sentence per parameter outside its bounds or not finite.
+        One sentence for each parameter outside its bounds or not finite.
     parameters_checked : int
-        Parameters whose values were known; those traced by JAX are not.
+        How many were checked; those traced by JAX cannot be.
     message : str
         All of it in one line.
     """
@@ -132,19 +141,19 @@ def validate_parameters_detailed(
     """
     names = _matching_names(params, bounds, names)
     values = [] if isinstance(params, jax.core.Tracer) else list(params)
-    known = [
+    checked = [
         (name, float(value), limits)
         for name, value, limits in zip(names, values, bounds, strict=bool(values))
         if not isinstance(value, jax.core.Tracer)
     ]
-    violations = [text for item in known if (text := _violation(*item))]
+    violations = [text for item in checked if (text := _violation(*item))]
     if violations:
-        message = f"FAIL: {len(violations)} of {len(known)} parameters: {'; '.join(violations)}"
-    elif known:
-        message = f"OK: {len(known)} parameters lie within their bounds"
+        message = f"FAIL: {len(violations)} of {len(checked)} parameters: {'; '.join(violations)}"
+    elif checked:
+        message = f"OK: {len(checked)} parameters lie within their bounds"
     else:
         message = "OK: no parameter was checked, their values are not known while JAX traces"
-    return ValidationResult(not violations, violations, len(known), message)
+    return ValidationResult(not violations, violations, len(checked), message)
 
 
 class ClippedParameters(NamedTuple):
@@ -155,7 +164,7 @@ class ClippedParameters(NamedTuple):
     values : numpy.ndarray
         (n,) values within bounds.
     clipped : tuple of str
-        One sentence per parameter that was changed.
+        One sentence for each parameter that was changed.
     """
 
     values: np.ndarray
@@ -183,10 +192,10 @@ def clip_parameters(
     """
     values = np.asarray(params, dtype=float)
     names = _matching_names(values, bounds, names)
-    unknown = [name for name, value in zip(names, values, strict=True) if np.isnan(value)]
-    if unknown:
+    undefined = [name for name, value in zip(names, values, strict=True) if np.isnan(value)]
+    if undefined:
         raise InputError(
-            f"parameters to clip must be numbers, but {', '.join(unknown)} is NaN; "
+            f"parameters to clip must be numbers, but {', '.join(undefined)} is NaN; "
             "find out where it comes from"
         )
     low, high = np.asarray(bounds, dtype=float).T
@@ -201,7 +210,7 @@ def clip_parameters(
 
 @dataclass(frozen=True)
 class ParameterSpace:
-    """Bounds and priors of parameters: the one table, with bounds of your own in place.
+    """Bounds and priors of parameters: the one table, with your bounds in their place.
 
     Attributes
     ----------
@@ -219,13 +228,13 @@ class ParameterSpace:
     def __post_init__(self) -> None:
         """Check the bounds and fill in the table's."""
         for name, (low, high) in self.bounds.items():
-            _check_name(name, BOUNDS)
+            _check_name(name, UPSTREAM_BOUNDS)
             if not low < high:
                 raise InputError(
                     f"the bounds of {name} must be rising, but are {low:g} and "
                     f"{high:g}; exchange them"
                 )
-        object.__setattr__(self, "bounds", BOUNDS | dict(self.bounds))
+        object.__setattr__(self, "bounds", UPSTREAM_BOUNDS | dict(self.bounds))
 
     def get_param_bounds(self, mode: str) -> list[tuple[float, float]]:
         """Return the bounds of the physical parameters of a mode, in the order of their names."""
@@ -237,22 +246,21 @@ class ParameterSpace:
         These are the coordinates in which the posterior is nearly Gaussian (level, slope and
         bend of each rate), phi0, contrast, offset and the noise scale.
         """
-        flow = has_flow(check_mode(mode))
-        coordinates = (*COORDINATES, "phi0") if flow else COORDINATES[:3]
-        return {name: PRIORS[name] for name in (*coordinates, "contrast", "offset", "sigma")}
+        sampled = SAMPLED_OF_FLOW if has_flow(check_mode(mode)) else SAMPLED_AT_REST
+        return {name: PRIORS[name] for name in (*sampled, "contrast", "offset", "sigma")}
 
 
-def _check_name(name: str, known: Mapping[str, Any]) -> str:
-    """Return a name if it is known; suggest the nearest if not."""
-    if name not in known:
+def _check_name(name: str, table: Mapping[str, Any]) -> str:
+    """Return a name if it is in the table; suggest the nearest if not."""
+    if name not in table:
         raise InputError(
-            f"expected one of {', '.join(known)}, found {name!r}; {suggest(name, known)}"
+            f"expected one of {', '.join(table)}, found {name!r}; {suggest(name, table)}"
         )
     return name
 
 
 def _matching_names(params: Any, bounds: Bounds, names: Sequence[str] | None) -> Sequence[str]:
-    """Return the names of the parameters, after checking that everything is equally long."""
+    """Return n names of parameters (n,), after checking that everything is equally long."""
     shape = getattr(params, "shape", (len(params),))
     names = [f"parameter {i}" for i in range(len(bounds))] if names is None else names
     if shape != (len(bounds),) or len(names) != len(bounds):

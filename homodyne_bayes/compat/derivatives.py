@@ -54,5 +54,6 @@ def hessian_chi2(params: ArrayLike, *experiment: Any, **options: Any) -> jax.Arr
 
 
 def _floats(params: ArrayLike) -> jax.Array:
+    """Return parameters (n,) as float64, as JAX does not differentiate by integers."""
     require_x64()
     return jnp.asarray(params, dtype=float)

@@ -6,7 +6,7 @@ import jax
 
 
 class DeviceInfo(NamedTuple):
-    """What `get_device_info` found.
+    """Devices and precision of JAX.
 
     Attributes
     ----------

@@ -65,17 +65,7 @@ def apply_diagonal_correction(
             f"maps must have shape (..., n, n) with n of at least 2, but have shape "
             f"{maps.shape}; rearrange the axes"
         )
-    for name, value, known in (("method", method, Method), ("estimator", estimator, Estimator)):
-        if value not in get_args(known):
-            raise InputError(
-                f"{name} must be one of {', '.join(get_args(known))}, "
-                f"found {value!r}; choose one of them"
-            )
-    if window_size < 1 or not 0 <= trim_fraction < 0.5:
-        raise InputError(
-            f"window_size must be at least 1 and trim_fraction 0 to below 0.5, found "
-            f"{window_size} and {trim_fraction:g}; correct them"
-        )
+    _check_settings(method, window_size, estimator, trim_fraction)
     if method == "basic":
         diagonal = _trimmed_mean(_beside(maps, 1), "mean")
     elif method == "interpolation":
@@ -98,7 +88,7 @@ def correct_diagonal(data: TwoTimeData, method: Method = "basic") -> TwoTimeData
     Parameters
     ----------
     data : TwoTimeData
-        Measured maps; those of pixel groups are filled too.
+        Measured maps, (P, G, G); those of pixel groups are filled too.
     method : {"basic", "statistical", "interpolation"}
         As in `apply_diagonal_correction`, with its default settings.
     """
@@ -111,25 +101,44 @@ def correct_diagonal(data: TwoTimeData, method: Method = "basic") -> TwoTimeData
     )
 
 
-def _beside(maps: np.ndarray, lag: int) -> np.ndarray:
-    """Return the entries of every frame i with frames i ± lag, (..., n, 4), NaN outside the map.
+def _check_settings(method: str, window_size: int, estimator: str, trim_fraction: float) -> None:
+    """Raise `InputError` for a setting that does not exist or is out of range."""
+    for name, value, choices in (
+        ("method", method, get_args(Method)),
+        ("estimator", estimator, get_args(Estimator)),
+    ):
+        if value not in choices:
+            raise InputError(
+                f"{name} must be one of {', '.join(choices)}, found {value!r}; choose one of them"
+            )
+    if window_size < 1 or not 0 <= trim_fraction < 0.5:
+        raise InputError(
+            f"window_size must be at least 1 and trim_fraction 0 to below 0.5, found "
+            f"{window_size} and {trim_fraction:g}; correct them"
+        )
 
-    Order: (i-lag, i), (i+lag, i), (i, i-lag), (i, i+lag).
+
+def _beside(maps: np.ndarray, lag: int) -> np.ndarray:
+    """Return the entries of every frame i with frames i ± lag, (..., n, 4), of maps (..., n, n).
+
+    Entries outside the map are NaN. Order: (i-lag, i), (i+lag, i), (i, i-lag), (i, i+lag).
     """
     upper, lower = (np.diagonal(maps, sign * lag, -2, -1) for sign in (1, -1))
     nothing = np.full((*maps.shape[:-2], lag), np.nan)
 
     def earlier(band: np.ndarray) -> np.ndarray:
+        """Return entries (..., n - lag) at the later of their two frames, (..., n)."""
         return np.concatenate([nothing, band], axis=-1)
 
     def later(band: np.ndarray) -> np.ndarray:
+        """Return entries (..., n - lag) at the earlier of their two frames, (..., n)."""
         return np.concatenate([band, nothing], axis=-1)
 
     return np.stack([earlier(upper), later(lower), earlier(lower), later(upper)], axis=-1)
 
 
 def _trimmed_mean(values: np.ndarray, estimator: Estimator, fraction: float = 0.0) -> np.ndarray:
-    """Return the estimate over the finite values of the last axis: a mean, somewhat trimmed."""
+    """Return the estimate (...) over the finite ones of values (..., m): a mean, trimmed or not."""
     ranked = np.sort(np.where(np.isfinite(values), values, np.nan), axis=-1)  # NaN last
     count = np.isfinite(ranked).sum(axis=-1, keepdims=True)
     cut = {

@@ -202,23 +202,33 @@ def check_gradient(
     unclear = uncertainty > np.maximum(DECISIVE * np.abs(expected), rounding)
     larger = np.maximum(np.abs(found), np.abs(expected))
     off = ~unclear & ~(np.abs(found - expected) <= rtol * larger + 10 * uncertainty)
-    sentences = [
-        f"{name} is off: found {a:.9g}, expected {b:.9g} ± {error:.1g}"
-        for name, a, b, error in _chosen(off, names, found, expected, uncertainty)
-    ] + [
-        f"{name} cannot be judged: found {a:.9g}, expected {b:.9g} ± {error:.1g}; pass a step"
-        for name, a, b, error in _chosen(unclear, names, found, expected, uncertainty)
+    values = (found, expected, uncertainty)
+    faults = _named(off, names, "is off", values)
+    faults += _named(unclear, names, "cannot be judged", values, "; pass a step")
+    message = "; ".join(faults) or "all derivatives agree"
+    return GradientCheck(not faults, message, *values)
+
+
+def _named(
+    mask: np.ndarray,
+    names: Sequence[str],
+    fault: str,
+    values: tuple[np.ndarray, np.ndarray, np.ndarray],
+    advice: str = "",
+) -> list[str]:
+    """Return a sentence for every parameter where the mask (n,) holds.
+
+    ``values`` are the gradient, the numerical gradient and its uncertainty, (n,) each.
+    """
+    return [
+        f"{name} {fault}: found {a:.9g}, expected {b:.9g} ± {error:.1g}{advice}"
+        for name, a, b, error, chosen in zip(names, *values, mask, strict=True)
+        if chosen
     ]
-    message = "; ".join(sentences) or "all derivatives agree"
-    return GradientCheck(not sentences, message, found, expected, uncertainty)
-
-
-def _chosen(mask: np.ndarray, *columns: Any) -> list[tuple[Any, ...]]:
-    """Return the rows of a table where the mask holds."""
-    return [row for row, chosen in zip(zip(*columns, strict=True), mask, strict=True) if chosen]
 
 
 def _check_method(method: str) -> None:
+    """Raise `InputError` unless there is such a method."""
     if method not in get_args(Method):
         raise InputError(
             f"method must be one of {', '.join(get_args(Method))}, found {method!r}; "
@@ -227,7 +237,7 @@ def _check_method(method: str) -> None:
 
 
 def _steps(x: np.ndarray, step: ArrayLike | None, fraction: float) -> np.ndarray:
-    """Return a positive step for every coordinate of x."""
+    """Return a positive step for every coordinate of x, (n,) or whatever shape x has."""
     if step is None:
         return fraction * np.where(x == 0, 1.0, np.abs(x))
     h = np.asarray(step, float)
@@ -242,7 +252,11 @@ def _steps(x: np.ndarray, step: ArrayLike | None, fraction: float) -> np.ndarray
 def _gradient(
     function: Function, method: Method, step: ArrayLike | None, fractions: dict[str, float]
 ) -> Function:
-    """Return the gradient of a function by one method."""
+    """Return the function that computes a gradient by one method.
+
+    ``step`` is (), of the shape of x, or None for the fraction of x that suits the method. The
+    gradient has the shape of the function's value followed by that of x.
+    """
 
     def gradient(x: ArrayLike, *args: Any, **kwargs: Any) -> np.ndarray:
         x = np.asarray(x, float)
@@ -274,18 +288,22 @@ def _gradient(
 
 
 def _forward(line: Function) -> np.ndarray:
+    """Return f(1) - f(0), of the shape of the function's value."""
     return line(1.0) - line(0.0)
 
 
 def _backward(line: Function) -> np.ndarray:
+    """Return f(0) - f(-1), of the shape of the function's value."""
     return line(0.0) - line(-1.0)
 
 
 def _central(line: Function, length: float = 1.0) -> np.ndarray:
+    """Return (f(h) - f(-h)) / 2h with h = ``length``, of the shape of the function's value."""
     return (line(length) - line(-length)) / (2 * length)
 
 
 def _complex_step(line: Function) -> np.ndarray:
+    """Return Im f(i), of the shape of the function's value."""
     value = line(1j)
     if not np.iscomplexobj(value):
         raise InputError(
@@ -296,7 +314,7 @@ def _complex_step(line: Function) -> np.ndarray:
 
 
 def _richardson(line: Function) -> np.ndarray:
-    """Return central differences at steps 1, 1/2, 1/4, 1/8, extrapolated to none."""
+    """Return central differences at steps 1, 1/2, 1/4 and 1/8, extrapolated to a step of 0."""
     estimates = [_central(line, 2.0**-k) for k in range(4)]
     for order in (4, 16, 64):
         estimates = [
@@ -319,6 +337,7 @@ def _settled(moved: Callable[[np.ndarray], np.ndarray], size: int) -> np.ndarray
     shape = moved(np.zeros(size)).shape
 
     def batch(shifts: np.ndarray) -> np.ndarray:
+        """Return the function (m, ...), raveled, after moving x by many shifts (n, ...)."""
         values = [moved(shift).ravel() for shift in shifts.reshape(size, -1).T]
         return np.stack(values, axis=-1).reshape(-1, *shifts.shape[1:])
 

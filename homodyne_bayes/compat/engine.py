@@ -5,13 +5,13 @@ from typing import Any, Literal
 import numpy as np
 from jax.typing import ArrayLike
 
+from homodyne_bayes.compat import formula
 from homodyne_bayes.compat.bounds import ParameterSpace, check_mode, has_flow, parameter_names
 from homodyne_bayes.compat.factors import check_positive
-from homodyne_bayes.compat.functions import compute_chi_squared
-from homodyne_bayes.compat.scaling import within_bounds
+from homodyne_bayes.compat.geometry import Geometry, Measurement
 from homodyne_bayes.compat.solvers import solve_least_squares
-from homodyne_bayes.config import Convention
 from homodyne_bayes.errors import InputError
+from homodyne_bayes.likelihood.quantiles import within_bounds
 
 MEDIUM_FROM, LARGE_FROM = 1_000_000, 10_000_000  # points
 
@@ -94,7 +94,7 @@ class UnifiedHomodyneEngine:
         dt: float,
         *,
         paired: bool = False,
-        convention: Convention = "upstream",
+        convention: str = "upstream",
     ) -> float:
         """Return the negative log-likelihood, ½ χ² + ½ Σ log 2πσ².
 
@@ -105,8 +105,12 @@ class UnifiedHomodyneEngine:
         ----------
         params : array_like, (3,) or (7,)
             Physical parameters of the mode.
-        contrast, offset, data, sigma, t1, t2, phi, q, L, dt, paired, convention
-            As in `homodyne_bayes.compat.functions.compute_chi_squared`.
+        contrast, offset : array_like
+            One value, or (P,).
+        data, sigma : array_like
+            (P, n1, n2) or paired (N,); sigma may be one for all.
+        t1, t2, phi, q, L, dt, paired, convention
+            As in `homodyne_bayes.compat.geometry.Geometry`.
 
         Raises
         ------
@@ -120,21 +124,9 @@ class UnifiedHomodyneEngine:
                 f"values of shape {shape}; pass these {len(names)}"
             )
         self.validate_inputs(data, sigma, t1, t2, phi, q, L)
-        chi_squared = compute_chi_squared(
-            params,
-            data,
-            sigma,
-            t1,
-            t2,
-            phi,
-            q,
-            L,
-            contrast,
-            offset,
-            dt,
-            paired=paired,
-            convention=convention,
-        )
+        where = Geometry(t1, t2, phi, q, L, dt, paired, convention)
+        measurement = Measurement(where, contrast, offset, data, sigma)
+        chi_squared = formula.chi_squared(params, measurement)
         log_norm = np.log(2 * np.pi * np.broadcast_to(sigma, np.shape(data)) ** 2).sum()
         return 0.5 * float(chi_squared + log_norm)
 
@@ -150,9 +142,10 @@ class UnifiedHomodyneEngine:
     ) -> None:
         """Raise `InputError` for anything that cannot be fitted.
 
-        That is what is empty or not finite, a sigma that is not positive or of another shape
-        than data (a scalar serves all values, None is not looked at), and a wavevector or gap
-        that is not positive. Only laminar flow needs the gap.
+        Arguments have the shapes and units of `compute_likelihood`. Refused is what is empty or
+        not finite, a sigma that is not positive or of another shape than data (a scalar serves
+        all values, None is not looked at), and a wavevector or gap that is not positive. Only
+        laminar flow needs the gap.
         """
         given = {"data": data, "t1": t1, "t2": t2, "phi": phi}
         given |= {} if sigma is None else {"sigma": sigma}
@@ -175,7 +168,7 @@ class UnifiedHomodyneEngine:
             check_positive("L", L)
 
     def detect_dataset_size(self, data: ArrayLike) -> Literal["small", "medium", "large"]:
-        """Return the size class: small below 1e6 points, medium below 1e7, else large."""
+        """Return the size class of data of any shape: small below 1e6 points, medium below 1e7."""
         size = np.size(data)
         if size < MEDIUM_FROM:
             return "small"

@@ -2,15 +2,17 @@
 
 import warnings
 from collections.abc import Iterable
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 import jax
 import numpy as np
 from numpy.typing import ArrayLike
 
+from homodyne_bayes.compat import formula
 from homodyne_bayes.compat.bounds import has_flow, validate_parameters_detailed
 from homodyne_bayes.compat.factors import PhysicsFactors
-from homodyne_bayes.compat.functions import batch_chi_squared
+from homodyne_bayes.compat.geometry import Geometry, Measurement
 from homodyne_bayes.compat.modes import Parameters, create_model
 from homodyne_bayes.errors import InputError
 
@@ -51,15 +53,23 @@ class TheoryEngine:
         dt: float,
         **options: Any,
     ) -> jax.Array:
-        """Return g1, (P, n1, n2) or paired (N,); arguments as in `homodyne_bayes.compat.functions`.
+        """Return g1, (P, n1, n2) or paired (N,).
+
+        Parameters
+        ----------
+        params : array_like or Mapping
+            (n,) parameters of the mode.
+        t1, t2, phi, q, L, dt, **options
+            As in `homodyne_bayes.compat.geometry.Geometry`.
 
         Raises
         ------
         InputError
             For what cannot be computed with.
         """
-        self._check([params], q, L, dt)
-        return self.model.compute_g1(params, t1, t2, phi, q, L, dt, **options)
+        where = Geometry(t1, t2, phi, q, L, dt, **options)
+        self._check([params], where)
+        return formula.g1(self.model.parameters(params), where)
 
     def compute_g2(  # noqa: PLR0913, PLR0917
         self,
@@ -74,16 +84,26 @@ class TheoryEngine:
         dt: float,
         **options: Any,
     ) -> jax.Array:
-        """Return g2, (P, n1, n2) or paired (N,); arguments as in `homodyne_bayes.compat.functions`.
+        """Return g2, (P, n1, n2) or paired (N,).
+
+        Parameters
+        ----------
+        params : array_like or Mapping
+            (n,) parameters of the mode.
+        contrast, offset : array_like
+            One value, or (P,).
+        t1, t2, phi, q, L, dt, **options
+            As in `homodyne_bayes.compat.geometry.Geometry`.
 
         Raises
         ------
         InputError
             For what cannot be computed with, such as a contrast that is not positive.
         """
-        self._check([params], q, L, dt)
+        where = Geometry(t1, t2, phi, q, L, dt, **options)
+        self._check([params], where)
         _check_scaling(contrast, offset)
-        return self.model.compute_g2(params, t1, t2, phi, q, L, contrast, offset, dt, **options)
+        return formula.g2(self.model.parameters(params), where, contrast, offset)
 
     def compute_chi_squared(  # noqa: PLR0913, PLR0917
         self,
@@ -100,21 +120,26 @@ class TheoryEngine:
         dt: float,
         **options: Any,
     ) -> float:
-        """Return chi² over every entry; arguments as in `homodyne_bayes.compat.functions`.
+        """Return chi² over every entry.
+
+        Parameters
+        ----------
+        params : array_like or Mapping
+            (n,) parameters of the mode.
+        data, sigma : array_like
+            (P, n1, n2) or paired (N,); sigma may be one for all.
+        contrast, offset : array_like
+            One value, or (P,).
+        t1, t2, phi, q, L, dt, **options
+            As in `homodyne_bayes.compat.geometry.Geometry`.
 
         Raises
         ------
         InputError
             For what cannot be computed with, such as data that are not finite where sigma is.
         """
-        self._check([params], q, L, dt)
-        _check_scaling(contrast, offset)
-        _check_data(data, sigma)
-        return float(
-            self.model.compute_chi_squared(
-                params, data, sigma, t1, t2, phi, q, L, contrast, offset, dt, **options
-            )
-        )
+        where = Geometry(t1, t2, phi, q, L, dt, **options)
+        return self._chi_squared(params, Measurement(where, contrast, offset, data, sigma))
 
     def batch_computation(  # noqa: PLR0913, PLR0917
         self,
@@ -131,7 +156,14 @@ class TheoryEngine:
         dt: float,
         **options: Any,
     ) -> jax.Array:
-        """Return chi² of every parameter set, (B,); arguments of `compute_chi_squared`.
+        """Return chi² of every parameter set, (B,).
+
+        Parameters
+        ----------
+        params_batch : array_like
+            (B, n) parameters of the mode.
+        data, sigma, t1, t2, phi, q, L, contrast, offset, dt, **options
+            As in `compute_chi_squared`.
 
         Raises
         ------
@@ -144,12 +176,11 @@ class TheoryEngine:
                 f"params_batch must be one parameter set per row, found shape "
                 f"{batch.shape}; pass (B, {self.model.n_params})"
             )
-        self._check(batch, q, L, dt)
-        _check_scaling(contrast, offset)
-        _check_data(data, sigma)
-        return batch_chi_squared(
-            batch, data, sigma, t1, t2, phi, q, L, contrast, offset, dt, **options
-        )
+        where = Geometry(t1, t2, phi, q, L, dt, **options)
+        self._check(batch, where)
+        measurement = Measurement(where, contrast, offset, data, sigma)
+        _check_measurement(measurement)
+        return formula.chi_squared_of_sets(batch, measurement)
 
     def estimate_computation_cost(
         self, t1: ArrayLike, t2: ArrayLike, phi: ArrayLike
@@ -158,6 +189,13 @@ class TheoryEngine:
 
         A point takes about 10 operations at rest and 50 in a flow, and four numbers of memory.
         Tiers are light below 10⁶ operations, medium below 10⁸ and heavy.
+
+        Parameters
+        ----------
+        t1, t2 : array_like
+            Times in s, (n1,) and (n2,).
+        phi : array_like
+            (P,) azimuths, degree.
         """
         pairs, angles = len(np.atleast_1d(t1)) * len(np.atleast_1d(t2)), np.size(phi)
         kind = "laminar_flow" if has_flow(self.analysis_mode) else "static"
@@ -173,9 +211,15 @@ class TheoryEngine:
             "performance_tier": next(name for name, most in TIERS.items() if operations < most),
         }
 
-    def _check(self, sets: Iterable[Any], q: float, L: float, dt: float) -> None:
-        """Check parameter sets and experiment, and warn of what is unusual."""
-        PhysicsFactors.from_config(q, L, dt)
+    def _chi_squared(self, params: Parameters, measurement: Measurement) -> float:
+        """Return chi² of (n,) parameters, after checks."""
+        self._check([params], measurement.geometry)
+        _check_measurement(measurement)
+        return float(formula.chi_squared(self.model.parameters(params), measurement))
+
+    def _check(self, sets: Iterable[Any], where: Geometry) -> None:
+        """Check parameter sets, (n,) each, and experiment, and warn of what is unusual."""
+        PhysicsFactors(where.q, cast(float, where.L), where.dt)
         bounds, names = self.model.get_parameter_bounds(), self.model.parameter_names
         outside = []
         for params in sets:
@@ -187,7 +231,9 @@ class TheoryEngine:
         if outside:
             more = f" and {len(outside) - 1} more sets" if outside[1:] else ""
             warnings.warn(
-                f"parameters outside their bounds: {outside[0]}{more}", UserWarning, stacklevel=3
+                f"parameters outside their bounds: {outside[0]}{more}",
+                UserWarning,
+                skip_file_prefixes=(str(Path(__file__).parent),),  # point to who called
             )
 
 
@@ -226,10 +272,12 @@ def compute_chi2_theory(  # noqa: PLR0913, PLR0917
 ) -> float:
     """Return chi² of a mode; arguments and checks of `TheoryEngine.compute_chi_squared`."""
     engine = TheoryEngine(analysis_mode)
-    return engine.compute_chi_squared(params, data, sigma, t1, t2, phi, q, L, contrast, offset, dt)
+    where = Geometry(t1, t2, phi, q, L, dt)
+    return engine._chi_squared(params, Measurement(where, contrast, offset, data, sigma))
 
 
 def _check_scaling(contrast: ArrayLike, offset: ArrayLike) -> None:
+    """Raise `InputError` unless contrast is positive and offset finite, () or (P,) each."""
     contrast, offset = np.asarray(contrast, float), np.asarray(offset, float)
     if not (np.isfinite(contrast) & (contrast > 0)).all() or not np.isfinite(offset).all():
         raise InputError(
@@ -238,8 +286,10 @@ def _check_scaling(contrast: ArrayLike, offset: ArrayLike) -> None:
         )
 
 
-def _check_data(data: ArrayLike, sigma: ArrayLike) -> None:
-    data, sigma = np.asarray(data, float), np.asarray(sigma, float)
+def _check_measurement(measurement: Measurement) -> None:
+    """Raise `InputError` for scaling, data or sigma that cannot be compared."""
+    _check_scaling(measurement.contrast, measurement.offset)
+    data, sigma = np.asarray(measurement.data, float), np.asarray(measurement.sigma, float)
     if sigma.shape not in ((), data.shape):
         raise InputError(
             f"sigma must be one value or have the shape of data, {data.shape}, found "

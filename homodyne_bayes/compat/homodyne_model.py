@@ -2,24 +2,24 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike
 
-from homodyne_bayes.compat.bounds import check_mode, parameter_names
+from homodyne_bayes.compat import formula
+from homodyne_bayes.compat.bounds import UPSTREAM_DEFAULTS, check_mode, parameter_names
 from homodyne_bayes.compat.factors import create_physics_factors_from_config_dict, setting
+from homodyne_bayes.compat.geometry import Geometry
 from homodyne_bayes.compat.modes import Parameters, create_model
-from homodyne_bayes.config import Convention
 from homodyne_bayes.data.axes import check_azimuths
 from homodyne_bayes.data.reading import atomic_path
 from homodyne_bayes.errors import InputError
-from homodyne_bayes.parameters import PARAMETERS
 from homodyne_bayes.results.figures_of_maps import image, panels
 from homodyne_bayes.text import degrees
 
-CONTRAST, OFFSET = (cast(float, PARAMETERS[name].default) for name in ("contrast", "offset"))
+CONTRAST, OFFSET = UPSTREAM_DEFAULTS["contrast"], UPSTREAM_DEFAULTS["offset"]
 
 
 class HomodyneModel:
@@ -54,7 +54,7 @@ class HomodyneModel:
         If something is missing or cannot be; the message names the key.
     """
 
-    def __init__(self, config: Mapping[str, Any], convention: Convention = "upstream") -> None:
+    def __init__(self, config: Mapping[str, Any], convention: str = "upstream") -> None:
         self.physics_factors = create_physics_factors_from_config_dict(config)
         self.start_frame, self.end_frame = (
             _frame(config, f"analyzer_parameters.temporal.{name}")
@@ -119,21 +119,10 @@ class HomodyneModel:
         contrast, offset : array_like
             One value, or (P,).
         """
-        t, (q, L) = self.time_array, (self.wavevector_q, self.stator_rotor_gap)
-        return np.asarray(
-            self.model.compute_g2(
-                params,
-                t,
-                t,
-                phi_angles,
-                q,
-                L,
-                contrast,
-                offset,
-                self.dt,
-                convention=self.convention,
-            )
-        )
+        t, factors = self.time_array, self.physics_factors
+        q, L, dt = factors.wavevector_q, factors.stator_rotor_gap, factors.dt
+        where = Geometry(t, t, phi_angles, q, L, dt, convention=self.convention)
+        return np.asarray(formula.g2(self.model.parameters(params), where, contrast, offset))
 
     def compute_c2_single_angle(
         self,
@@ -142,7 +131,7 @@ class HomodyneModel:
         contrast: float = CONTRAST,
         offset: float = OFFSET,
     ) -> np.ndarray:
-        """Return c2 of one angle, (G, G); parameters as in `compute_c2`."""
+        """Return c2 of one angle in degree, (G, G); parameters as in `compute_c2`."""
         return self.compute_c2(params, [phi], contrast, offset)[0]
 
     def plot_simulated_data(
@@ -204,6 +193,7 @@ class HomodyneModel:
 
 
 def _frame(config: Mapping[str, Any], path: str) -> int:
+    """Return the index of a frame from a configuration, at a dotted path."""
     value = setting(config, path)
     if not isinstance(value, int | np.integer) or value < 0:
         raise InputError(
@@ -229,14 +219,13 @@ def _mode(config: Mapping[str, Any]) -> str:
 
 
 def _heat_maps(c2: np.ndarray, phi: np.ndarray, time: np.ndarray, folder: Path) -> None:
-    """Draw the map of every angle on one colour scale and write it as PNG."""
+    """Draw the maps (P, G, G) of azimuths (P,) over times (G,) in s on one colour scale, as PNG."""
     limits = (float(c2.min()), float(c2.max()))
     coords = {"t1": time, "t2": time}
-    for one, angle in zip(c2, phi, strict=True):
+    for values, angle in zip(c2, phi, strict=True):
         fig, (ax,) = panels(1, 1, 5.0, 4.0)
-        image(
-            ax, xr.DataArray(one, coords, ("t1", "t2")), limits, "viridis", f"φ = {degrees(angle)}"
-        )
+        c2_of_angle = xr.DataArray(values, coords, ("t1", "t2"))
+        image(ax, c2_of_angle, limits, "viridis", f"φ = {degrees(angle)}")
         fig.colorbar(ax.images[0], ax=ax, label=r"$c_2$")
         with atomic_path(folder / f"c2_simulated_phi_{angle:.6g}deg.png") as temporary:
             fig.savefig(temporary, dpi=150)

@@ -87,7 +87,7 @@ class PhysicsModel:
     def compute_chi_squared(
         self, params: Parameters, *experiment: Any, **options: Any
     ) -> jax.Array:
-        """Return chi²; arguments of `homodyne_bayes.compat.functions.compute_chi_squared`."""
+        """Return chi² of (n,) parameters; arguments of `functions.compute_chi_squared`."""
         return compute_chi_squared(self.parameters(params), *experiment, **options)
 
     def get_parameter_bounds(self) -> list[tuple[float, float]]:
@@ -99,7 +99,7 @@ class PhysicsModel:
         return get_default_parameters(self.kind)
 
     def get_parameter_dict(self, params: Parameters) -> dict[str, Any]:
-        """Return the parameters by name."""
+        """Return the (n,) parameters by name."""
         return dict(zip(self.parameter_names, self.parameters(params).tolist(), strict=True))
 
     def parameters(self, params: Parameters) -> jax.Array:
@@ -123,16 +123,17 @@ class PhysicsModel:
         return theta
 
     def _ordered(self, params: Mapping[str, Any]) -> list[Any]:
-        known = dict.fromkeys(self.parameter_names)
+        """Return n values given by name, in order."""
+        names = self.parameter_names
         for name in params:
-            if name not in known:
-                raise InputError(f"{name!r} is no parameter of {self.name}; {suggest(name, known)}")
-        missing = [name for name in known if name not in params]
+            if name not in names:
+                raise InputError(f"{name!r} is no parameter of {self.name}; {suggest(name, names)}")
+        missing = [name for name in names if name not in params]
         if missing:
             raise InputError(
-                f"parameters must hold {', '.join(known)}; missing: {', '.join(missing)}"
+                f"parameters must hold {', '.join(names)}; missing: {', '.join(missing)}"
             )
-        return [params[name] for name in known]
+        return [params[name] for name in names]
 
 
 class DiffusionModel(PhysicsModel):

@@ -50,7 +50,7 @@ class LinearSolution(NamedTuple):
 
 
 class _Moments(NamedTuple):
-    """Number, means and centred sums of theory and measured values."""
+    """Number of points, means and centred sums of theory and measured values, (P,) or () each."""
 
     points: int
     theory: np.ndarray
@@ -68,6 +68,11 @@ def solve_least_squares(theory: ArrayLike, measured: ArrayLike) -> ScalingSoluti
         g1² of N points of each angle; one angle may come as (N,).
     measured : array_like, (P, N)
         Measured c2 of the same points.
+
+    Returns
+    -------
+    ScalingSolution
+        Contrast and offset (P,), or () of one angle (N,).
 
     Raises
     ------
@@ -112,7 +117,7 @@ def solve_least_squares_general(
     Parameters
     ----------
     design : array_like, (m, n)
-        One row per value, one column per coefficient.
+        One row for each value, one column for each coefficient.
     target : array_like, (m,)
         Values.
     regularization : float
@@ -186,38 +191,38 @@ class FitResult:
 
     @property
     def chi_squared(self) -> float:
-        """Sum of squared residuals."""
+        """Return the sum of squared residuals."""
         return float((np.asarray(self.residuals) ** 2).sum())
 
     @property
     def degrees_of_freedom(self) -> int:
-        """Number of values minus number of fitted parameters, contrasts and offsets."""
+        """Return the number of values minus that of fitted parameters, contrasts and offsets."""
         fitted = np.size(self.params) + np.size(self.contrast) + np.size(self.offset)
         return np.size(self.residuals) - fitted
 
     @property
     def reduced_chi_squared(self) -> float:
-        """chi² per degree of freedom, 1 for a right model and a right sigma."""
+        """Return chi² per degree of freedom, 1 for a right model and a right sigma."""
         return self.chi_squared / self.degrees_of_freedom
 
     @property
     def p_value(self) -> float:
-        """Probability of a larger chi², if values scatter independently, which c2 does not."""
+        """Return the probability of a larger chi² if values scatter independently; c2 does not."""
         return float(stats.chi2.sf(self.chi_squared, self.degrees_of_freedom))
 
     @property
     def residual_std(self) -> float:
-        """Standard deviation of the residuals, in units of sigma."""
+        """Return the standard deviation of the residuals, in units of sigma."""
         return float(np.std(self.residuals))
 
     @property
     def max_residual(self) -> float:
-        """Largest residual in magnitude, in units of sigma."""
+        """Return the largest residual in magnitude, in units of sigma."""
         return float(np.abs(self.residuals).max())
 
     @property
     def errors(self) -> dict[str, np.ndarray] | None:
-        """Standard errors of params, contrast and offset, if the covariance is known."""
+        """Return standard errors of params (n,), contrast and offset (P,), or () as they are."""
         if self.covariance is None:
             return None
         sizes = np.cumsum([np.size(self.params), np.size(self.contrast)])
@@ -226,7 +231,7 @@ class FitResult:
 
 
 def _moments(theory: ArrayLike, measured: ArrayLike) -> _Moments:
-    """Return the moments over the last axis."""
+    """Return the moments over the last axis of values (P, N) or (N,)."""
     x, y = np.asarray(theory, float), np.asarray(measured, float)
     if x.shape != y.shape or x.ndim not in {1, 2} or x.size == 0:
         raise InputError(
@@ -243,7 +248,7 @@ def _moments(theory: ArrayLike, measured: ArrayLike) -> _Moments:
 
 
 def _merge(a: _Moments, b: _Moments) -> _Moments:
-    """Return the moments of both sets of points, centred throughout (Chan et al. 1979)."""
+    """Return the moments, (P,) each, of both sets of points, centred (Chan et al. 1979)."""
     if a.theory.shape != b.theory.shape:
         raise InputError(
             f"every chunk must hold the same angles, but the number changed from "
@@ -262,7 +267,7 @@ def _merge(a: _Moments, b: _Moments) -> _Moments:
 
 
 def _solve(moments: _Moments) -> ScalingSolution:
-    """Return the line of regression of measured values on theory."""
+    """Return the line of regression of measured values on theory, (P,) or () of each number."""
     points, theory, measured, theory_theory, theory_measured = moments
     square = theory_theory / points
     flat = square <= FLAT_BELOW**2 * (square + theory**2)

@@ -11,9 +11,9 @@ from homodyne_bayes.compat.diagonal import (
     correct_diagonal,
     get_diagonal_correction_methods,
 )
-from homodyne_bayes.compat.scaling import averaged_scaling
 from homodyne_bayes.data.two_time import TwoTimeData
 from homodyne_bayes.errors import InputError
+from homodyne_bayes.likelihood.quantiles import averaged_scaling
 
 MAP = np.array(
     [

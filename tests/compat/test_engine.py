@@ -11,8 +11,8 @@ from homodyne_bayes.compat.bounds import ParameterSpace
 from homodyne_bayes.compat.devices import get_device_info
 from homodyne_bayes.compat.engine import UnifiedHomodyneEngine
 from homodyne_bayes.compat.functions import compute_g1_total, compute_g2_scaled
-from homodyne_bayes.compat.scaling import ScalingWarning
 from homodyne_bayes.errors import InputError
+from homodyne_bayes.likelihood.quantiles import ScalingWarning
 
 TRUTH = np.array([1e4, -0.3, 500.0, 1e-3, 0.1, 1e-4, 3.0])
 Q, GAP, DT = 0.0054, 2e6, 0.1

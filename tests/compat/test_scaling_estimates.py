@@ -8,8 +8,6 @@ import pytest
 from scipy import linalg, stats
 
 from homodyne_bayes.compat.scaling import (
-    ScalingWarning,
-    averaged_scaling,
     compute_averaged_scaling,
     estimate_contrast_offset_from_quantiles,
     estimate_per_angle_scaling,
@@ -22,6 +20,7 @@ from homodyne_bayes.compat.solvers import (
 )
 from homodyne_bayes.data.two_time import TwoTimeData
 from homodyne_bayes.errors import InputError
+from homodyne_bayes.likelihood.quantiles import ScalingWarning, averaged_scaling
 
 CONTRAST, OFFSET = np.array([0.2, 0.3, 0.1]), np.array([1.0, 1.05, 0.98])
 

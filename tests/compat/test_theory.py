@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import scipy.integrate
 
-from homodyne_bayes.compat import functions
 from homodyne_bayes.compat.bounds import parameter_bounds
 from homodyne_bayes.compat.derivatives import (
     gradient_chi2,
@@ -44,7 +43,6 @@ from homodyne_bayes.compat.modes import (
     get_available_models,
 )
 from homodyne_bayes.errors import InputError
-from homodyne_bayes.physics import kernels
 
 Q, L, DT, FRAMES = 0.0054, 2e6, 0.1, 12
 T = DT * np.arange(FRAMES)
@@ -108,10 +106,12 @@ def test_gap_average_is_the_average_over_the_gap():
 def test_factors_are_what_the_kernels_multiply_by():
     factors = PhysicsFactors.from_config(0.01, 2e6, 0.1)
     assert factors.to_tuple() == pytest.approx((5e-6, 318.30988618379064), rel=1e-14)
-    points = functions.theory_grid([0.0], [0.1], 0.0, 0.01, 2e6, 0.1)
-    exponent = -jnp.log(kernels.g1_diffusion(points, jnp.ones(2)))
-    phase = kernels.phase_per_strain(points, 0.0)[0] * kernels.integral(points, jnp.ones(2))
-    assert (float(exponent[0, 0]), float(phase[0, 0])) == pytest.approx(factors.to_tuple())
+    exponent, phase = factors.to_tuple()
+    diffusion = compute_g1_diffusion([1e4, 0.0, 0.0], [0.0], [0.1], 0.01, 0.1)
+    assert float(-jnp.log(diffusion[0, 0])) == pytest.approx(1e4 * exponent, rel=1e-12)
+    flow = [1e-3, 0.0, 0.0, 0.0]
+    shear = compute_g1_shear(flow, [0.0], [0.1], 0.0, 0.01, 2e6, 0.1)
+    assert float(shear[0, 0, 0]) == pytest.approx(np.sinc(1e-3 * phase / np.pi) ** 2, rel=1e-12)
     factors = PhysicsFactors.from_config(Q, L, DT).to_tuple()
     ours = compute_g2_scaled_with_factors(PARAMS, T, T, PHI, *factors, 0.3, 1.0, DT)
     np.testing.assert_allclose(ours, compute_g2_scaled(PARAMS, *WHERE), rtol=1e-13)
@@ -396,8 +396,9 @@ def test_unusual_experiments_warn():
     with pytest.warns(UserWarning, match="dt = 2000 s is outside") as caught:
         PhysicsFactors.from_config(Q, L, 2e3)
     assert caught[0].filename == __file__
-    with pytest.warns(UserWarning, match="D0 = 2e\\+06 is 1e\\+06 above"):
-        TheoryEngine("static").compute_g1([2e6, 0.0, 0.0], *WHERE[:5], DT)
+    with pytest.warns(UserWarning, match="D0 = 2e\\+06 is 1e\\+06 above") as caught:
+        compute_chi2_theory([2e6, 0.0, 0.0], DATA, 0.1, *WHERE[:-1], "static", dt=DT)
+    assert caught[0].filename == __file__
     with pytest.warns(UserWarning, match="and 1 more sets"):
         TheoryEngine("static").batch_computation([[2e6, 0, 0]] * 2, DATA, 0.1, *WHERE)
 
