@@ -36,8 +36,7 @@ from homodyne_bayes.physics.points import (
     some_pairs,
     whole_maps,
 )
-
-MIN_SHARE = 0.99  # of the posterior, around the optimum that is sampled
+from homodyne_bayes.thresholds import MIN_SHARE, Fault
 
 
 def fit(
@@ -175,10 +174,10 @@ def _doubted(inference: Inference, share: float) -> Inference:
     """Return the inference, not certified where the warm start found more than one optimum."""
     if share >= MIN_SHARE:
         return inference
-    reason = f"warm start: other optima hold about {1 - share:.0%} of the posterior"
+    rival = Fault("rival_optimum", "warm start", (1 - share,), 1 - MIN_SHARE)
     found = inference.certificate
-    refused = [*found.refused, reason]
-    return inference._replace(certificate=found._replace(certified=False, refused=refused))
+    faults = (*found.faults, rival)
+    return inference._replace(certificate=found._replace(certified=False, faults=faults))
 
 
 def bound_model(config: FitConfig) -> density.Model:
