@@ -1,6 +1,8 @@
 """The numbers that decide a verdict, and what a verdict is made of."""
 
-from typing import NamedTuple
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
 INTERVAL = 0.9  # level of the intervals that are reported
 
@@ -19,17 +21,42 @@ MISFIT = 0.01  # of a p-value, times the number of tests
 SENSITIVE = 0.05  # of power-scaling, Kallioinen et al., Stat. Comput. 34:57, 2024
 
 
+FAULTS: dict[str, str] = {
+    # of chains: R-hat; ESS; diverging transitions, and transitions in all
+    "r_hat": "R-hat is {0:.3f}, above {limit:g}",
+    "ess": "the bulk ESS is {0:.0f}, below {limit:g}",
+    "diverging": "{0:.0f} of {1:.0f} transitions diverged",
+    # of shards: R-hat and shard; nothing; p-value, χ², degrees of freedom, and the worst shard
+    "shard_r_hat": "the chains of shard {1:.0f} have R-hat {0:.3f}, above {limit:g}",
+    "no_product": "the shards do not multiply to a distribution: they hold too few points",
+    "disagreement": "the shards disagree (χ² = {1:.0f} on {2:.0f} degrees of freedom, "
+    "shard {3:.0f} most)",
+    # of a merge: the shards concerned; nothing
+    "not_finite": "shards gave numbers that are not finite: {all}",
+    "no_distribution": "the merge is not a distribution",
+    # of weights: k-hat; ESS; drift of the means, and growth of the sds, limited to MAX_GROWTH
+    "k_hat": "k-hat is {0:.2f}, not below {limit:g}",
+    "weights_ess": "the weights leave an ESS of {0:.0f}, below {limit:g}",
+    "unsettled": "the moments have not settled: means move by {0:.2f} sd jointly, sds grow "
+    "by a factor of {1:.2f}",
+    # of a fit: nothing; share of the posterior that other optima hold
+    "stopped": "stopped by the time limit",
+    "rival_optimum": "other optima hold about {0:.0%} of the posterior",
+}
+"""What can be wrong, by kind, in words; {0}, {1} ... are the numbers of a fault, {all} all."""
+
+
 class Fault(NamedTuple):
-    """One thing that speaks against draws; `homodyne_bayes.results.sentences` says it in words.
+    """One thing that speaks against draws.
 
     Attributes
     ----------
     kind : str
-        What is wrong: a key of the table of sentences.
+        What is wrong: a key of `FAULTS`.
     where : str
         Which draws: the name of an approximation, or a stage of the fit.
     found : tuple of float
-        The numbers that were found, in the order in which the sentence quotes them.
+        The numbers that were found, in the order in which `FAULTS` lists them.
     limit : float
         What the first of them had to keep; NaN where there is no such number.
     """
@@ -37,4 +64,41 @@ class Fault(NamedTuple):
     kind: str
     where: str
     found: tuple[float, ...] = ()
-    limit: float = float("nan")
+    limit: float = math.nan
+
+    def sentence(self) -> str:
+        """Return the fault in words.
+
+        >>> Fault("k_hat", "least squares fit", (0.93,), MAX_K_HAT).sentence()
+        'least squares fit: k-hat is 0.93, not below 0.7.'
+        """
+        every = ", ".join(f"{number:g}" for number in self.found)
+        return (
+            f"{self.where}: {FAULTS[self.kind].format(*self.found, limit=self.limit, all=every)}."
+        )
+
+
+def faults_to_json(faults: Iterable[Fault]) -> list[dict[str, Any]]:
+    """Return faults as JSON holds them: NaN is null, infinity a string."""
+    return [
+        fault._asdict() | {"found": [*map(_plain, fault.found)], "limit": _plain(fault.limit)}
+        for fault in faults
+    ]
+
+
+def faults_from_json(stored: Iterable[Mapping[str, Any]]) -> tuple[Fault, ...]:
+    """Return the faults that `faults_to_json` made plain."""
+    return tuple(
+        Fault(one["kind"], one["where"], tuple(map(_number, one["found"])), _number(one["limit"]))
+        for one in stored
+    )
+
+
+def _plain(number: float) -> float | str | None:
+    if math.isnan(number):
+        return None
+    return float(number) if math.isfinite(number) else str(float(number))
+
+
+def _number(stored: float | str | None) -> float:
+    return math.nan if stored is None else float(stored)

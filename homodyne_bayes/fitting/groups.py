@@ -108,7 +108,7 @@ def _certificate(inference: Inference) -> xr.Dataset:
     attributes = {
         "certified": int(found.certified),
         "draws_from": found.draws_from,
-        "refused": found.refused,
+        "refused": [fault.sentence()[:-1] for fault in found.faults],
         "log_evidence": found.log_evidence,
         "log_evidence_error": found.log_evidence_error,
         "evidence_k_hat": found.evidence_k_hat,

@@ -24,8 +24,7 @@ from homodyne_bayes.likelihood.estimate import Estimate, laplace_under, with_noi
 from homodyne_bayes.likelihood.observe import Observed
 from homodyne_bayes.likelihood.rescale import rescaled
 from homodyne_bayes.physics.points import ShardGrid, each_map, whole_maps
-
-MIN_SHARE = 0.99  # of the posterior, around the optimum that is sampled
+from homodyne_bayes.thresholds import MIN_SHARE, Fault
 
 
 class Sampled(NamedTuple):
@@ -175,7 +174,7 @@ def _doubted(inference: Inference, share: float) -> Inference:
     """Return the inference, not certified where the warm start found more than one optimum."""
     if share >= MIN_SHARE:
         return inference
-    reason = f"warm start: other optima hold about {1 - share:.0%} of the posterior"
-    found = inference.certificate
-    refused = [*found.refused, reason]
-    return inference._replace(certificate=found._replace(certified=False, refused=refused))
+    rival = Fault("rival_optimum", "warm start", (1 - share,), 1 - MIN_SHARE)
+    certificate = inference.certificate
+    faults = (*certificate.faults, rival)
+    return inference._replace(certificate=certificate._replace(certified=False, faults=faults))

@@ -21,12 +21,16 @@ import scipy.stats
 from arviz_stats.base import array_stats
 
 from homodyne_bayes.inference.chains import Progress, on_devices, with_room
-from homodyne_bayes.inference.convergence import MIN_ESS_PER_CHAIN
 from homodyne_bayes.inference.density import Model, Shard, log_prior_and_likelihoods, num_points
 from homodyne_bayes.inference.nuts import Gaussian, whiten
+from homodyne_bayes.thresholds import (
+    MAX_DRIFT,
+    MAX_GROWTH,
+    MAX_K_HAT,
+    MIN_ESS_PER_CHAIN,
+    Fault,
+)
 
-MAX_K_HAT = 0.7
-MAX_DRIFT, MAX_GROWTH = 0.25, 1.1  # of moments that have settled
 DEGREES_OF_FREEDOM = 10  # of the proposals' t-distributions
 ESS_PER_DIMENSION = 10  # weights are tempered to this before moments are matched
 FLATTEST = 1e-9  # least variance of a proposal over its largest: flatter ones have no density
@@ -93,18 +97,25 @@ class Certification(NamedTuple):
     log_evidence_error: float
 
 
-def faults_of_weights(attempt: Attempt, num_chains: int) -> list[str]:
-    """Return why weighted draws cannot be taken for the posterior, one clause each."""
+def faults_of_weights(where: str, attempt: Attempt, num_chains: int) -> list[Fault]:
+    """Return why weighted draws cannot be taken for the posterior; nothing if they can.
+
+    Parameters
+    ----------
+    where : str
+        Which draws were weighed.
+    attempt : Attempt
+        What their weights are worth.
+    num_chains : int
+        Chains that are to be drawn from them.
+    """
     needed, faults = MIN_ESS_PER_CHAIN * num_chains, []
     if not attempt.k_hat < MAX_K_HAT:
-        faults.append(f"k-hat is {attempt.k_hat:.2f}, not below {MAX_K_HAT}")
+        faults.append(Fault("k_hat", where, (attempt.k_hat,), MAX_K_HAT))
     if not attempt.ess >= needed:
-        faults.append(f"the weights leave an ESS of {attempt.ess:.0f}, below {needed}")
+        faults.append(Fault("weights_ess", where, (attempt.ess,), needed))
     if not (attempt.drift < MAX_DRIFT and attempt.growth < MAX_GROWTH):
-        faults.append(
-            f"the moments have not settled: means move by {attempt.drift:.2f} sd jointly, sds grow "
-            f"by a factor of {attempt.growth:.2f}"
-        )
+        faults.append(Fault("unsettled", where, (attempt.drift, attempt.growth), MAX_DRIFT))
     return faults
 
 
@@ -158,7 +169,7 @@ def certify(
         log_weight, k_hat = pareto_smoothed(log_ratio)
         moved = _moved(gaussian, _moments(z, np.exp(log_weight)))
         attempts.append(Attempt(label, k_hat, effective_size(log_weight), len(fresh), *moved))
-        if len(proposals) > 1 and not faults_of_weights(attempts[-1], chains):
+        if len(proposals) > 1 and not faults_of_weights(name, attempts[-1], chains):
             break
     theta = np.asarray(reference.mean) + z @ scale.T
     log_prior, log_likelihood = log_densities

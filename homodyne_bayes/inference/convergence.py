@@ -7,12 +7,15 @@ import scipy.stats
 from arviz_stats.base import array_stats
 
 from homodyne_bayes.inference.merges import Sites, product
+from homodyne_bayes.thresholds import (
+    MAX_DIVERGING,
+    MAX_R_HAT,
+    MAX_SHARD_R_HAT,
+    MIN_AGREEMENT_P,
+    MIN_ESS_PER_CHAIN,
+    Fault,
+)
 
-MAX_R_HAT = 1.01
-MIN_ESS_PER_CHAIN = 100
-MAX_DIVERGING = 1e-3  # of all transitions
-MAX_SHARD_R_HAT = 1.05  # a shard only shapes a proposal
-MIN_AGREEMENT_P = 1e-3
 LEAST_SPREAD = 0.01  # of the mean variance: shards that say nothing of a coordinate deviate by 0
 
 
@@ -106,31 +109,51 @@ def agreement(sites: Sites, scale: np.ndarray) -> Agreement:
     )
 
 
-def faults_of_chains(found: Convergence, num_chains: int, num_samples: int) -> list[str]:
-    """Return why chains cannot be taken for the posterior, one clause each; none if they can."""
-    needed, num_draws = MIN_ESS_PER_CHAIN * num_chains, num_chains * num_samples
+def faults_of_chains(where: str, judged: Convergence, shape: tuple[int, int]) -> list[Fault]:
+    """Return why chains cannot be taken for the posterior; nothing if they can.
+
+    Parameters
+    ----------
+    where : str
+        Which chains.
+    judged : Convergence
+        How they converged.
+    shape : (int, int)
+        Chains C, and draws S of each.
+    """
+    needed, num_draws = MIN_ESS_PER_CHAIN * shape[0], shape[0] * shape[1]
     faults = []
-    if not found.r_hat <= MAX_R_HAT:
-        faults.append(f"R-hat is {found.r_hat:.3f}, above {MAX_R_HAT}")
-    if not found.ess >= needed:
-        faults.append(f"the bulk ESS is {found.ess:.0f}, below {needed}")
-    if found.diverging > MAX_DIVERGING * num_draws:
-        faults.append(f"{found.diverging} of {num_draws} transitions diverged")
+    if not judged.r_hat <= MAX_R_HAT:
+        faults.append(Fault("r_hat", where, (judged.r_hat,), MAX_R_HAT))
+    if not judged.ess >= needed:
+        faults.append(Fault("ess", where, (judged.ess,), needed))
+    most = MAX_DIVERGING * num_draws
+    if judged.diverging > most:
+        faults.append(Fault("diverging", where, (judged.diverging, num_draws), most))
     return faults
 
 
-def faults_of_shards(shards: list[Convergence], together: Agreement) -> list[str]:
-    """Return why sub-posteriors cannot be merged, one clause each; none if they can."""
+def faults_of_shards(where: str, shards: list[Convergence], together: Agreement) -> list[Fault]:
+    """Return why sub-posteriors cannot be merged; nothing if they can.
+
+    Parameters
+    ----------
+    where : str
+        Which merge.
+    shards : list of Convergence
+        How the chains of each shard converged.
+    together : Agreement
+        Whether shards agree.
+    """
     faults = [
-        f"the chains of shard {k} have R-hat {found.r_hat:.3f}, above {MAX_SHARD_R_HAT}"
-        for k, found in enumerate(shards)
-        if not found.r_hat <= MAX_SHARD_R_HAT
+        Fault("shard_r_hat", where, (judged.r_hat, k), MAX_SHARD_R_HAT)
+        for k, judged in enumerate(shards)
+        if not judged.r_hat <= MAX_SHARD_R_HAT
     ]
+    p_value = min(together.p_value, together.worst_p)
     if np.isinf(together.chi2):
-        faults.append("the shards do not multiply to a distribution: they hold too few points")
-    elif not min(together.p_value, together.worst_p) >= MIN_AGREEMENT_P:
-        faults.append(
-            f"the shards disagree (χ² = {together.chi2:.0f} on {together.dof} degrees of freedom, "
-            f"shard {together.worst} most)"
-        )
+        faults.append(Fault("no_product", where))
+    elif not p_value >= MIN_AGREEMENT_P:
+        numbers = (p_value, together.chi2, together.dof, together.worst)
+        faults.append(Fault("disagreement", where, numbers, MIN_AGREEMENT_P))
     return faults

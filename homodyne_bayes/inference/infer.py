@@ -30,8 +30,11 @@ from homodyne_bayes.inference.convergence import (
 from homodyne_bayes.inference.density import Model, Shard, num_points, parts_of
 from homodyne_bayes.inference.merges import RULES, merge
 from homodyne_bayes.inference.nuts import Gaussian, NutsSettings, standardise
-from homodyne_bayes.inference.places import HERE, STOPPED, Place, TimeUpError
+from homodyne_bayes.inference.places import HERE, Place, TimeUpError
 from homodyne_bayes.inference.shelf import Shelf
+from homodyne_bayes.thresholds import Fault
+
+AT_THE_MODE, ON_ALL = "least squares fit", "NUTS on all the data"
 
 Progress = Callable[[str, int, int], None]
 
@@ -57,7 +60,7 @@ class Approximation(NamedTuple):
 
     name: str
     draws: np.ndarray
-    faults: list[str]
+    faults: list[Fault]
     nuts: Chains | None = None
     shards: ShardRun | None = None
 
@@ -77,7 +80,7 @@ class Certificate(NamedTuple):
         Whether the draws can be taken for the posterior of all the data.
     draws_from : str
         "reweighted draws", "NUTS on all the data", or the name of the unweighted approximation.
-    refused : list of str
+    faults : tuple of Fault
         What spoke against earlier attempts and, where not certified, against this one.
     attempts : list of Attempt
         Proposals and their k-hat, in order.
@@ -87,7 +90,7 @@ class Certificate(NamedTuple):
 
     certified: bool
     draws_from: str
-    refused: list[str]
+    faults: tuple[Fault, ...]
     attempts: list[Attempt]
     log_evidence: float
     log_evidence_error: float
@@ -149,7 +152,7 @@ def infer(
     approximate_key, settle_key = jax.random.split(key)
     run = counted(place.run, partial(progress, "chains"))
     began = time.perf_counter()
-    stopped: list[str] = []
+    stopped: tuple[Fault, ...] = ()
     try:
         first = METHODS[config.method](
             approximate_key,
@@ -162,13 +165,13 @@ def infer(
             run,
         )
     except TimeUpError:
-        stopped = [f"{config.method}: {STOPPED}"]
+        stopped = (Fault("stopped", config.method),)
         first = draw_laplace(approximate_key, model, shards, laplace, config)
     sampling = {"sampling": time.perf_counter() - began}
     evaluate = place.evaluator(model, parts_of(shards), progress=partial(progress, "certifying"))
     rescue = partial(sample_all, progress=partial(progress, "full NUTS"), run=run)
     found = settle(settle_key, model, shards, laplace, config, first, evaluate, rescue)
-    certificate = found.certificate._replace(refused=stopped + found.certificate.refused)
+    certificate = found.certificate._replace(faults=stopped + found.certificate.faults)
     return found._replace(certificate=certificate, seconds=sampling | found.seconds)
 
 
@@ -203,7 +206,7 @@ def settle(
             return certify(key, evaluate, found.draws, laplace, found.name)
 
     last, certification = first, certified(keys[0], first)
-    sound, refused = _verdict(last, certification, config)
+    sound, faults = _verdict(last, certification, config)
     attempts, gradients = certification.attempts, first.gradients
     hopeful = not sound and first.nuts is None
     if hopeful and num_points(model, parts_of(shards)) <= config.rescue_pairs:
@@ -212,11 +215,11 @@ def settle(
             with timed(seconds, "full NUTS"):
                 last = (rescue or sample_all)(keys[1], model, shards, guess, config)
         except TimeUpError:
-            refused = [*refused, f"NUTS on all the data: {STOPPED}"]
+            faults = [*faults, Fault("stopped", ON_ALL)]
         else:
             certification = certified(jax.random.fold_in(keys[0], 1), last)
             sound, more = _verdict(last, certification, config)
-            attempts, refused = attempts + certification.attempts, refused + more
+            attempts, faults = attempts + certification.attempts, faults + more
             gradients += last.gradients
 
     nuts, weighted = last.nuts, certification.weighted
@@ -231,7 +234,7 @@ def settle(
     certificate = Certificate(
         sound,
         draws_from,
-        refused,
+        tuple(faults),
         attempts,
         certification.log_evidence,
         certification.log_evidence_error,
@@ -260,21 +263,20 @@ def sample_shards(
 
 def merged(key: jax.Array, chains: Chains, laplace: Gaussian, rule: str) -> Approximation:
     """Merge the chains of all shards, and check them."""
-    finite = np.isfinite(chains.draws).all(axis=(1, 2, 3))
-    if not finite.all():
-        wrong = ", ".join(map(str, np.flatnonzero(~finite)))
-        fault = f"shards gave numbers that are not finite: {wrong}"
+    name = f"{rule} merge of {len(chains.draws)} shards"
+    broken = np.flatnonzero(~np.isfinite(chains.draws).all(axis=(1, 2, 3)))
+    if broken.size:
+        fault = Fault("not_finite", name, tuple(broken.tolist()))
         draws = _gaussian_draws(key, laplace, chains.draws.shape[1:])
-        return Approximation("least squares fit", draws, [fault])
+        return Approximation(AT_THE_MODE, draws, [fault])
     draws, sites = merge(key, chains, rule, laplace)
     diverging = np.asarray(chains.info.diverging)
     per_shard = [convergence(*each) for each in zip(chains.draws, diverging, strict=True)]
     together = agreement(sites, np.linalg.cholesky(laplace.covariance))
-    name = f"{rule} merge of {len(per_shard)} shards"
-    faults = faults_of_shards(per_shard, together)
+    faults = faults_of_shards(name, per_shard, together)
     if not np.isfinite(draws).all():
-        faults.append(f"the {name} is not a distribution")
-        name, draws = "least squares fit", _gaussian_draws(key, laplace, draws.shape)
+        faults.append(Fault("no_distribution", name))
+        name, draws = AT_THE_MODE, _gaussian_draws(key, laplace, draws.shape)
     return Approximation(name, draws, faults, shards=ShardRun(chains, per_shard, together))
 
 
@@ -293,8 +295,8 @@ def sample_all(
     chains = sample(key, model, target, settings, progress, shelf, run)
     draws = chains.draws[0]
     found = convergence(draws, np.asarray(chains.info.diverging[0]))
-    faults = faults_of_chains(found, *draws.shape[:2])
-    return Approximation("NUTS on all the data", draws, faults, nuts=chains)
+    faults = faults_of_chains(ON_ALL, found, draws.shape[:2])
+    return Approximation(ON_ALL, draws, faults, nuts=chains)
 
 
 def draw_laplace(
@@ -309,7 +311,7 @@ def draw_laplace(
 ) -> Approximation:
     """Draw from the Gaussian at the mode."""
     shape = (config.num_chains, config.num_samples, laplace.mean.size)
-    return Approximation("least squares fit", _gaussian_draws(key, laplace, shape), [])
+    return Approximation(AT_THE_MODE, _gaussian_draws(key, laplace, shape), [])
 
 
 METHODS = {"consensus": sample_shards, "laplace": draw_laplace, "full": sample_all}
@@ -327,19 +329,19 @@ def _gaussian_draws(key: jax.Array, gaussian: Gaussian, shape: tuple[int, ...]) 
 
 def _verdict(
     found: Approximation, certification: Certification, config: Any
-) -> tuple[bool, list[str]]:
+) -> tuple[bool, list[Fault]]:
     """Return whether draws or their weights are the posterior, and what speaks against them.
 
     Chains of NUTS on all the data that have converged need no weights; those that have not can
     still make good proposals. Merged draws of faulty shards cannot.
     """
-    weights = faults_of_weights(certification.attempts[-1], config.num_chains)
+    weights = faults_of_weights(found.name, certification.attempts[-1], config.num_chains)
     if found.nuts is None:
         sound, faults = not found.faults and not weights, found.faults + weights
     else:
         sound, faults = not found.faults or not weights, found.faults
         faults = faults + weights if faults else []
-    return sound, [f"{found.name}: {fault}" for fault in faults]
+    return sound, faults
 
 
 @contextmanager

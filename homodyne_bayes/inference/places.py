@@ -9,6 +9,7 @@ import numpy as np
 from homodyne_bayes.inference.certify import Evaluate, evaluator
 from homodyne_bayes.inference.chains import Lane, Lanes, Progress, Run, run_here
 from homodyne_bayes.inference.density import Model, Shard
+from homodyne_bayes.thresholds import FAULTS
 
 
 class Evaluator(Protocol):
@@ -34,7 +35,7 @@ class Place(NamedTuple):
 
 
 HERE = Place(run_here, evaluator)
-STOPPED = "stopped by the time limit"
+STOPPED = FAULTS["stopped"]
 
 
 class TimeUpError(Exception):

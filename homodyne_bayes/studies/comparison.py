@@ -16,10 +16,10 @@ from homodyne_bayes.data.two_time import TwoTimeData
 from homodyne_bayes.errors import InputError
 from homodyne_bayes.fitting.checks import check_flow
 from homodyne_bayes.fitting.pipeline import bound_model, estimate_noise, sample_posterior
-from homodyne_bayes.inference.certify import MAX_K_HAT
 from homodyne_bayes.inference.infer import Certificate, Progress, silent
 from homodyne_bayes.likelihood.covariance import Noise
 from homodyne_bayes.likelihood.noise import Estimate
+from homodyne_bayes.thresholds import MAX_K_HAT
 
 METHOD: Method = "laplace"  # the cheapest; NUTS on all the data follows where its weights fail
 FINITE_VARIANCE = 0.5  # k-hat of weights below which their standard error means something

@@ -11,7 +11,6 @@ import scipy.stats
 from arviz_stats.base import array_stats
 
 from homodyne_bayes.inference.certify import (
-    MAX_K_HAT,
     certify,
     effective_size,
     evaluator,
@@ -22,6 +21,7 @@ from homodyne_bayes.inference.certify import (
 )
 from homodyne_bayes.inference.density import log_prior_and_likelihood
 from homodyne_bayes.inference.nuts import Gaussian
+from homodyne_bayes.thresholds import MAX_K_HAT
 
 D = 6
 MIXING = np.eye(D) + 0.5 * np.random.default_rng(0).normal(size=(D, D))
@@ -68,7 +68,7 @@ def test_weights_that_say_nothing():
 @pytest.mark.parametrize(("shift", "width"), [(0.0, 1.0), (0.8, 1.0), (0.0, 0.7), (0.0, 1.6)])
 def test_reweighting_corrects_moments_and_gives_the_evidence(shift, width):
     found = run(draws_of(shift, width))
-    assert faults_of_weights(found.attempts[-1], 4) == []
+    assert faults_of_weights("these draws", found.attempts[-1], 4) == []
     sd = np.sqrt(np.diag(TARGET.covariance))
     np.testing.assert_allclose((found.moments.mean - TARGET.mean) / sd, 0, atol=0.1)
     np.testing.assert_allclose(np.sqrt(np.diag(found.moments.covariance)) / sd, 1, atol=0.08)
@@ -89,8 +89,8 @@ def test_evidence_is_calibrated():
 def test_a_proposal_far_off_is_improved_and_the_attempts_say_so():
     """Six sd away: the first attempt fails; moments under tempered weights lead to the target."""
     found = run(draws_of(6.0, 1.0))
-    assert faults_of_weights(found.attempts[0], 4) != []
-    assert faults_of_weights(found.attempts[-1], 4) == []
+    assert faults_of_weights("these draws", found.attempts[0], 4) != []
+    assert faults_of_weights("these draws", found.attempts[-1], 4) == []
     sd = np.sqrt(np.diag(TARGET.covariance))
     np.testing.assert_allclose((found.moments.mean - TARGET.mean) / sd, 0, atol=0.15)
 
@@ -118,7 +118,7 @@ def test_a_target_out_of_reach_is_refused():
         return np.zeros(len(theta)), far
 
     found = certify(jax.random.key(0), two_modes, draws_of(0, 1), TARGET, "draws")
-    assert faults_of_weights(found.attempts[-1], 4) != []
+    assert faults_of_weights("these draws", found.attempts[-1], 4) != []
 
 
 def test_densities_that_are_not_finite_count_as_zero():

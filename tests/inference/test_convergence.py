@@ -35,7 +35,7 @@ def test_chains_that_agree_are_sound():
     found = convergence(independent_draws(), CALM)
     assert found.r_hat < 1.01
     assert found.ess > 1500
-    assert faults_of_chains(found, 4, 500) == []
+    assert faults_of_chains("chains", found, (4, 500)) == []
 
 
 def test_a_stuck_chain_a_shifted_one_and_divergences_are_faults():
@@ -46,10 +46,11 @@ def test_a_stuck_chain_a_shifted_one_and_divergences_are_faults():
     shifted[1] += 1.0
     diverging = CALM.copy()
     diverging[0, :3] = True
-    faults = faults_of_chains(convergence(shifted, diverging), 4, 500)
-    assert [fault.split()[0] for fault in faults] == ["R-hat", "the", "3"]
-    (fault,) = faults_of_shards([convergence(stuck, CALM)], AGREED)
-    assert fault.startswith("the chains of shard 0")
+    faults = faults_of_chains("chains", convergence(shifted, diverging), (4, 500))
+    assert [fault.kind for fault in faults] == ["r_hat", "ess", "diverging"]
+    assert faults[-1].sentence() == "chains: 3 of 2000 transitions diverged."
+    (fault,) = faults_of_shards("merge", [convergence(stuck, CALM)], AGREED)
+    assert fault.sentence().startswith("merge: the chains of shard 0 have R-hat inf")
 
 
 AGREED = agreement(sites(*gaussian_shards(np.random.default_rng(1))[:2]), np.eye(4))
@@ -90,14 +91,16 @@ def test_a_shard_that_deviates_is_named():
     means, precision, scale = gaussian_shards(np.random.default_rng(3))
     means[4] += 5 * np.sqrt(np.diag(np.linalg.inv(precision[4])))
     found = agreement(sites(means, precision), scale)
-    (fault,) = faults_of_shards([], found)
-    assert "shard 4 most" in fault
+    (fault,) = faults_of_shards("merge", [], found)
+    assert fault.kind == "disagreement"
+    assert "shard 4 most" in fault.sentence()
 
 
 def test_sites_that_are_no_distribution_are_a_fault():
     found = agreement(sites(np.zeros((3, 2)), np.stack([np.diag([1.0, -1.0])] * 3)), np.eye(2))
-    (fault,) = faults_of_shards([], found)
-    assert "too few points" in fault
+    (fault,) = faults_of_shards("merge", [], found)
+    assert fault.kind == "no_product"
+    assert "too few points" in fault.sentence()
 
 
 def test_scores_are_deviations_in_units_of_their_spread():

@@ -143,7 +143,7 @@ def test_what_is_not_known_is_said(capsys):
 def test_evidence_of_untrusted_weights_is_not_given():
     from homodyne_bayes.inference.infer import Certificate
 
-    found = evidence(Certificate(False, "", [], [], 3.0, 0.1, 0.71))
+    found = evidence(Certificate(False, "", (), [], 3.0, 0.1, 0.71))
     assert np.isnan(found.log_evidence)
     assert np.isnan(found.error)
 
