@@ -86,7 +86,7 @@ def check_azimuths(phi: ArrayLike, count: int, q: ArrayLike = 0.0) -> np.ndarray
     Raises
     ------
     InputError
-        Unless there are ``count`` finite ones of which no two with one q are the same (mod 360).
+        Unless there are ``count`` finite azimuths, no two of them the same (mod 360) at one q.
     """
     phi = np.atleast_1d(numbers(phi, "phi"))
     if phi.shape != (count,) or not np.isfinite(phi).all():
@@ -100,7 +100,7 @@ def check_azimuths(phi: ArrayLike, count: int, q: ArrayLike = 0.0) -> np.ndarray
     if same.any():
         i, j = np.argwhere(same)[0]
         raise InputError(
-            f"each phi must occur once a q, but maps {i} and {j} both have phi = "
+            f"each phi must occur once per q, but maps {i} and {j} both have phi = "
             f"{phi[i]:.6g} (mod 360); leave one of them out"
         )
     return wrapped(phi)

@@ -29,7 +29,7 @@ class Selection(TypedDict, total=False):
     exclude_frames: Sequence[int]
 
 
-class Experiment(NamedTuple):
+class Choice(NamedTuple):
     """Which maps of a file are read, and what is known of them.
 
     Attributes
@@ -54,14 +54,14 @@ class Experiment(NamedTuple):
     assumed: list[str]
 
 
-def experiment(
+def choose(
     contents: FileContents,
     *,
     q: Wavevectors = None,
     dt: float | None = None,
     gap: float | None = None,
     phi: ArrayLike | None = None,
-) -> Experiment:
+) -> Choice:
     """Return which maps have the wavevectors asked for, and all that must be known of them.
 
     Raises
@@ -79,18 +79,18 @@ def experiment(
             f"expected q, dt and phi, but the file does not tell {' or '.join(missing)}; pass "
             f"{' and '.join(f'--{name}' for name in missing)}"
         )
-    return Experiment(maps, q, phi, dt, gap, assumed)
+    return Choice(maps, q, phi, dt, gap, assumed)
 
 
-def selected(
-    told: Experiment,
+def narrow(
+    choice: Choice,
     num_frames: int,
     *,
     angles: ArrayLike | None = None,
     first_frame: int | None = None,
     stop_frame: int | None = None,
     exclude_frames: Sequence[int] = (),
-) -> tuple[Experiment, slice, np.ndarray]:
+) -> tuple[Choice, slice, np.ndarray]:
     """Return the maps of some azimuths, a range of frames, and which frames are usable, (G,).
 
     Raises
@@ -99,11 +99,11 @@ def selected(
         As `TwoTimeData.select`.
     """
     if angles is not None:
-        kept = match_bins(angles, told.phi, told.q)
-        maps = [told.maps[i] for i in kept]
-        told = told._replace(maps=maps, q=told.q[kept], phi=told.phi[kept])
+        kept = match_bins(angles, choice.phi, choice.q)
+        maps = [choice.maps[i] for i in kept]
+        choice = choice._replace(maps=maps, q=choice.q[kept], phi=choice.phi[kept])
     frames = frame_range(num_frames, first_frame, stop_frame)
-    return told, frames, usable_frames(num_frames, exclude_frames)
+    return choice, frames, usable_frames(num_frames, exclude_frames)
 
 
 def unknown(values: dict[str, object]) -> list[str]:
@@ -121,18 +121,18 @@ def maps_of_q(contents: FileContents, q: Wavevectors) -> list[int]:
     InputError
         If the file has no such q, or several and none was asked for.
     """
-    told = {f"{value:.6g}": value for value, _ in contents.bins if value is not None}
-    if not told or _is_all(q):
+    in_file = {f"{value:.6g}": value for value, _ in contents.bins if value is not None}
+    if not in_file or _is_all(q):
         return list(range(len(contents.bins)))
-    choices = f"one of {', '.join(told)}, or several of them, or all"
-    if q is None and len(told) > 1:
+    choices = f"one of {', '.join(in_file)}, or several of them, or all"
+    if q is None and len(in_file) > 1:
         raise InputError(
-            f"expected a choice of q, found {len(told)} values; pass --q with {choices}"
+            f"expected a choice of q, found {len(in_file)} values; pass --q with {choices}"
         )
-    labels = set(told) if q is None else set()
+    labels = set(in_file) if q is None else set()
     for value in () if q is None else np.ravel(numbers(q, "q")):
-        label = min(told, key=lambda name: abs(told[name] - value))
-        if not abs(told[label] - value) <= Q_TOLERANCE * told[label]:
+        label = min(in_file, key=lambda name: abs(in_file[name] - value))
+        if not abs(in_file[label] - value) <= Q_TOLERANCE * in_file[label]:
             raise InputError(
                 f"expected a q within 0.5 % of one in the file, found {value:.6g}; "
                 f"pass --q with {choices}"
@@ -146,40 +146,40 @@ def _is_all(q: Wavevectors) -> bool:
     return isinstance(q, str) and q == "all"
 
 
-def _wavevectors(told: Sequence[float | None], q: Wavevectors) -> np.ndarray | None:
+def _wavevectors(in_file: Sequence[float | None], q: Wavevectors) -> np.ndarray | None:
     """Return the wavevector of every map, as the file tells it or as it was passed, if at all."""
-    if None not in told:
-        q = np.asarray(told, float)
+    if None not in in_file:
+        q = np.asarray(in_file, float)
     elif _is_all(q):
         raise InputError(
-            f"expected a file that tells q, found {len(told)} maps without; pass --q with the "
+            f"expected a file that tells q, found {len(in_file)} maps without; pass --q with the "
             f"wavevector in {UNITS['q']}"
         )
-    return None if q is None else np.broadcast_to(as_wavevectors(q, len(told)), len(told))
+    return None if q is None else np.broadcast_to(as_wavevectors(q, len(in_file)), len(in_file))
 
 
 def _azimuths(
-    told: Sequence[float | None], phi: ArrayLike | None, q: np.ndarray | None
+    in_file: Sequence[float | None], phi: ArrayLike | None, q: np.ndarray | None
 ) -> tuple[np.ndarray | None, list[str]]:
     """Return the azimuth of every map in degree, if it is told, passed or free; what is assumed."""
-    if None not in told:
+    if None not in in_file:
         if phi is not None:
             raise InputError(
                 "expected phi only where the file does not tell the azimuths of its maps, found "
-                f"that it tells {listed(told, 'phi')}; leave out --phi, or choose by --angles"
+                f"that it tells {listed(in_file, 'phi')}; leave out --phi, or choose by --angles"
             )
-        return np.asarray(told, float), []
-    wavevectors = [0.0] * len(told) if q is None else q.tolist()
+        return np.asarray(in_file, float), []
+    wavevectors = [0.0] * len(in_file) if q is None else q.tolist()
     if phi is not None:
         azimuths = _at_every_q(np.ravel(numbers(phi, "phi")), wavevectors)
-        return check_azimuths(azimuths, len(told), wavevectors), []
-    if set(told) == {None} and len(set(wavevectors)) == len(told):
-        return np.zeros(len(told)), ["phi"]
+        return check_azimuths(azimuths, len(in_file), wavevectors), []
+    if set(in_file) == {None} and len(set(wavevectors)) == len(in_file):
+        return np.zeros(len(in_file)), ["phi"]
     return None, []
 
 
 def _at_every_q(phi: np.ndarray, q: Sequence[float]) -> np.ndarray:
-    """Return one azimuth a map: phi, or at every q phi, where each q has as many maps."""
+    """Return the azimuth of every map: phi itself, or phi repeated at every q that has as many."""
     groups = [[i for i, other in enumerate(q) if other == value] for value in dict.fromkeys(q)]
     if any(len(group) != len(phi) for group in groups):
         return phi

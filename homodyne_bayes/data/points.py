@@ -156,7 +156,7 @@ def maps_of_points(
         repeated[first] = False
         i = np.flatnonzero(repeated)[0]
         raise InputError(
-            f"each pair of times must occur once a map, in one order, but "
+            f"each pair of times must occur once per map, in one order, but "
             f"{t1[i]:.6g} s with {t2[i]:.6g} s occurs twice in map {which[i]}; keep "
             "one of the two"
         )
@@ -212,7 +212,7 @@ def _columns(**columns: ArrayLike) -> list[np.ndarray]:
         if array.dtype.kind not in "fiu" or array.ndim > 1 or not (single or array.shape == shape):
             raise InputError(
                 f"{name} must be a list of real numbers as long as c2, {shape}, but "
-                f"has shape {array.shape} and type {array.dtype}; pass one value a "
+                f"has shape {array.shape} and type {array.dtype}; pass one value per "
                 "point"
             )
     types = {"c2": np.float32} if arrays["c2"].dtype == np.float32 else {}

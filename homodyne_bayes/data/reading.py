@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from homodyne_bayes import files
 from homodyne_bayes.data.axes import record_selection
-from homodyne_bayes.data.choosing import Selection, Wavevectors, experiment, selected, unknown
+from homodyne_bayes.data.choosing import Selection, Wavevectors, choose, narrow, unknown
 from homodyne_bayes.data.formats.limits import FileContents
 from homodyne_bayes.data.formats.record import Format
 from homodyne_bayes.data.formats.table import recognise
@@ -28,7 +28,7 @@ def contents(path: str | Path) -> FileContents:
     Raises
     ------
     InputError
-        If the file cannot be read or is of no known format.
+        If the file cannot be read or is of none of the formats.
     """
     _, held = _described(Path(path))
     q, phi = held.bins[0]
@@ -47,7 +47,7 @@ def read(
     phi: ArrayLike | None = None,
     **selection: Unpack[Selection],
 ) -> TwoTimeData:
-    """Return the maps of one or more wavevectors of a file of any known format.
+    """Return the maps of one or more wavevectors of a file of any format of the table.
 
     What the file tells is used; what is passed beside it must agree. Only the maps asked for are
     loaded where the format allows it, and they are checked once.
@@ -58,7 +58,7 @@ def read(
         The file.
     q : float, array_like or "all", optional
         Wavevectors in 1/Å, each within 0.5 % of one in the file; "all" keeps every one. Of a file
-        that does not tell: that of all maps, or one a map.
+        that does not tell: that of all maps, or one per map.
     dt, gap : float, optional
         Time between frames in s, and gap in Å.
     phi : array_like, (P,), optional
@@ -90,20 +90,20 @@ def read(
     path = Path(path)
     file_format, held = _described(path)
     with files.naming(path):
-        told = experiment(held, q=q, dt=dt, gap=gap, phi=phi)
-        chosen, frames, usable = selected(told, held.num_frames, **selection)
+        choice = choose(held, q=q, dt=dt, gap=gap, phi=phi)
+        choice, frames, usable = narrow(choice, held.num_frames, **selection)
     with files.reading(path):
-        c2 = file_format.load(path, chosen.maps)
-        more = file_format.load_more(path, chosen.maps, c2) if file_format.load_more else {}
-        origin = _provenance(held, chosen.assumed)
+        c2 = file_format.load(path, choice.maps)
+        more = file_format.load_more(path, choice.maps, c2) if file_format.load_more else {}
+        origin = _provenance(held, choice.assumed)
     with files.naming(path):
         data = TwoTimeData(
             c2[:, frames, frames],
-            chosen.phi,
-            chosen.dt,
-            chosen.q,
-            chosen.gap,
-            np.tile(usable[frames], (len(chosen.maps), 1)),
+            choice.phi,
+            choice.dt,
+            choice.q,
+            choice.gap,
+            np.tile(usable[frames], (len(choice.maps), 1)),
             record_selection(origin, frames.start, selection.get("exclude_frames", ())),
             **{name: array[..., frames, frames] for name, array in more.items()},
         )

@@ -32,7 +32,7 @@ def write(path: str | Path, data: TwoTimeData, name: str | None = None) -> None:
     """
     path = Path(path)
     row, write_file = _writer(path, name)
-    if data.num_missing and not row.lacks_pairs:
+    if data.num_missing and not row.can_lack_pairs:
         raise InputError(
             f"{path}: expected maps with every pair of usable frames, found "
             f"{data.num_missing} pairs that were not measured; write netCDF (.nc)"

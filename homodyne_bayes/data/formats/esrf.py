@@ -79,7 +79,7 @@ def describe(path: Path) -> FileContents:
     count = len(np.unique(np.concatenate(pairs)))
     most = times.num_frames * (times.num_frames - 1) // 2
     notes = [f"{count} of {most} pairs of frames have a value"]
-    notes += ["fit with --noise independent, as pairs lack"] if count < most else []
+    notes += ["fit with --noise independent, as pairs are missing"] if count < most else []
     if len(names) > 1:
         notes.append(f"{len(names)} directions, in this order: {shown}; --phi gives their azimuths")
     bins: list[Bin] = [(float(q), None) for direction in directions for q in direction.q]
@@ -212,7 +212,7 @@ def _record(file: h5py.File, directions: list[Direction]) -> tuple[FrameTimes, l
 
 MUST_PASS = (
     "`--gap` for flow; `--q` if the file holds several; `--phi` where there are several "
-    "directions; `--noise independent` where pairs of frames lack"
+    "directions; `--noise independent` where pairs of frames are missing"
 )
 VERSION_2 = Format(
     name="esrf",

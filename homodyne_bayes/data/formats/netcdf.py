@@ -67,5 +67,5 @@ FORMAT = Format(
     must_pass="nothing",
     write=write,
     endings=(".nc",),
-    lacks_pairs=True,
+    can_lack_pairs=True,
 )

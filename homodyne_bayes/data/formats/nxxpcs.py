@@ -39,9 +39,9 @@ def describe(path: Path) -> FileContents:
         count, frames = map_size(shape, item.dtype)
         q, phi = (per_map(values_of(file, name), count, name) for name in (Q, PHI))
         dt = first_number(file, PERIOD)
-    said = [f"{name} of the maps is {CHOICES[name][0]}" for name in absent]
+    assumed = [f"{name} of the maps is {CHOICES[name][0]}" for name in absent]
     return FileContents(
-        path, list(zip(q, phi, strict=True)), frames, dt, provenance={"assumed": said}
+        path, list(zip(q, phi, strict=True)), frames, dt, provenance={"assumed": assumed}
     )
 
 

@@ -43,7 +43,7 @@ class Format:
         Write data to a new file.
     endings : tuple of str
         Endings of file names for which data are written in it.
-    lacks_pairs : bool
+    can_lack_pairs : bool
         Whether written files can lack pairs of frames.
     """
 
@@ -57,4 +57,4 @@ class Format:
     must_pass: str = "`--gap` for flow"
     write: Callable[[Path, "TwoTimeData"], None] | None = None
     endings: tuple[str, ...] = ()
-    lacks_pairs: bool = False
+    can_lack_pairs: bool = False

@@ -59,7 +59,7 @@ def recognise(path: Path) -> Format:
     Raises
     ------
     InputError
-        If there is no such file, or it is of no known format.
+        If there is no such file, or it is of none of the formats.
     """
     if not path.is_file():
         found = "a folder" if path.is_dir() else "nothing of that name"
