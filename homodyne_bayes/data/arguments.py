@@ -17,16 +17,21 @@ def numbers(values: Any, name: str) -> np.ndarray:
     InputError
         For anything else: text, complex numbers, booleans, lists of different lengths.
     """
-    try:
-        array = np.asarray(values)
-    except ValueError:  # lists of different lengths
-        array = np.empty((), object)
+    array = as_array(values)
     if array.dtype.kind not in "fiu":
         raise InputError(
             f"{name} must be a number or a list of numbers, but is {reprlib.repr(values)}; "
             f"pass numbers in {UNITS[name]}"
         )
     return array.astype(float)
+
+
+def as_array(values: Any) -> np.ndarray:
+    """Return an array; of lists of different lengths, which are none, an empty one of objects."""
+    try:
+        return np.asarray(values)
+    except ValueError:
+        return np.empty(0, object)
 
 
 def positive(value: Any, name: str) -> float:

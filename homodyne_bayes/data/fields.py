@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from homodyne_bayes.data.arguments import numbers
+from homodyne_bayes.data.arguments import as_array, numbers
 from homodyne_bayes.data.axes import MIN_FRAMES
 from homodyne_bayes.data.words import UNITS
 from homodyne_bayes.errors import InputError
@@ -37,14 +37,14 @@ def check_groups(shape: tuple[int, ...], maps: tuple[int, ...]) -> int:
 
 def as_groups(group_c2: ArrayLike, maps: tuple[int, ...]) -> np.ndarray:
     """Return a copy of the maps of pixel groups as float32 (if they are) or float64."""
-    group_c2 = np.asarray(group_c2)
+    group_c2 = as_array(group_c2)
     check_groups(group_c2.shape, maps)
     return _as_floats(group_c2, "group_c2")
 
 
 def as_maps(c2: ArrayLike) -> np.ndarray:
     """Return a copy of the maps as float32 (if they are) or float64."""
-    c2 = np.asarray(c2)
+    c2 = as_array(c2)
     if c2.ndim != 3 or c2.shape[1] != c2.shape[2] or c2.shape[1] < MIN_FRAMES or len(c2) == 0:
         raise InputError(
             f"c2 must have shape (angles, frames, frames) with at least {MIN_FRAMES} "
@@ -78,7 +78,7 @@ def as_wavevectors(q: ArrayLike, count: int) -> float | np.ndarray:
 
 def as_flags(usable: ArrayLike | None, shape: tuple[int, ...]) -> np.ndarray:
     """Return a flag per angle and frame; None or a single True stands for all."""
-    flags = np.asarray(True if usable is None else usable, bool)
+    flags = as_array(True if usable is None else usable).astype(bool)
     if flags.shape not in {(), shape}:
         raise InputError(
             f"usable must have shape {shape}, one flag per angle and frame, but has "
@@ -89,7 +89,7 @@ def as_flags(usable: ArrayLike | None, shape: tuple[int, ...]) -> np.ndarray:
 
 def as_pairs(measured: ArrayLike, shape: tuple[int, ...]) -> np.ndarray:
     """Return a flag per pair of frames of every angle, which must be symmetric."""
-    flags = np.asarray(measured, bool)
+    flags = as_array(measured).astype(bool)
     if flags.shape != shape or not np.array_equal(flags, flags.swapaxes(1, 2)):
         raise InputError(
             f"measured must have the shape of c2, {shape}, and be symmetric, but has "

@@ -114,6 +114,8 @@ def test_circular_distance():
     ("changes", "message"),
     [
         ({"c2": maps()[0]}, r"shape \(12, 12\)"),
+        ({"c2": [[[1.0, 2.0]], [[1.0]]]}, "c2 must have shape"),
+        ({"usable": [[True], [True, False]]}, "usable must have shape"),
         ({"c2": maps().astype(complex)}, "complex128"),
         ({"phi": [0.0, np.nan, 1.0]}, "finite angles"),
         ({"phi": [180.0, 0.0, -180.0]}, "maps 0 and 2"),

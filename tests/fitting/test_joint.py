@@ -52,7 +52,7 @@ def test_one_wavevector_is_a_number_and_several_are_one_a_map(data):
     ("q", "message"),
     [
         ((1.0, 2.0), "one value or 12, one per map"),
-        (Q[0], "each phi must occur once a q"),
+        (Q[0], "each phi must occur once per q"),
         ([0.0] * 12, "positive and finite"),
         ([np.nan] * 12, "positive and finite"),
     ],

@@ -85,7 +85,7 @@ def small_dataset(file: h5py.File, name: str) -> h5py.Dataset:
 
 
 def values_of(file: h5py.File, name: str) -> np.ndarray:
-    """Return a list of real numbers, flat."""
+    """Return real numbers, (N,), of a dataset of any shape."""
     item = small_dataset(file, name)
     if item.size > MAX_MAPS:
         raise InputError(
@@ -101,7 +101,7 @@ def values_of(file: h5py.File, name: str) -> np.ndarray:
 
 
 def integers(file: h5py.File, name: str) -> np.ndarray:
-    """Return a list of whole numbers, flat."""
+    """Return whole numbers, (N,), of a dataset of any shape."""
     values = values_of(file, name)
     with np.errstate(invalid="ignore"):
         rounded = values.astype(int)
