@@ -9,7 +9,7 @@ from homodyne_bayes.data.two_time import TwoTimeData
 from homodyne_bayes.errors import InputError
 from homodyne_bayes.files import atomic_path
 
-WRITERS = {ending: row.name for row in FORMATS.values() for ending in row.endings}
+WRITERS = dict(sorted((ending, row.name) for row in FORMATS.values() for ending in row.endings))
 
 
 def write(path: str | Path, data: TwoTimeData, name: str | None = None) -> None:

@@ -132,7 +132,7 @@ def test_every_row_says_what_it_is_and_writes_what_its_endings_promise(tmp_path)
 @pytest.mark.parametrize(
     ("name", "file", "said"),
     [
-        (None, "a.txt", r"ending must be one of \.nc, \.h5, \.hdf, \.nxs"),
+        (None, "a.txt", r"ending must be one of \.h5, \.hdf, \.nc, \.nxs"),
         ("npz", "a.h5", "netcdf, aps-u, nxxpcs, found 'npz'"),
         ("nonsense", "a.h5", "that can be written, .* found 'nonsense'"),
     ],
