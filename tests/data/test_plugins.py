@@ -88,12 +88,13 @@ def test_it_is_loaded_only_for_a_file_that_is_of_no_other_format(tmp_path, monke
 @pytest.mark.parametrize(
     ("module", "value", "said"),
     [
-        ("raise ValueError('no\\nluck')", "lab_formats:LAB", r"could not load it \(no luck\)"),
+        ("raise ValueError('no\\nluck')", "lab_formats:LAB", r"cannot be loaded \(no luck\)"),
         ("import nowhere_to_be_found", "lab_formats:LAB", "No module named 'nowhere_to_be_found'"),
         ("LAB = nothing", "lab_formats:LAB", "name 'nothing' is not defined"),
-        ("LAB = (", "lab_formats:LAB", "could not load it"),
+        ("LAB = (", "lab_formats:LAB", "cannot be loaded"),
         ("", "lab_formats:LAB", "has no attribute 'LAB'"),
         ("LAB = 5", "lab_formats:LAB", "found int"),
+        (LAB.replace('Format("lab"', 'Format("npz"'), "lab_formats:LAB", "found another npz"),
         ("", "other_formats:LAB", "No module named 'other_formats'"),
     ],
 )

@@ -1,7 +1,7 @@
 """The table of file formats, those of other packages, and which of them a file is of."""
 
 from collections.abc import Iterator
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 import h5py
@@ -82,21 +82,25 @@ def recognise(path: Path) -> Format:
 def _in_order() -> Iterator[Format]:
     """Yield formats as `formats` has them; those of other packages are loaded when reached."""
     yield from (row for row in FORMATS.values() if row.members)
-    for entry in entry_points(group=GROUP):
-        try:
-            row = entry.load()
-        except IMPORT_ERRORS as error:
-            raise InputError(
-                f"expected a file format from the plug-in {entry.name} ({entry.value}), could not "
-                f"load it ({one_line(error)}); update or uninstall the package that brings it"
-            ) from error
-        if not isinstance(row, Format):
-            raise InputError(
-                f"expected a file format (Format) from the plug-in {entry.name} ({entry.value}), "
-                f"found {type(row).__name__}; update or uninstall the package that brings it"
-            )
-        yield row
+    yield from map(_loaded, entry_points(group=GROUP))
     yield from (row for row in FORMATS.values() if not row.members)
+
+
+def _loaded(entry: EntryPoint) -> Format:
+    """Return the format of another package, refusing what is none or has the name of another."""
+    cause: Exception | None = None
+    try:
+        row = entry.load()
+    except IMPORT_ERRORS as error:
+        cause, found = error, f"one that cannot be loaded ({one_line(error)})"
+    else:
+        if isinstance(row, Format) and row.name not in FORMATS:
+            return row
+        found = f"another {row.name}" if isinstance(row, Format) else type(row).__name__
+    raise InputError(
+        f"expected a file format (Format) of a new name from the plug-in {entry.name} "
+        f"({entry.value}), found {found}; update or uninstall the package that brings it"
+    ) from cause
 
 
 def _holds(path: Path, start: bytes, members: tuple[str, ...]) -> bool:
