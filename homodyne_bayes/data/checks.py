@@ -15,7 +15,7 @@ def pairs_of(usable: np.ndarray) -> np.ndarray:
     return both & ~np.eye(usable.shape[-1], dtype=bool)
 
 
-def settle(
+def complete(
     maps: Mapping[str, np.ndarray], usable: np.ndarray, measured: np.ndarray | None
 ) -> np.ndarray:
     """Complete, check and blank all maps of one angle in place; return its usable frames, (G,).
@@ -44,7 +44,7 @@ def settle(
 
 
 def _full(matrix: np.ndarray, where: str) -> np.ndarray:
-    """Return a full symmetric matrix, completing one with a strict triangle all zero or NaN."""
+    """Return the matrix (G, G), completed where one strict triangle is all zero or NaN."""
     filled = (matrix != 0) & ~np.isnan(matrix)
     upper, lower = np.triu(filled, 1).any(), np.tril(filled, -1).any()
     if upper != lower:
@@ -63,7 +63,7 @@ def _full(matrix: np.ndarray, where: str) -> np.ndarray:
 
 
 def _blanked(matrix: np.ndarray, usable: np.ndarray, measured: np.ndarray | None) -> np.ndarray:
-    """Return the matrix with NaN where a frame is unusable or the pair was not measured."""
+    """Return the matrix (G, G), NaN where a frame is unusable or the pair was not measured."""
     kept = usable[:, None] & usable[None, :]
     if measured is not None:
         kept &= measured | np.eye(len(usable), dtype=bool)

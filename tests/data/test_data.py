@@ -114,6 +114,8 @@ def test_circular_distance():
     ("changes", "message"),
     [
         ({"c2": maps()[0]}, r"shape \(12, 12\)"),
+        ({"c2": [[[1.0, 2.0]], [[1.0]]]}, "c2 must have shape"),
+        ({"usable": [[True], [True, False]]}, "usable must have shape"),
         ({"c2": maps().astype(complex)}, "complex128"),
         ({"phi": [0.0, np.nan, 1.0]}, "finite angles"),
         ({"phi": [180.0, 0.0, -180.0]}, "maps 0 and 2"),
@@ -135,7 +137,7 @@ def test_bad_fields_are_refused(changes, message):
 
 
 def test_select_angles_in_the_order_asked():
-    data = good_data().select(phi=[75.2, -390.0])
+    data = good_data().select(angles=[75.2, -390.0])
     np.testing.assert_array_equal(data.phi, [75.0, -30.0])
     np.testing.assert_array_equal(data.c2, maps()[[2, 0]])
 
@@ -157,7 +159,7 @@ def test_select_frames_restarts_time_and_is_recorded():
 
 def test_select_the_same_angle_twice_is_refused():
     with pytest.raises(InputError, match="name it once"):
-        good_data().select(phi=[10.0, 10.1])
+        good_data().select(angles=[10.0, 10.1])
 
 
 def test_hash_depends_on_every_value_but_not_on_provenance():
