@@ -3,9 +3,29 @@
 Importing changes no setting; set ``jax.config.update("jax_enable_x64", True)`` yourself.
 """
 
-from homodyne_bayes.config import DataConfig, FitConfig
-from homodyne_bayes.data.two_time import TwoTimeData
-from homodyne_bayes.errors import InputError, MissingPrecisionError
-from homodyne_bayes.fitting.pipeline import fit
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from homodyne_bayes.config import DataConfig, FitConfig
+    from homodyne_bayes.data.two_time import TwoTimeData
+    from homodyne_bayes.errors import InputError, MissingPrecisionError
+    from homodyne_bayes.fitting.pipeline import fit
 
 __all__ = ["DataConfig", "FitConfig", "InputError", "MissingPrecisionError", "TwoTimeData", "fit"]
+
+_MODULES = {
+    "DataConfig": "config",
+    "FitConfig": "config",
+    "InputError": "errors",
+    "MissingPrecisionError": "errors",
+    "TwoTimeData": "data.two_time",
+    "fit": "fitting.pipeline",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first asked for."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

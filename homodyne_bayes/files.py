@@ -1,93 +1,142 @@
-"""What files hold and declare, and what of it may be loaded."""
+"""Reading and writing files safely: whole or not at all, and every complaint names the file."""
 
 import json
+import lzma
 import math
 import mmap
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import struct
+import tempfile
+import tokenize
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import h5py
-import numpy as np
-import xarray as xr
 
-from homodyne_bayes.config import MAX_FRAMES, MAX_MAPS
-from homodyne_bayes.data.axes import MIN_FRAMES
 from homodyne_bayes.errors import InputError
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 MAX_EXPANSION = 100  # bytes loaded, over those of the file
 ALWAYS_ALLOWED = 2**27  # bytes
 HEAP, SCANNED = b"GCOL\x01\0\0\0", 2**30  # how a heap of strings starts; bytes looked through
+MAX_SENTENCE = 1000  # characters of a complaint, which may quote the file
+READ_ERRORS = (  # what libraries raise over a damaged file
+    ArithmeticError,
+    AttributeError,
+    OSError,
+    EOFError,
+    LookupError,
+    MemoryError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    lzma.LZMAError,
+    struct.error,
+    tokenize.TokenError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
-Bin = tuple[float | None, float | None]
+
+@contextmanager
+def naming(path: str | Path) -> Iterator[None]:
+    """Put the path in front of every complaint (`InputError`) of the block."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{path}: {one_line(error)}") from error
 
 
-@dataclass(frozen=True)
-class FileContents:
-    """What a file holds, found without loading its maps.
+@contextmanager
+def reading(
+    path: str | Path, expected: str = "a complete file", remedy: str = "copy or write it again"
+) -> Iterator[None]:
+    """Turn what libraries raise over a damaged file into a complaint, and name the file in all.
 
-    Attributes
+    For blocks that do nothing but read the file: an error of any other kind would be called damage.
+
+    Parameters
     ----------
-    path : Path
-        The file.
-    format : str
-        Name of its layout, a key of ``LAYOUTS``.
-    bins : list of (q, phi)
-        Wavevector in 1/Å and azimuth in degree of each map; None where the file does not tell.
-    num_frames : int
-        Frames G of each map.
-    dt, gap : float or None
-        In s and Å; None where the file does not tell.
-    notes : list of str
-        Sentences on what was found, assumed and missing.
-    provenance : mapping
-        What the file stores about its origin; "assumed" lists what reading it assumes.
+    path : str or Path
+        The file that the block reads.
+    expected, remedy : str
+        What it should be, and what to do where it cannot be read.
+
+    Raises
+    ------
+    InputError
+        If the block raises one, or one of `READ_ERRORS`.
     """
+    with naming(path):
+        try:
+            yield
+        except InputError:
+            raise
+        except READ_ERRORS as error:
+            raise InputError(
+                f"expected {expected}, found one that cannot be read ({one_line(error)}); {remedy}"
+            ) from error
 
-    path: Path
-    format: str
-    bins: list[Bin]
-    num_frames: int
-    dt: float | None = None
-    gap: float | None = None
-    notes: list[str] = field(default_factory=list)
-    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+def one_line(error: Exception) -> str:
+    """Return what an error says in one line that can be printed, whatever the file had in it."""
+    line = " ".join(str(error).encode(errors="backslashreplace").decode().split())
+    half = MAX_SENTENCE // 2
+    return line if len(line) <= MAX_SENTENCE else f"{line[:half]} ... {line[-half:]}"
 
 
-def map_size(shape: tuple[int, ...], dtype: np.dtype) -> tuple[int, int]:
-    """Return the number of maps and of frames that an array declares, if it can be maps."""
-    square = len(shape) in {2, 3} and shape[-1] == shape[-2]
-    count = shape[0] if len(shape) == 3 else 1
-    if not square or count == 0:
+@contextmanager
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """Give a temporary path beside ``path`` that replaces it when the block ends without error.
+
+    Raises
+    ------
+    InputError
+        If the folder is missing or cannot be written to, ``path`` is itself a folder, or
+        netCDF's library fails in the block, which is how it says that the disk is full.
+    """
+    path = Path(path)
+    if path.is_dir():
         raise InputError(
-            f"expected maps of shape (frames, frames) or (angles, frames, frames), "
-            f"found {shape}; move the angles to the first axis"
+            f"{path}: expected the name of a file to write, found a folder; add a file name"
         )
-    if dtype.kind not in "fiu":
-        raise InputError(f"expected maps of real numbers, found the type {dtype}; convert them")
-    if not MIN_FRAMES <= shape[-1] <= MAX_FRAMES:
+    try:
+        folder = tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as error:
         raise InputError(
-            f"expected {MIN_FRAMES} to {MAX_FRAMES} frames, found {shape[-1]}; use "
-            "maps within these limits"
-        )
-    if count > MAX_MAPS:
-        raise InputError(f"expected at most {MAX_MAPS} maps, found {count}; keep fewer in a file")
-    return count, shape[-1]
+            f"{path}: expected a folder that can be written to, found "
+            f"{error.strerror}; create it or choose another"
+        ) from error
+    with folder as name:
+        temporary = Path(name) / path.name
+        try:
+            yield temporary
+        except RuntimeError as error:
+            if not str(error).startswith("NetCDF"):
+                raise
+            raise InputError(
+                f"{path}: could not be written ({error}): is the disk full?"
+            ) from error
+        temporary.replace(path)
 
 
-def most_bytes(own: int) -> int:
-    """Return how many bytes may be made of ``own`` bytes."""
-    return max(ALWAYS_ALLOWED, MAX_EXPANSION * own)
+def most_bytes(size: int) -> int:
+    """Return how many bytes may be loaded from a file of ``size`` bytes."""
+    return max(ALWAYS_ALLOWED, MAX_EXPANSION * size)
 
 
 def check_bytes(path: str | Path, size: int, name: str) -> None:
     """Refuse to load far more bytes than the file has."""
-    own = Path(path).stat().st_size
-    most = most_bytes(own)
+    stored = Path(path).stat().st_size
+    most = most_bytes(stored)
     if size > most:
         raise InputError(
-            f"expected {name} to take at most {most} bytes in a file of {own}, found "
+            f"expected {name} to take at most {most} bytes in a file of {stored}, found "
             f"{size} declared; write it again with what it really holds"
         )
 
@@ -153,26 +202,6 @@ def dataset_bytes(item: h5py.Dataset) -> int:
     return math.prod(item.shape) * max(8, item.dtype.itemsize)
 
 
-def real_numbers(values: np.ndarray, name: str) -> np.ndarray:
-    """Return the values, unless they are complex."""
-    if np.iscomplexobj(values):
-        raise InputError(f"expected {name} to be real, found complex numbers; write it again")
-    return values
-
-
-def per_map(values: np.ndarray | None, count: int, name: str) -> list[float | None]:
-    """Return one value per map from nothing, one value or a list of them."""
-    if values is None:
-        return [None] * count
-    flat = np.ravel(values).astype(float)
-    if flat.size not in {1, count}:
-        raise InputError(
-            f"expected {count} values of {name}, one per map, found {flat.size}; "
-            "write the file again"
-        )
-    return [float(value) for value in np.broadcast_to(flat, count)]
-
-
 def as_attributes(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return attributes that netCDF can hold: mappings and lists become JSON."""
     return {
@@ -181,10 +210,10 @@ def as_attributes(values: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def text_as_characters(dataset: xr.Dataset) -> dict[Any, Any]:
+def text_as_characters(dataset: "xr.Dataset") -> dict[Any, Any]:
     """Return the encoding in netCDF of the variables of a dataset that are text.
 
     HDF5 can crash when it opens variables that are strings of any length for a second time.
     """
-    text = [name for name, one in dataset.variables.items() if one.dtype.kind in "OU"]
+    text = [name for name, item in dataset.variables.items() if item.dtype.kind in "OU"]
     return {name: {"dtype": "S1"} for name in text}

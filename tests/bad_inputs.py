@@ -9,8 +9,8 @@ from typing import Any
 import h5py
 import numpy as np
 
-from homodyne_bayes.data.reading import write_aps_u, write_netcdf
 from homodyne_bayes.data.two_time import TwoTimeData
+from homodyne_bayes.data.writing import write_aps_u, write_netcdf
 
 Q, DT, GAP, PHI = 0.0054, 0.1, 2e6, (-30.0, 10.0, 75.0)
 USER = {"q": Q, "dt": DT, "phi": list(PHI)}
@@ -248,7 +248,7 @@ BAD_INPUTS = (
         "cannot be read",
         USER,
     ),
-    BadInput("unknown-hdf5", foreign_hdf5, "layouts netcdf, aps-u, .*found the entries results"),
+    BadInput("unknown-hdf5", foreign_hdf5, "formats netcdf, aps-u, .*found the entries results"),
     BadInput(
         "no-two-time",
         put(f"{TWOTIME}/correlation_map", None),
@@ -282,10 +282,16 @@ BAD_INPUTS = (
     BadInput("dt-disagrees", good_aps_u, "0.1 s, found 0.2 s", {"dt": 0.2}),
     BadInput("gap-disagrees", good_aps_u, "2000000 Å, found 1000000 Å", {"gap": 1e6}),
     BadInput(
-        "phi-not-in-file",
+        "angles-not-in-file",
         good_aps_u,
         "but 0 was asked for; choose from -30, 10, 75",
-        {"phi": [0, 10, 75]},
+        {"angles": [0, 10, 75]},
+    ),
+    BadInput(
+        "phi-of-a-file-that-tells",
+        good_aps_u,
+        "only where the file does not tell .* it tells -30, 10, 75 degree; leave out --phi, or",
+        {"phi": PHI},
     ),
     BadInput("exclude-negative", good_aps_u, "0 to 11, but -1 was given", {"exclude_frames": [-1]}),
     BadInput(
@@ -387,9 +393,9 @@ BAD_INPUTS = (
         "select-phi",
         good_aps_u,
         "but 20 was asked for; choose from -30, 10, 75",
-        selection={"phi": [10, 20]},
+        selection={"angles": [10, 20]},
     ),
-    BadInput("select-no-phi", good_aps_u, "none was asked for", selection={"phi": []}),
+    BadInput("select-no-phi", good_aps_u, "none was asked for", selection={"angles": []}),
     BadInput(
         "select-no-frame",
         good_aps_u,

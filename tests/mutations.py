@@ -1,4 +1,4 @@
-"""Valid files of every layout, and what can be done to them: one mutation a seed."""
+"""Valid files of every format, and what can be done to them: one mutation a seed."""
 
 import json
 import random
@@ -12,7 +12,8 @@ import h5py
 import numpy as np
 import yaml
 
-from homodyne_bayes.data.reading import write_aps_u, write_netcdf, write_nxxpcs
+from homodyne_bayes.data.formats.limits import FileContents
+from homodyne_bayes.data.writing import write_aps_u, write_netcdf, write_nxxpcs
 from tests.bad_inputs import (
     MAP_1,
     USER,
@@ -24,8 +25,8 @@ from tests.bad_inputs import (
     maps,
     plain_netcdf,
 )
-from tests.compat.test_facilities import chx, legacy
 from tests.data.test_esrf import V2, esrf
+from tests.data.test_facilities import chx, legacy
 
 NUMBERS = (np.nan, np.inf, -np.inf, 0.0, -1.0, 1e308, 1e-308, 2**63 - 1, -(2**31), 0.5)
 SETTINGS = {
@@ -151,29 +152,32 @@ def edited_arrays(rng: random.Random, arrays: Arrays) -> tuple[Arrays, str]:
 def mutated(seed: int, folder: Path) -> tuple[Path, str]:
     """Make one mutated file, and say what was done."""
     rng = random.Random(seed)
-    layout = rng.choice(COMMON if seed % 4 else FACILITIES)
-    ending = {"netcdf": "nc", "npy": "npy", "cache": "npz", "npz": "npz"}.get(layout, "hdf")
+    kind = rng.choice(COMMON if seed % 4 else FACILITIES)
+    ending = {"netcdf": "nc", "npy": "npy", "cache": "npz", "npz": "npz"}.get(kind, "hdf")
     path = folder / f"{seed}.{ending}"
     done = ""
-    if layout in HDF5_FILES:
-        HDF5_FILES[layout](path)
-    elif layout == "npy":
+    if kind in HDF5_FILES:
+        HDF5_FILES[kind](path)
+    elif kind == "npy":
         np.save(path, value_for(rng, maps()) if rng.random() < 0.7 else maps())
         done = "npy: replace"
     else:
-        arrays = good_cache() if layout == "cache" else {"c2": maps(), "q": 0.0054, "dt": 0.1}
+        arrays = good_cache() if kind == "cache" else {"c2": maps(), "q": 0.0054, "dt": 0.1}
         arrays, done = edited_arrays(rng, arrays)
         np.savez(path, **arrays)
-    if rng.random() < 0.4 or (layout == "npy" and rng.random() < 0.5):
+    if rng.random() < 0.4 or (kind == "npy" and rng.random() < 0.5):
         done = damaged(rng, path)
-    elif layout in HDF5_FILES:
+    elif kind in HDF5_FILES:
         done = edited_hdf5(rng, path)
-    return path, f"{layout}, {done}"
+    return path, f"{kind}, {done}"
 
 
-def options(seed: int) -> dict[str, Any]:
+def options(seed: int, contents: FileContents) -> dict[str, Any]:
     """Return what a user passes beside the file: nothing, or all that may be missing."""
-    return dict(USER) if seed % 2 else {}
+    if not seed % 2:
+        return {}
+    told = all(phi is not None for _, phi in contents.bins)
+    return {("angles" if told and name == "phi" else name): given for name, given in USER.items()}
 
 
 def mutated_settings(seed: int, folder: Path) -> tuple[Path, str]:
@@ -382,8 +386,8 @@ HOSTILE: dict[str, tuple[Callable[[Path], Path], str]] = {
     "heap of zeros": (zeroed_heap, "stored strings are damaged"),
     "q of 400 million": (with_member("q.npy", header((4 * 10**8,)), c2=maps()), "declared"),
     "compressed zeros": (
-        with_member("c2.npy", header((1, 6000, 6000)), *[bytes(10**6)] * 288, dt=0.1),
-        "288000000 declared",
+        with_member("c2.npy", header((3, 4000, 4000)), *[bytes(10**6)] * 384, dt=0.1),
+        "384000000 declared",
     ),
     "header of a gigabyte": (
         with_member("c2.npy", b"\x93NUMPY\x02\x00", struct.pack("<I", 10**9), bytes(10**7)),

@@ -124,7 +124,7 @@ def test_the_blocks_of_a_page_run(page, tutorial, tmp_path, monkeypatch):
     for name in ("flow.h5", "flow.nc"):
         shutil.copy(tutorial / name, tmp_path)
     monkeypatch.chdir(tmp_path)
-    with mock.patch.dict(table.LAYOUTS), mock.patch.dict(merges.RULES):  # pages add rows
+    with mock.patch.dict(table.FORMATS), mock.patch.dict(merges.RULES):  # pages add rows
         run(page)
 
 

@@ -20,7 +20,7 @@ import xarray as xr
 
 from homodyne_bayes import InputError, fit
 from homodyne_bayes.cli import main
-from homodyne_bayes.data import reading
+from homodyne_bayes.data import writing
 from homodyne_bayes.inference import places
 from homodyne_bayes.inference.places import HERE
 from homodyne_bayes.inference.shelf import Shelf
@@ -75,7 +75,7 @@ def interrupted(call, parts, times):
 @pytest.mark.parametrize("times", [1, 2])
 def test_ctrl_c_leaves_what_is_finished_and_says_so(laminar_data, tmp_path, times):
     file, out = tmp_path / "data.nc", tmp_path / "out.nc"
-    reading.write_netcdf(file, laminar_data)
+    writing.write_netcdf(file, laminar_data)
     parts = Path(f"{out}.parts")
     code, errors = interrupted(command(file, out), parts, times)
     assert code == 130, errors
@@ -171,7 +171,7 @@ def test_a_device_without_memory_ends_in_a_sentence(laminar_data, tmp_path, monk
     def exhausted(*_):
         raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes.")
 
-    reading.write_netcdf(tmp_path / "data.nc", laminar_data)
+    writing.write_netcdf(tmp_path / "data.nc", laminar_data)
     monkeypatch.setattr(main.pipeline, "fit", exhausted)
     devices = ["--cpu-devices", str(jax.local_device_count())]
     command = ["fit", str(tmp_path / "data.nc"), "--out", str(tmp_path / "out.nc")]

@@ -31,7 +31,7 @@ from homodyne_bayes.cli.options import (
     writable,
 )
 from homodyne_bayes.config import DataConfig, FitConfig, make
-from homodyne_bayes.data import reading
+from homodyne_bayes.data import reading, writing
 from homodyne_bayes.data.two_time import TwoTimeData
 from homodyne_bayes.errors import InputError, MissingPrecisionError
 from homodyne_bayes.fitting import checks, pipeline
@@ -40,12 +40,6 @@ from homodyne_bayes.physics import simulate
 from homodyne_bayes.results import diagnostics, page, paper, store
 from homodyne_bayes.studies.rerun import rerun as repeat
 
-WRITERS = {
-    ".h5": reading.write_aps_u,
-    ".hdf": reading.write_aps_u,
-    ".nc": reading.write_netcdf,
-    ".nxs": reading.write_nxxpcs,
-}
 OUT_OF_MEMORY = (
     "a device ran out of memory: choose more shards, --chain-method parallel, fewer frames, or "
     "--bin-frames; finished chains are kept, if the settings stay --resume takes them up"
@@ -329,8 +323,8 @@ def doctor_command(as_json: bool) -> None:
 def simulate_command(out: str, model: str, phi: str, values: tuple[str, ...], **o: Any) -> None:
     """Simulate an experiment into OUT (.h5: APS-U layout; .nc: netCDF; .nxs: NXxpcs)."""
     path = writable(out)
-    if path.suffix not in WRITERS:
-        raise InputError(f"{path}: the ending must be one of {', '.join(WRITERS)}")
+    if path.suffix not in writing.WRITERS:
+        raise InputError(f"{path}: the ending must be one of {', '.join(writing.WRITERS)}")
     measured = experiment(phi, true_parameters(model, values), o)
     key = jax.random.key(o["seed"])
     if o["sigma"] is not None:
@@ -340,7 +334,7 @@ def simulate_command(out: str, model: str, phi: str, values: tuple[str, ...], **
         data = simulate.speckle(
             key, measured, o["pixels"], o["photons"], **detector, num_groups=o["groups"]
         )
-    WRITERS[path.suffix](path, data)
+    writing.write(path, data)
     screen.console().print(f"wrote {path}: {screen.described(data)}", highlight=False)
 
 
@@ -354,7 +348,7 @@ def demo(out: str, seed: int) -> None:
     experiment = simulate.Experiment(DEMO_ANGLES, 80, simulate.LAMINAR)
     data = simulate.speckle(jax.random.key(seed), experiment, 5000, mean_photons=2.0)
     measured = folder / "data.h5"
-    reading.write_aps_u(measured, data)
+    writing.write_aps_u(measured, data)
     shown = screen.console()
     shown.print(f"simulated {screen.described(data)} into {measured}", highlight=False)
     tree = _fit(reading.read(measured), FitConfig(seed=seed), folder / "posterior.nc")

@@ -1,5 +1,6 @@
 """Options of commands: one for every setting, named and described as it is; text to values."""
 
+import dataclasses
 import itertools
 import os
 from collections.abc import Callable, Mapping
@@ -98,15 +99,7 @@ def true_parameters(model: str, values: tuple[str, ...]) -> dict[str, float]:
 
 def read_data(file: str, chosen: DataConfig) -> TwoTimeData:
     """Return what settings choose of a data file."""
-    data = reading.read(
-        file,
-        q=chosen.q,
-        dt=chosen.dt,
-        gap=chosen.gap,
-        phi=chosen.phi,
-        exclude_frames=chosen.exclude_frames,
-    )
-    return data.select(chosen.angles, chosen.first_frame, chosen.stop_frame)
+    return reading.read(file, **dataclasses.asdict(chosen))
 
 
 def writable(path: str | Path, source: str | None = None) -> Path:

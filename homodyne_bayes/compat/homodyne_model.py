@@ -13,8 +13,8 @@ from homodyne_bayes.compat.factors import create_physics_factors_from_config_dic
 from homodyne_bayes.compat.modes import Parameters, create_model
 from homodyne_bayes.config import Convention
 from homodyne_bayes.data.axes import check_azimuths
-from homodyne_bayes.data.reading import atomic_path
 from homodyne_bayes.errors import InputError
+from homodyne_bayes.files import atomic_path
 from homodyne_bayes.parameters import PARAMETERS
 from homodyne_bayes.results.figures_of_maps import image, panels
 from homodyne_bayes.text import degrees

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from homodyne_bayes.data.arguments import frame_number, frame_numbers, numbers
 from homodyne_bayes.errors import InputError
 
 MIN_FRAMES = 4
@@ -87,7 +88,7 @@ def check_azimuths(phi: ArrayLike, count: int, q: ArrayLike = 0.0) -> np.ndarray
     InputError
         Unless there are ``count`` finite ones of which no two with one q are the same (mod 360).
     """
-    phi = np.atleast_1d(np.asarray(phi, float))
+    phi = np.atleast_1d(numbers(phi, "phi"))
     if phi.shape != (count,) or not np.isfinite(phi).all():
         raise InputError(
             f"phi must be {count} finite angles in degree, one per map, but is "
@@ -105,59 +106,90 @@ def check_azimuths(phi: ArrayLike, count: int, q: ArrayLike = 0.0) -> np.ndarray
     return wrapped(phi)
 
 
-def match_bins(phi: ArrayLike, available: ArrayLike, q: ArrayLike) -> np.ndarray:
+def match_bins(angles: ArrayLike, phi: ArrayLike, q: ArrayLike) -> np.ndarray:
     """Return the indices of maps with these azimuths, of every q of the maps in turn.
 
     Parameters
     ----------
-    phi : array_like
+    angles : array_like
         Azimuths asked for, degree.
-    available, q : array_like, (P,)
+    phi, q : array_like, (P,)
         Azimuth in degree and wavevector in 1/Å of every map; one q stands for all.
+
+    Returns
+    -------
+    ndarray of int
+        In the order of the azimuths asked for at each q.
 
     Raises
     ------
     InputError
         As `match_angles`, for the maps of any q.
     """
-    available = np.asarray(available, float)
-    q = np.broadcast_to(np.asarray(q, float), available.shape)
+    phi = np.asarray(phi, float)
+    q = np.broadcast_to(np.asarray(q, float), phi.shape)
     groups = [np.flatnonzero(q == value) for value in dict.fromkeys(q)]
-    return np.concatenate([own[match_angles(phi, available[own])] for own in groups])
+    return np.concatenate([group[match_angles(angles, phi[group])] for group in groups])
 
 
-def match_angles(phi: ArrayLike, available: ArrayLike) -> np.ndarray:
-    """Return the index in ``available`` of each azimuth asked for, all in degree.
+def match_angles(angles: ArrayLike, phi: ArrayLike) -> np.ndarray:
+    """Return the index in ``phi`` of each azimuth asked for, all in degree.
 
     Raises
     ------
     InputError
         Unless each is within 0.5° (mod 360) of exactly one, and no two of the same.
     """
-    wanted = np.atleast_1d(np.asarray(phi, float))
-    available = np.asarray(available, float)
-    near = circular_distance(wanted[:, None], available[None, :]) <= PHI_TOLERANCE
+    wanted = numbers(angles, "angles").ravel()
+    phi = np.asarray(phi, float)
+    near = circular_distance(wanted[:, None], phi[None, :]) <= PHI_TOLERANCE
     wrong = wanted[near.sum(axis=1) != 1]
     indices = near.argmax(axis=1)
     if len(wanted) == 0 or len(wrong) or len(np.unique(indices)) < len(indices):
         asked = ", ".join(f"{value:.6g}" for value in (wrong if len(wrong) else wanted))
-        known = ", ".join(f"{value:.6g}" for value in available)
+        choices = ", ".join(f"{value:.6g}" for value in phi)
         raise InputError(
-            f"each phi must be within {PHI_TOLERANCE:g}° of one angle, and name it "
-            f"once, but {asked or 'none'} was asked for; choose from {known}"
+            f"each of the angles must be within {PHI_TOLERANCE:g}° of one azimuth of the data, and "
+            f"name it once, but {asked or 'none'} was asked for; choose from {choices}"
         )
     return indices
 
 
+def frame_range(num_frames: int, first: int | None, stop: int | None) -> slice:
+    """Return the range of frames from ``first`` (or 0) to before ``stop`` (or the end).
+
+    Raises
+    ------
+    InputError
+        If one is not a whole number or outside the ``num_frames``, or fewer than 4 remain.
+    """
+    start = 0 if first is None else frame_number(first, "first_frame")
+    end = num_frames if stop is None else frame_number(stop, "stop_frame")
+    if not (start >= 0 and end <= num_frames and end - start >= MIN_FRAMES):
+        raise InputError(
+            f"the frames to keep must lie in 0 to {num_frames} and be at "
+            f"least {MIN_FRAMES}, but {start} to {end} was asked for; change "
+            "--first-frame or --stop-frame"
+        )
+    return slice(start, end)
+
+
 def usable_frames(num_frames: int, exclude_frames: Sequence[int]) -> np.ndarray:
-    """Return flags, (G,), that are False for the frames to exclude (0-based)."""
-    outside = [frame for frame in exclude_frames if not 0 <= frame < num_frames]
+    """Return flags, (G,), that are False for the frames to exclude, counted from 0.
+
+    Raises
+    ------
+    InputError
+        If one is not a whole number or outside the ``num_frames``.
+    """
+    excluded = frame_numbers(exclude_frames, "exclude_frames")
+    outside = [frame for frame in excluded if not 0 <= frame < num_frames]
     if outside:
         raise InputError(
             f"frames to exclude must lie in 0 to {num_frames - 1}, but {outside[0]} "
             "was given; change --exclude-frames"
         )
-    return ~np.isin(np.arange(num_frames), list(exclude_frames))
+    return ~np.isin(np.arange(num_frames), excluded)
 
 
 def record_selection(
@@ -165,8 +197,12 @@ def record_selection(
 ) -> dict[str, Any]:
     """Return the provenance with a selection added, counted in frames of the original file."""
     offset, earlier = provenance.get("first_frame", 0), provenance.get("exclude_frames", [])
-    excluded = sorted({*earlier, *(offset + int(frame) for frame in exclude_frames)})
-    return {**provenance, "first_frame": offset + first, "exclude_frames": excluded}
+    added = (offset + frame for frame in frame_numbers(exclude_frames, "exclude_frames"))
+    return {
+        **provenance,
+        "first_frame": offset + first,
+        "exclude_frames": sorted({*earlier, *added}),
+    }
 
 
 def parse_provenance(text: str) -> dict[str, Any]:

@@ -15,7 +15,7 @@ def pairs_of(usable: np.ndarray) -> np.ndarray:
     return both & ~np.eye(usable.shape[-1], dtype=bool)
 
 
-def settle(
+def complete(
     maps: Mapping[str, np.ndarray], usable: np.ndarray, measured: np.ndarray | None
 ) -> np.ndarray:
     """Complete, check and blank all maps of one angle in place; return its usable frames, (G,).

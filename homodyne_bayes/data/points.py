@@ -16,7 +16,7 @@ ROUNDING = 1e-12  # of a time: a smaller lag is none
 PARTS = (1, 2, 4)  # of the smallest lag that a frame may be: ages and means of lags halve steps
 
 
-class Grid(NamedTuple):
+class FrameTimes(NamedTuple):
     """Frame times ``start + dt * k`` in s, k from 0 to ``num_frames - 1``."""
 
     start: float
@@ -71,25 +71,27 @@ def from_points(
     Raises
     ------
     InputError
-        If times are off every grid, a pair occurs twice, the maps would take more than 128 MiB and
-        100 times what the list takes, or as `TwoTimeData`.
+        If times are off all such frames, a pair occurs twice, the maps would take more than
+        128 MiB and 100 times what the list takes, or as `TwoTimeData`.
     """
     phi, q, t1, t2, c2 = _columns(phi=phi, q=q, t1=t1, t2=t2, c2=c2)
-    known = ~np.isnan(c2)
-    phi, q, t1, t2, c2 = (column[known] for column in (phi, q, t1, t2, c2))
-    grid, kept = lattice(t1, t2, c2 != 0)
+    given = ~np.isnan(c2)
+    phi, q, t1, t2, c2 = (column[given] for column in (phi, q, t1, t2, c2))
+    times, kept = common_frames(t1, t2, c2 != 0)
     bins, which = np.unique(np.stack([q[kept], phi[kept]]), axis=1, return_inverse=True)
-    check_size(grid, bins.shape[1], 5 * 8 * known.size)
-    maps = placed(grid, bins.shape[1], which.ravel(), t1[kept], t2[kept], c2[kept])
+    check_size(times, bins.shape[1], 5 * 8 * given.size)
+    maps = maps_of_points(times, bins.shape[1], which.ravel(), t1[kept], t2[kept], c2[kept])
     provenance = dict(provenance or {})
-    provenance["assumed"] = [*provenance.get("assumed", []), *shifted(grid.start, grid.dt)]
+    provenance["assumed"] = [*provenance.get("assumed", []), *shifted(times.start, times.dt)]
     return TwoTimeData(
-        maps, bins[1], grid.dt, bins[0], gap, provenance=provenance, measured=~np.isnan(maps)
+        maps, bins[1], times.dt, bins[0], gap, provenance=provenance, measured=~np.isnan(maps)
     )
 
 
-def lattice(t1: np.ndarray, t2: np.ndarray, filled: np.ndarray) -> tuple[Grid, np.ndarray]:
-    """Return the coarsest grid of frames, and which points lie on it.
+def common_frames(
+    t1: np.ndarray, t2: np.ndarray, filled: np.ndarray
+) -> tuple[FrameTimes, np.ndarray]:
+    """Return the coarsest frames on which all times lie, and which points are of the record, (N,).
 
     Parameters
     ----------
@@ -102,12 +104,12 @@ def lattice(t1: np.ndarray, t2: np.ndarray, filled: np.ndarray) -> tuple[Grid, n
     Raises
     ------
     InputError
-        If no frames are left, or too many, or a time is off every grid.
+        If no frames are left, or too many, or a time is off all such frames.
     """
-    for name, times in (("t1", t1), ("t2", t2)):
-        if not np.isfinite(times).all():
+    for name, column in (("t1", t1), ("t2", t2)):
+        if not np.isfinite(column).all():
             raise InputError(
-                f"{name} must be finite, but has {np.sum(~np.isfinite(times))} other "
+                f"{name} must be finite, but has {np.sum(~np.isfinite(column))} other "
                 "values; leave such points out"
             )
     with np.errstate(over="ignore"):
@@ -117,24 +119,24 @@ def lattice(t1: np.ndarray, t2: np.ndarray, filled: np.ndarray) -> tuple[Grid, n
             "expected points with a value at two different times, found none; check "
             "the columns of the list"
         )
-    grid = _grid(t1[kept], t2[kept])
-    ends = [grid.frames(times[kept]) for times in (t1, t2)]
-    alive = np.zeros(grid.num_frames, bool)
+    times = _coarsest(t1[kept], t2[kept])
+    ends = [times.frames(column[kept]) for column in (t1, t2)]
+    alive = np.zeros(times.num_frames, bool)
     for frames in ends:
         alive[frames[filled[kept]]] = True
     kept[kept] = alive[ends[0]] & alive[ends[1]]
-    return (_grid(t1[kept], t2[kept]) if kept.any() else grid), kept
+    return (_coarsest(t1[kept], t2[kept]) if kept.any() else times), kept
 
 
-def placed(
-    grid: Grid, count: int, which: np.ndarray, t1: np.ndarray, t2: np.ndarray, c2: np.ndarray
+def maps_of_points(
+    times: FrameTimes, count: int, which: np.ndarray, t1: np.ndarray, t2: np.ndarray, c2: np.ndarray
 ) -> np.ndarray:
     """Return maps (count, G, G), symmetric, NaN where there is no point.
 
     Parameters
     ----------
-    grid : Grid
-        Frame times, on which all points lie.
+    times : FrameTimes
+        Frames on which all points lie.
     count : int
         Number of maps.
     which : ndarray of int, (N,)
@@ -147,7 +149,7 @@ def placed(
     InputError
         If a pair of frames occurs twice in a map.
     """
-    G, pairs = grid.num_frames, grid.pairs(t1, t2)
+    G, pairs = times.num_frames, times.pairs(t1, t2)
     _, first = np.unique(which * G**2 + pairs, return_index=True)
     if len(first) < len(which):
         repeated = np.ones(len(which), bool)
@@ -164,22 +166,22 @@ def placed(
     return maps
 
 
-def check_size(grid: Grid, count: int, own: int) -> None:
-    """Refuse maps that would take far more than the ``own`` bytes of what they are made of."""
-    size, most = 8 * count * grid.num_frames**2, most_bytes(own)
+def check_size(times: FrameTimes, count: int, stored: int) -> None:
+    """Refuse maps that would take far more than the ``stored`` bytes that they are made of."""
+    size, most = 8 * count * times.num_frames**2, most_bytes(stored)
     if size > most:
         raise InputError(
             f"expected points whose maps take at most {most} bytes, found "
-            f"{grid.num_frames} frames of {grid.dt:.6g} s, {size} bytes for {count} "
+            f"{times.num_frames} frames of {times.dt:.6g} s, {size} bytes for {count} "
             f"maps, of which few pairs were measured; keep fewer ages, or average "
             "frames before correlating"
         )
 
 
-def _grid(t1: np.ndarray, t2: np.ndarray) -> Grid:
-    """Return the coarsest grid on which all times of points with a lag lie."""
+def _coarsest(t1: np.ndarray, t2: np.ndarray) -> FrameTimes:
+    """Return the coarsest frames on which all times of points with a lag lie."""
     times = np.concatenate([t1, t2])
-    start, end = _ends(times)
+    start, end = float(times.min()), float(times.max())
     smallest = float(np.abs(t2 - t1).min())
     for part in PARTS:
         steps = (end - start) / smallest * part
@@ -190,10 +192,10 @@ def _grid(t1: np.ndarray, t2: np.ndarray) -> Grid:
                 "within these limits"
             )
         dt = (end - start) / round(steps)
-        places = (times - start) / dt
-        off = np.abs(places - np.rint(places))
+        frames = (times - start) / dt
+        off = np.abs(frames - np.rint(frames))
         if off.max() <= TIME_TOLERANCE:
-            return Grid(start, dt, round(steps) + 1)
+            return FrameTimes(start, dt, round(steps) + 1)
     raise InputError(
         f"times must lie on frames of the smallest lag, {smallest:.6g} s, or a half "
         f"or a quarter of it, but {times[off.argmax()]:.9g} s is {off.max():.2g} of "
@@ -201,25 +203,20 @@ def _grid(t1: np.ndarray, t2: np.ndarray) -> Grid:
     )
 
 
-def _ends(times: np.ndarray) -> tuple[float, float]:
-    """Return the first and the last time."""
-    return float(times.min()), float(times.max())
-
-
 def _columns(**columns: ArrayLike) -> list[np.ndarray]:
     """Return columns (N,) of real numbers, c2 as float32 if it is, refusing different lengths."""
     arrays = {name: np.asarray(column) for name, column in columns.items()}
     shape = arrays["c2"].shape
     for name, array in arrays.items():
-        alone = name in {"phi", "q"} and array.ndim == 0
-        if array.dtype.kind not in "fiu" or array.ndim > 1 or not (alone or array.shape == shape):
+        single = name in {"phi", "q"} and array.ndim == 0
+        if array.dtype.kind not in "fiu" or array.ndim > 1 or not (single or array.shape == shape):
             raise InputError(
                 f"{name} must be a list of real numbers as long as c2, {shape}, but "
                 f"has shape {array.shape} and type {array.dtype}; pass one value a "
                 "point"
             )
-    keep = {"c2": np.float32} if arrays["c2"].dtype == np.float32 else {}
+    types = {"c2": np.float32} if arrays["c2"].dtype == np.float32 else {}
     return [
-        np.broadcast_to(array, shape).astype(keep.get(name, np.float64))
+        np.broadcast_to(array, shape).astype(types.get(name, np.float64))
         for name, array in arrays.items()
     ]

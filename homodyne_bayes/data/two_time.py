@@ -4,31 +4,40 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-import xarray as xr
 from numpy.typing import ArrayLike
 
+from homodyne_bayes.data.arguments import numbers, positive
 from homodyne_bayes.data.axes import (
-    MIN_FRAMES,
     check_azimuths,
     check_time_axes,
+    frame_range,
     match_bins,
     parse_provenance,
     record_selection,
     usable_frames,
 )
-from homodyne_bayes.data.checks import pairs_of, settle
+from homodyne_bayes.data.checks import complete, pairs_of
+from homodyne_bayes.data.fields import (
+    as_flags,
+    as_groups,
+    as_maps,
+    as_pairs,
+    as_wavevectors,
+    check_enough,
+)
+from homodyne_bayes.data.words import UNITS, as_table, in_brief, listed
 from homodyne_bayes.errors import InputError
-from homodyne_bayes.files import real_numbers
 
-MIN_USABLE_FRAMES = 3
+if TYPE_CHECKING:
+    import xarray as xr
+
 OPTIONAL = ("group_c2", "measured")  # fields that are arrays and may be None
-UNITS = {"q": "1/Å", "dt": "s", "gap": "Å"}
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class TwoTimeData:
     """Two-time correlation maps of one sample; the constructor checks everything.
 
@@ -81,21 +90,21 @@ class TwoTimeData:
 
     def __post_init__(self) -> None:
         """Check every field and store its canonical form."""
-        c2 = _as_maps(self.c2)
-        groups = None if self.group_c2 is None else _as_groups(self.group_c2, c2.shape)
-        q = _as_wavevectors(self.q, len(c2))
+        c2 = as_maps(self.c2)
+        groups = None if self.group_c2 is None else as_groups(self.group_c2, c2.shape)
+        q = as_wavevectors(self.q, len(c2))
         phi = check_azimuths(self.phi, len(c2), q)
-        scalars = {name: _positive(name, value) for name, value in self.scalars.items()}
-        usable = _as_flags(self.usable, c2.shape[:2])
-        measured = None if self.measured is None else _as_pairs(self.measured, c2.shape)
+        scalars = {name: positive(value, name) for name, value in self.scalars.items()}
+        usable = as_flags(self.usable, c2.shape[:2])
+        measured = None if self.measured is None else as_pairs(self.measured, c2.shape)
         for i, azimuth in enumerate(phi):
             where = f"phi = {azimuth:.6g}"
             where += f", q = {np.asarray(q)[i]:.6g}" if np.ndim(q) else ""
             maps = {where: c2[i]}
             for group, matrix in enumerate(() if groups is None else groups[i]):
                 maps[f"{where} in pixel group {group}"] = matrix
-            usable[i] = settle(maps, usable[i], None if measured is None else measured[i])
-        _check_enough(usable, phi)
+            usable[i] = complete(maps, usable[i], None if measured is None else measured[i])
+        check_enough(usable, phi)
         if measured is not None:
             every = pairs_of(usable)
             measured = None if measured[every].all() else measured & every
@@ -151,16 +160,39 @@ class TwoTimeData:
     @property
     def num_missing(self) -> int:
         """Number of pairs t1 < t2 of usable frames that were not measured, summed over angles."""
-        return int((pairs_of(self.usable) & ~self.pairs).sum()) // 2
+        if self.measured is None:
+            return 0
+        return int((pairs_of(self.usable) & ~self.measured).sum()) // 2
 
     @property
     def excluded(self) -> np.ndarray:
         """Number of unusable frames of each angle, (P,)."""
         return (~self.usable).sum(axis=1)
 
+    @property
+    def facts(self) -> dict[str, str]:
+        """What the data are, in words by name."""
+        return {
+            "maps": f"{self.num_angles} × {self.num_frames} frames",
+            "q": listed(self.wavevectors.tolist(), "q"),
+            "phi": listed(self.phi.tolist(), "phi"),
+            "dt": listed([self.dt], "dt"),
+            "gap": listed([self.gap], "gap"),
+            "pairs": f"{self.num_pairs}, {self.num_missing} missing",
+            "unusable frames": f"{self.excluded.sum()}",
+        }
+
+    def __repr__(self) -> str:
+        """Return the facts, not the numbers."""
+        return in_brief("TwoTimeData", self.facts)
+
+    def _repr_html_(self) -> str:
+        """Return the facts as a table."""
+        return as_table("TwoTimeData", self.facts.items())
+
     def select(
         self,
-        phi: ArrayLike | None = None,
+        angles: ArrayLike | None = None,
         first_frame: int | None = None,
         stop_frame: int | None = None,
         exclude_frames: Sequence[int] = (),
@@ -169,12 +201,12 @@ class TwoTimeData:
 
         Parameters
         ----------
-        phi : array_like, optional
+        angles : array_like, optional
             Azimuths in degree to keep, each within 0.5° (mod 360) of exactly one of every q.
         first_frame, stop_frame : int, optional
-            0-based; the first is kept, the last is not.
+            Counted from 0; the first is kept, the last is not.
         exclude_frames : sequence of int
-            0-based, counted in this object before the selection; made unusable in all angles.
+            Counted from 0 in this object before the selection; made unusable in all angles.
 
         Returns
         -------
@@ -185,39 +217,34 @@ class TwoTimeData:
         InputError
             If an azimuth or frame does not exist or too few frames remain.
         """
-        first = 0 if first_frame is None else first_frame
-        stop = self.num_frames if stop_frame is None else stop_frame
-        if not (first >= 0 and stop <= self.num_frames and stop - first >= MIN_FRAMES):
-            raise InputError(
-                f"the frames to keep must lie in 0 to {self.num_frames} and be at "
-                f"least {MIN_FRAMES}, but {first} to {stop} was asked for; change "
-                "--first-frame or --stop-frame"
-            )
+        frames = frame_range(self.num_frames, first_frame, stop_frame)
         usable = self.usable & usable_frames(self.num_frames, exclude_frames)
-        frames = slice(first, stop)
-        groups = None if self.group_c2 is None else self.group_c2[:, :, frames, frames]
-        measured = None if self.measured is None else self.measured[:, frames, frames]
-        cut = replace(
-            self,
-            c2=self.c2[:, frames, frames],
-            usable=usable[:, frames],
-            group_c2=groups,
-            measured=measured,
-            provenance=record_selection(self.provenance, first, exclude_frames),
-        )
-        return cut if phi is None else cut.take(match_bins(phi, self.phi, self.q))
+        maps = slice(None) if angles is None else match_bins(angles, self.phi, self.q)
+        provenance = record_selection(self.provenance, frames.start, exclude_frames)
+        return self._part(maps, frames, usable, provenance)
 
     def take(self, maps: ArrayLike) -> Self:
-        """Return the maps of these indices."""
-        at = np.asarray(maps)
+        """Return the maps of these indices, array_like of int or bool."""
+        return self._part(np.asarray(maps), slice(None), self.usable, self.provenance)
+
+    def _part(
+        self,
+        maps: slice | np.ndarray,
+        frames: slice,
+        usable: np.ndarray,
+        provenance: Mapping[str, Any],
+    ) -> Self:
+        """Return some maps and frames, made once."""
+        groups, measured = self.group_c2, self.measured
         return replace(
             self,
-            c2=self.c2[at],
-            phi=self.phi[at],
-            q=self.wavevectors[at],
-            usable=self.usable[at],
-            group_c2=None if self.group_c2 is None else self.group_c2[at],
-            measured=None if self.measured is None else self.measured[at],
+            c2=self.c2[:, frames, frames][maps],
+            phi=self.phi[maps],
+            q=self.wavevectors[maps],
+            usable=usable[:, frames][maps],
+            provenance=provenance,
+            group_c2=None if groups is None else groups[:, :, frames, frames][maps],
+            measured=None if measured is None else measured[:, frames, frames][maps],
         )
 
     def sha256(self) -> str:
@@ -235,12 +262,14 @@ class TwoTimeData:
             digest.update(np.ascontiguousarray(self.measured))
         return digest.hexdigest()
 
-    def to_dataset(self) -> xr.Dataset:
+    def to_dataset(self) -> "xr.Dataset":
         """Return a Dataset: c2 and measured (phi, t1, t2), usable (phi, frame), group_c2.
 
         There is a group_c2 (phi, group, t1, t2), and a measured, only where the data have one. A q
         of all maps is an attribute, q of every map a coordinate (phi).
         """
+        import xarray as xr  # noqa: PLC0415 - slow to import, and reading most files needs none
+
         seconds = {"units": "s"}
         units = {"q_units": UNITS["q"], **{f"{name}_units": UNITS[name] for name in self.scalars}}
         q = {"q": ("phi", self.q)} if np.ndim(self.q) else {}
@@ -265,7 +294,7 @@ class TwoTimeData:
         )
 
     @classmethod
-    def from_dataset(cls, dataset: xr.Dataset) -> Self:
+    def from_dataset(cls, dataset: "xr.Dataset") -> Self:
         """Return the data of a Dataset as :meth:`to_dataset` makes it.
 
         Raises
@@ -278,7 +307,7 @@ class TwoTimeData:
         return cls(c2=dataset["c2"].values, usable=usable, **more, **dataset_header(dataset))
 
 
-def dataset_header(dataset: xr.Dataset) -> dict[str, Any]:
+def dataset_header(dataset: "xr.Dataset") -> dict[str, Any]:
     """Return phi, dt, q, gap and provenance of a Dataset, checked, without loading c2."""
     missing = [name for name in ("c2", "phi", "t1", "t2") if name not in dataset.variables]
     missing += [name for name in ("q", "dt") if name not in {*dataset.attrs, *dataset.coords}]
@@ -289,120 +318,13 @@ def dataset_header(dataset: xr.Dataset) -> dict[str, Any]:
         )
     attrs = dataset.attrs
     q = np.asarray(dataset["q"] if "q" in dataset.coords else attrs["q"])
-    dt, assumed = check_time_axes(dataset["t1"].values, dataset["t2"].values, float(attrs["dt"]))
+    step = positive(attrs["dt"], "dt")
+    dt, assumed = check_time_axes(dataset["t1"].values, dataset["t2"].values, step)
     provenance = parse_provenance(attrs.get("provenance", "{}"))
     return {
         "phi": dataset["phi"].values,
         "dt": dt,
-        "q": real_numbers(q, "q"),
-        "gap": float(attrs["gap"]) if "gap" in attrs else None,
+        "q": numbers(q, "q"),
+        "gap": positive(attrs["gap"], "gap") if "gap" in attrs else None,
         "provenance": {**provenance, "assumed": [*provenance.get("assumed", []), *assumed]},
     }
-
-
-def check_groups(shape: tuple[int, ...], maps: tuple[int, ...]) -> int:
-    """Return the number H of pixel groups.
-
-    Parameters
-    ----------
-    shape, maps : tuple of int
-        Shapes of group_c2 and of c2, (P, G, G).
-
-    Raises
-    ------
-    InputError
-        Unless ``shape`` is (P, H, G, G) with H >= 2.
-    """
-    if len(shape) != 4 or (shape[0], *shape[2:]) != maps or shape[1] < 2:
-        P, *frames = maps
-        expected = ", ".join(str(length) for length in (P, "groups", *frames))
-        raise InputError(
-            f"group_c2 must have shape ({expected}) with at least 2 pixel groups, to "
-            f"agree with c2, but has shape {shape}; rearrange the axes or leave it "
-            "out"
-        )
-    return shape[1]
-
-
-def _as_groups(group_c2: ArrayLike, maps: tuple[int, ...]) -> np.ndarray:
-    """Return a copy of the maps of pixel groups as float32 (if they are) or float64."""
-    group_c2 = np.asarray(group_c2)
-    check_groups(group_c2.shape, maps)
-    return _as_floats(group_c2, "group_c2")
-
-
-def _as_maps(c2: ArrayLike) -> np.ndarray:
-    """Return a copy of the maps as float32 (if they are) or float64."""
-    c2 = np.asarray(c2)
-    if c2.ndim != 3 or c2.shape[1] != c2.shape[2] or c2.shape[1] < MIN_FRAMES or len(c2) == 0:
-        raise InputError(
-            f"c2 must have shape (angles, frames, frames) with at least {MIN_FRAMES} "
-            f"frames, but has shape {c2.shape}; rearrange the axes"
-        )
-    return _as_floats(c2, "c2")
-
-
-def _as_floats(values: np.ndarray, name: str) -> np.ndarray:
-    """Return a copy of real numbers as float32 (if they are) or float64."""
-    if values.dtype.kind not in "fiu":
-        raise InputError(f"{name} must be real numbers, but its type is {values.dtype}; convert it")
-    return values.astype(np.float32 if values.dtype == np.float32 else np.float64)
-
-
-def _as_wavevectors(q: ArrayLike, count: int) -> float | np.ndarray:
-    """Return one q of all maps as a float, or that of every map, (count,)."""
-    q = np.asarray(q, float)
-    if q.shape not in {(), (count,)}:
-        raise InputError(
-            f"q must be one value or {count}, one per map, but has shape {q.shape}; "
-            "pass one per map"
-        )
-    if not ((q > 0) & np.isfinite(q)).all():
-        raise InputError(
-            f"q must be positive and finite (in {UNITS['q']}), but is "
-            f"{np.array2string(q, threshold=8)}; pass the right --q"
-        )
-    return q if len(np.unique(q)) > 1 else float(q.flat[0])
-
-
-def _as_flags(usable: ArrayLike | None, shape: tuple[int, ...]) -> np.ndarray:
-    """Return a flag per angle and frame; None or a single True stands for all."""
-    flags = np.asarray(True if usable is None else usable, bool)
-    if flags.shape not in {(), shape}:
-        raise InputError(
-            f"usable must have shape {shape}, one flag per angle and frame, but has "
-            f"shape {flags.shape}; pass one row per angle"
-        )
-    return np.broadcast_to(flags, shape).copy()
-
-
-def _as_pairs(measured: ArrayLike, shape: tuple[int, ...]) -> np.ndarray:
-    """Return a flag per pair of frames of every angle, which must be symmetric."""
-    flags = np.asarray(measured, bool)
-    if flags.shape != shape or not np.array_equal(flags, flags.swapaxes(1, 2)):
-        raise InputError(
-            f"measured must have the shape of c2, {shape}, and be symmetric, but has "
-            f"shape {flags.shape} or differs between (i, j) and (j, i); mark both"
-        )
-    return flags
-
-
-def _positive(name: str, value: float) -> float:
-    """Return the scalar as float, refusing one that is not positive and finite."""
-    if not (np.isfinite(value) and value > 0):
-        raise InputError(
-            f"{name} must be positive and finite (in {UNITS[name]}), but is "
-            f"{value:g}; pass the right --{name}"
-        )
-    return float(value)
-
-
-def _check_enough(usable: np.ndarray, phi: np.ndarray) -> None:
-    """Refuse an angle with too few usable frames."""
-    counts = usable.sum(axis=1)
-    if counts.min() < MIN_USABLE_FRAMES:
-        raise InputError(
-            f"each angle needs at least {MIN_USABLE_FRAMES} usable frames, but phi = "
-            f"{phi[counts.argmin()]:.6g} has {counts.min()} of {usable.shape[1]}; "
-            "leave that angle out or keep more frames"
-        )

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 from homodyne_bayes.compat.scaling import averaged_scaling
 from homodyne_bayes.config import INTEGRATED, FitConfig
-from homodyne_bayes.data.two_time import MIN_FRAMES, TwoTimeData
+from homodyne_bayes.data.axes import MIN_FRAMES
+from homodyne_bayes.data.two_time import TwoTimeData
 from homodyne_bayes.environment import require_x64
 from homodyne_bayes.errors import InputError
 from homodyne_bayes.likelihood.scaling import order

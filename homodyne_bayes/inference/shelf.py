@@ -14,9 +14,8 @@ import netCDF4
 import numpy as np
 import xarray as xr
 
-from homodyne_bayes.data.reading import READ_ERRORS, atomic_path
 from homodyne_bayes.errors import InputError
-from homodyne_bayes.files import check_stored
+from homodyne_bayes.files import READ_ERRORS, atomic_path, check_stored
 
 Arrays = Mapping[str, np.ndarray]
 

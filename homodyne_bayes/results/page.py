@@ -12,7 +12,7 @@ import xarray as xr
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 
-from homodyne_bayes.data.reading import atomic_path
+from homodyne_bayes.files import atomic_path
 from homodyne_bayes.inference.certify import MAX_K_HAT
 from homodyne_bayes.inference.convergence import MIN_AGREEMENT_P, MIN_ESS_PER_CHAIN
 from homodyne_bayes.parameters import PER_ANGLE

@@ -12,8 +12,8 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from homodyne_bayes.data.reading import atomic_path
 from homodyne_bayes.errors import InputError
+from homodyne_bayes.files import atomic_path
 from homodyne_bayes.parameters import PARAMETERS, PER_ANGLE
 from homodyne_bayes.results import diagnostics, figures, page, text
 from homodyne_bayes.results.diagnostics import INTERVAL, TAIL, group

@@ -41,9 +41,8 @@ import numpy as np
 import xarray as xr
 
 from homodyne_bayes.config import NoiseModel
-from homodyne_bayes.data.reading import atomic_path, naming
 from homodyne_bayes.errors import InputError
-from homodyne_bayes.files import check_stored, text_as_characters
+from homodyne_bayes.files import atomic_path, check_stored, reading, text_as_characters
 
 GROUPS = ("posterior", "certificate", "warm_start", "observed_data")
 Values = Mapping[str, np.ndarray]
@@ -67,7 +66,7 @@ def read(path: str | Path) -> xr.DataTree:
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: expected a result file (.nc), found no such file")
-    with naming(path):
+    with reading(path):
         check_stored(path)
         with xr.open_datatree(path, engine="netcdf4") as tree:
             missing = [group for group in GROUPS if group not in tree.children]

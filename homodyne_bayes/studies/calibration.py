@@ -19,9 +19,9 @@ from matplotlib.figure import Figure
 
 from homodyne_bayes import environment, files
 from homodyne_bayes.config import FitConfig
-from homodyne_bayes.data.reading import atomic_path
 from homodyne_bayes.data.two_time import TwoTimeData
 from homodyne_bayes.errors import InputError
+from homodyne_bayes.files import atomic_path
 from homodyne_bayes.fitting.pipeline import bound_model, sample_posterior
 from homodyne_bayes.inference import density
 from homodyne_bayes.inference.infer import Progress, silent

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from homodyne_bayes.cli import main, screen
-from homodyne_bayes.data import reading
+from homodyne_bayes.data import writing
 from homodyne_bayes.results import store
 from tests.bad_inputs import BAD_INPUTS
 
@@ -271,7 +271,7 @@ BAD_CALLS = [
 @pytest.fixture(scope="module")
 def data_file(laminar_data, tmp_path_factory):
     path = tmp_path_factory.mktemp("data") / "data.h5"
-    reading.write_aps_u(path, laminar_data)
+    writing.write_aps_u(path, laminar_data)
     return path
 
 

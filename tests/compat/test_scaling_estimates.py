@@ -104,7 +104,7 @@ def test_too_few_points_are_refused(decayed):
         estimate_contrast_offset_from_quantiles(np.ones(60), np.arange(60))
     with pytest.raises(InputError, match="offset of angle 0 need at least 100 .* found 91"):
         averaged_scaling(decayed.select(stop_frame=14))
-    averaged_scaling(decayed.select(stop_frame=15, phi=[0.0]))
+    averaged_scaling(decayed.select(stop_frame=15, angles=[0.0]))
     c2, t1, t2, angle = points(decayed)
     with pytest.raises(InputError, match="of angle 3 need at least 100 .* found 0"):
         estimate_per_angle_scaling(c2, t1, t2, angle, 4)

@@ -135,7 +135,7 @@ def test_bad_fields_are_refused(changes, message):
 
 
 def test_select_angles_in_the_order_asked():
-    data = good_data().select(phi=[75.2, -390.0])
+    data = good_data().select(angles=[75.2, -390.0])
     np.testing.assert_array_equal(data.phi, [75.0, -30.0])
     np.testing.assert_array_equal(data.c2, maps()[[2, 0]])
 
@@ -157,7 +157,7 @@ def test_select_frames_restarts_time_and_is_recorded():
 
 def test_select_the_same_angle_twice_is_refused():
     with pytest.raises(InputError, match="name it once"):
-        good_data().select(phi=[10.0, 10.1])
+        good_data().select(angles=[10.0, 10.1])
 
 
 def test_hash_depends_on_every_value_but_not_on_provenance():

@@ -1,4 +1,4 @@
-"""Every layout is read right, written whole, or refused with a reason."""
+"""Every format is read right, written whole, or refused with a reason."""
 
 import json
 import pickle
@@ -8,15 +8,10 @@ import h5py
 import numpy as np
 import pytest
 
-from homodyne_bayes.data.reading import (
-    atomic_path,
-    contents,
-    read,
-    warn_untypical,
-    write_aps_u,
-    write_netcdf,
-)
+from homodyne_bayes.data.reading import contents, read, warn_untypical
+from homodyne_bayes.data.writing import write_aps_u, write_netcdf
 from homodyne_bayes.errors import InputError
+from homodyne_bayes.files import atomic_path
 from tests.bad_inputs import (
     BAD_INPUTS,
     DT,
@@ -74,7 +69,7 @@ def test_aps_u_round_trip(tmp_path):
     assert contents(tmp_path / "a.hdf").notes == ["1 of 12 detector frames have no counts"]
 
 
-def test_aps_u_stores_what_the_layout_says(tmp_path):
+def test_aps_u_stores_what_the_format_says(tmp_path):
     with h5py.File(good_aps_u(tmp_path)) as file:
         half = file[MAP_1][...]
         assert half.dtype == np.float32
@@ -165,7 +160,7 @@ def test_a_file_with_bad_frames_and_a_dead_angle_is_read_around_them(tmp_path):
         read(path)
     with pytest.raises(InputError, match="phi = 10 has 0 of 12"):
         read(path, exclude_frames=[5])
-    data = read(path, phi=[75.0, -30.0], exclude_frames=[5])
+    data = read(path, angles=[75.0, -30.0], exclude_frames=[5])
     np.testing.assert_array_equal(data.phi, [75.0, -30.0])
     np.testing.assert_array_equal(data.excluded, [1, 1])
     assert data.provenance["exclude_frames"] == [5]
@@ -259,16 +254,16 @@ def test_netcdf_holds_pixel_groups(tmp_path):
     path = tmp_path / "a.nc"
     write_netcdf(path, good_data(group_c2=group_maps().astype(np.float32)))
     assert contents(path).notes == ["c2 of 2 pixel groups of every angle is there too"]
-    data = read(path, phi=[75.0, -30.0], exclude_frames=[4])
+    data = read(path, angles=[75.0, -30.0], exclude_frames=[4])
     assert data.group_c2.dtype == np.float32
     assert np.isnan(data.group_c2[:, :, 4]).all()
-    later = data.select(phi=[-30.0], first_frame=5)
+    later = data.select(angles=[-30.0], first_frame=5)
     np.testing.assert_array_equal(later.group_c2, group_maps().astype(np.float32)[:1, :, 5:, 5:])
     write_netcdf(path, later)
     assert read(path).sha256() == later.sha256()
 
 
-def test_layouts_without_a_place_for_pixel_groups(tmp_path):
+def test_formats_without_a_place_for_pixel_groups(tmp_path):
     write_aps_u(tmp_path / "a.hdf", good_data(group_c2=group_maps()))
     write_netcdf(tmp_path / "a.nc", good_data())
     for name in ("a.hdf", "a.nc"):

@@ -11,7 +11,7 @@ import scipy.stats
 from jax.flatten_util import ravel_pytree
 
 from homodyne_bayes import FitConfig, InputError, TwoTimeData
-from homodyne_bayes.data import points, reading
+from homodyne_bayes.data import points, reading, writing
 from homodyne_bayes.fitting.checks import shardable
 from homodyne_bayes.inference import density
 from homodyne_bayes.likelihood.marginal import MarginalNormal, NormalPrior
@@ -218,18 +218,18 @@ def test_a_mask_of_all_pairs_is_none_and_an_uneven_one_is_refused():
 
 def test_selections_and_files_keep_what_was_measured(tmp_path):
     data = sparse_data()
-    part = data.select(phi=[75.0, -30.0], first_frame=1, stop_frame=9, exclude_frames=[3])
+    part = data.select(angles=[75.0, -30.0], first_frame=1, stop_frame=9, exclude_frames=[3])
     kept = at_lags()[1:9, 1:9]
     kept[2] = kept[:, 2] = False
     np.testing.assert_array_equal(part.pairs, np.stack([kept, kept]))
     assert part.excluded.tolist() == [1, 1]
     assert data.select(stop_frame=4, exclude_frames=[0]).measured is None  # lags 1 and 2 alone
     assert TwoTimeData.from_dataset(part.to_dataset()).sha256() == part.sha256()
-    reading.write_netcdf(tmp_path / "a.nc", part)
+    writing.write_netcdf(tmp_path / "a.nc", part)
     back = reading.read(tmp_path / "a.nc")
     assert back.sha256() == part.sha256()
     assert replace(part, measured=part.pairs & (part.c2 > 1.2)).sha256() != part.sha256()
-    for write in (reading.write_aps_u, reading.write_nxxpcs):
+    for write in (writing.write_aps_u, writing.write_nxxpcs):
         with pytest.raises(InputError, match="pairs that were not measured; write netCDF"):
             write(tmp_path / "a.h5", part)
 

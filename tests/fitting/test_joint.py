@@ -9,13 +9,13 @@ import pytest
 from jax.flatten_util import ravel_pytree
 
 from homodyne_bayes import FitConfig, InputError, TwoTimeData, fit
-from homodyne_bayes.data import reading
+from homodyne_bayes.data import reading, writing
 from homodyne_bayes.fitting import pipeline
 from homodyne_bayes.inference import density
 from homodyne_bayes.likelihood.noise import estimate
 from homodyne_bayes.physics import kernels, simulate
 from homodyne_bayes.physics.points import angle_shards, block_shards, each_map, map_grid, whole_maps
-from homodyne_bayes.results import diagnostics, store, text
+from homodyne_bayes.results import diagnostics, page, store, text
 from homodyne_bayes.studies import coverage
 from tests.studies.test_coverage import bent
 
@@ -63,14 +63,14 @@ def test_wavevectors_that_cannot_be(data, q, message):
 
 
 def test_angles_are_chosen_at_every_wavevector(data):
-    chosen = data.select(phi=(30, -60))
+    chosen = data.select(angles=(30, -60))
     assert chosen.phi.tolist() == [30, -60] * 3
     np.testing.assert_array_equal(chosen.q, np.repeat(Q, 2))
     with pytest.raises(InputError, match="choose from"):
-        data.take(np.arange(11)).select(phi=(75,))  # the last wavevector has no such angle
+        data.take(np.arange(11)).select(angles=(75,))  # the last wavevector has no such angle
 
 
-@pytest.mark.parametrize("write", [reading.write_netcdf, reading.write_aps_u])
+@pytest.mark.parametrize("write", [writing.write_netcdf, writing.write_aps_u])
 def test_files_keep_every_bin_in_its_place(data, write, tmp_path):
     mixed, path = data.take(np.random.default_rng(0).permutation(12)), tmp_path / "data.nc"
     write(path, mixed)
@@ -165,9 +165,9 @@ def test_a_result_tells_its_bins_apart(data, tmp_path):
     assert table.index.is_unique
     assert "contrast[−15°, 0.0054 1/Å]" in table.index
     assert any("−15°, 0.0054 1/Å" in row for row in text.labels(tree, ["contrast"]))
-    page = tmp_path / "joint.html"
-    page.write(tree, page)
-    assert "0.0045, 0.0054, 0.0065 1/Å" in page.read_text()
+    report = tmp_path / "joint.html"
+    page.write(tree, report)
+    assert "0.0045, 0.0054, 0.0065 1/Å" in report.read_text()
 
 
 @pytest.mark.slow

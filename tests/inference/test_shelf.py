@@ -15,7 +15,7 @@ import pytest
 import xarray as xr
 
 from homodyne_bayes import FitConfig, InputError, fit
-from homodyne_bayes.data import reading
+from homodyne_bayes.data import writing
 from homodyne_bayes.inference.shelf import Shelf
 
 CONFIG = FitConfig(
@@ -163,7 +163,7 @@ def same_posterior(one, other):
 def kill_and_resume(data, folder, waits):
     """Return whether a fit killed again and again gives the draws of an undisturbed one."""
     file, plain, out = folder / "data.nc", folder / "plain.nc", folder / "out.nc"
-    reading.write_netcdf(file, data)
+    writing.write_netcdf(file, data)
     subprocess.run(command(file, plain), check=True, capture_output=True)
     parts = Path(f"{out}.parts")
     for number, wait in enumerate(waits):

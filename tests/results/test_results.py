@@ -381,9 +381,9 @@ def test_files_that_are_no_result(tmp_path, content, message):
 
 
 def test_data_files_are_no_result(tmp_path, laminar_data):
-    from homodyne_bayes.data import reading
+    from homodyne_bayes.data import writing
 
-    reading.write_netcdf(tmp_path / "data.nc", laminar_data)
+    writing.write_netcdf(tmp_path / "data.nc", laminar_data)
     with pytest.raises(InputError, match="found no group 'posterior'"):
         store.read(tmp_path / "data.nc")
 

@@ -17,7 +17,7 @@ import scipy.stats
 
 from homodyne_bayes import FitConfig, InputError
 from homodyne_bayes.cli import main, screen
-from homodyne_bayes.data import reading
+from homodyne_bayes.data import writing
 from homodyne_bayes.inference.infer import infer
 from homodyne_bayes.inference.nuts import Gaussian
 from homodyne_bayes.physics import simulate
@@ -234,7 +234,7 @@ def run(monkeypatch, capsys):
 @pytest.fixture
 def data_file(tmp_path):
     path = tmp_path / "data.nc"
-    reading.write_netcdf(path, measured(simulate.LAMINAR, 0))
+    writing.write_netcdf(path, measured(simulate.LAMINAR, 0))
     return path
 
 

@@ -1,4 +1,4 @@
-"""The HDF5 layout of APS 8-ID until February 2025: xpcs-eigen, boost_corr and the MATLAB tools."""
+"""The HDF5 format of APS 8-ID until February 2025: xpcs-eigen, boost_corr and the MATLAB tools."""
 
 import math
 import re
@@ -10,15 +10,16 @@ import numpy as np
 from homodyne_bayes.data.axes import wrapped
 from homodyne_bayes.data.formats.hdf5 import (
     find,
-    first,
+    first_number,
     integers,
-    member,
     num_frames,
-    stacked,
+    required,
+    separate_maps,
     values_of,
 )
+from homodyne_bayes.data.formats.limits import Bin, FileContents
+from homodyne_bayes.data.formats.record import HDF5, Format
 from homodyne_bayes.errors import InputError
-from homodyne_bayes.files import Bin, FileContents
 
 MAPS = "exchange/C2T_all"
 Q, PHI = "xpcs/dqlist", "xpcs/dphilist"
@@ -60,13 +61,13 @@ def describe(path: Path) -> FileContents:
         cells = full[labels - 1]
         turned = wrapped(270.0 - phi[cells])
         bins: list[Bin] = list(zip(q[cells].tolist(), turned.tolist(), strict=True))
-        period = first(file, PERIOD)
-        steps = [first(file, name) for name in (STRIDE, AVERAGE)]
+        period = first_number(file, PERIOD)
+        steps = [first_number(file, name) for name in (STRIDE, AVERAGE)]
         dt = None if period is None else period * math.prod(step or 1.0 for step in steps)
     empty = q.size - full.size
     notes = [f"{empty} of {q.size} cells of the q-map are empty"] if empty else []
     return FileContents(
-        path, "aps-legacy", bins, frames, dt, notes=[*notes, how], provenance={"assumed": [TURNED]}
+        path, bins, frames, dt, notes=[*notes, how], provenance={"assumed": [TURNED]}
     )
 
 
@@ -74,12 +75,12 @@ def load(path: Path, indices: list[int]) -> np.ndarray:
     """Return the maps of these indices, (P, G, G)."""
     with h5py.File(path, "r") as file:
         names = _names(file)
-        return stacked(file, [names[i] for i in indices], MAPS)
+        return separate_maps(file, [names[i] for i in indices], MAPS)
 
 
 def _names(file: h5py.File) -> list[str]:
     """Return the paths of the maps in the order of the numbers that they end in."""
-    group = member(file, MAPS)
+    group = required(file, MAPS)
     numbered = (
         [name for name in group if re.search(r"\d+$", name)]
         if isinstance(group, h5py.Group)
@@ -101,3 +102,14 @@ def _labels(file: h5py.File, names: list[str]) -> tuple[np.ndarray, str]:
         if len(labels) == len(names):
             return labels, "maps are paired with processed bins by rank"
     return np.array([_number(name) for name in names]), "maps are paired with bins by their names"
+
+
+FORMAT = Format(
+    name="aps-legacy",
+    title="APS 8-ID HDF5 until February 2025",
+    magic=HDF5,
+    members=(MAPS, Q),
+    describe=describe,
+    load=load,
+    must_pass="`--gap` for flow; `--q` if the file holds several",
+)

@@ -1,4 +1,4 @@
-"""The HDF5 layout of pyCHX, NSLS-II: ``uid=..._Res.h5``."""
+"""The HDF5 format of pyCHX, NSLS-II: ``uid=..._Res.h5``."""
 
 from pathlib import Path
 
@@ -6,9 +6,10 @@ import h5py
 import numpy as np
 
 from homodyne_bayes.data.axes import wrapped
-from homodyne_bayes.data.formats.hdf5 import find, member, one_map, slices, values_of
+from homodyne_bayes.data.formats.hdf5 import dataset, find, maps_along, required, values_of
+from homodyne_bayes.data.formats.limits import Bin, FileContents, map_size
+from homodyne_bayes.data.formats.record import HDF5, Format
 from homodyne_bayes.errors import InputError
-from homodyne_bayes.files import Bin, FileContents, map_size
 
 MAPS, BINS = "g12b", "qval_dict"
 LAGS = "tausb"
@@ -23,7 +24,7 @@ TURNED = (
 def describe(path: Path) -> FileContents:
     """Return what a file holds; maps are stacked along the last axis, key k is map k."""
     with h5py.File(path, "r") as file:
-        item = one_map(file, MAPS)
+        item = dataset(file, MAPS)
         if item.ndim != 3:
             raise InputError(
                 f"expected {MAPS} of shape (frames, frames, bins), found "
@@ -40,7 +41,6 @@ def describe(path: Path) -> FileContents:
     notes = [f"{bad} bad frames are listed; leave them out by --exclude-frames"] if bad else []
     return FileContents(
         path,
-        "chx",
         bins,
         frames,
         dt,
@@ -52,19 +52,19 @@ def describe(path: Path) -> FileContents:
 def load(path: Path, indices: list[int]) -> np.ndarray:
     """Return the maps of these indices, (P, G, G)."""
     with h5py.File(path, "r") as file:
-        return slices(one_map(file, MAPS), indices, last=True)
+        return maps_along(dataset(file, MAPS), indices, last=True)
 
 
 def _bins(file: h5py.File, count: int) -> list[tuple[float, float | None]]:
     """Return q and, where there is one, azimuth of every map as the file has them."""
-    stored = member(file, BINS).attrs
+    stored = required(file, BINS).attrs
     missing = [str(k) for k in range(count) if str(k) not in stored]
     if missing:
         raise InputError(
             f"expected {BINS} to have an attribute for each of {count} maps, found "
             f"none named {missing[0]}; process the file again"
         )
-    found = []
+    bins = []
     for k in range(count):
         values = np.ravel(np.asarray(stored[str(k)], float))
         if values.size not in {1, 2} or not np.isfinite(values).all():
@@ -72,8 +72,8 @@ def _bins(file: h5py.File, count: int) -> list[tuple[float, float | None]]:
                 f"expected attribute {k} of {BINS} to be q, or q and angle, found "
                 f"{values.size} values; process the file again"
             )
-        found.append((float(values[0]), float(values[1]) if values.size == 2 else None))
-    return found
+        bins.append((float(values[0]), float(values[1]) if values.size == 2 else None))
+    return bins
 
 
 def _frame_step(file: h5py.File) -> float | None:
@@ -88,3 +88,14 @@ def _frame_step(file: h5py.File) -> float | None:
         if name in stored:
             return float(np.asarray(stored[name], float).item())
     return None
+
+
+FORMAT = Format(
+    name="chx",
+    title="NSLS-II CHX (pyCHX, `uid=…_Res.h5`)",
+    magic=HDF5,
+    members=(MAPS, BINS),
+    describe=describe,
+    load=load,
+    must_pass="`--gap` for flow; `--q` if the file holds several; `--phi` where bins have no angle",
+)

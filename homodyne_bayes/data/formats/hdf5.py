@@ -1,4 +1,4 @@
-"""What an HDF5 file holds under a name: found inside the file, of the kind that was expected."""
+"""What an HDF5 file holds under a name: inside the file itself, of the kind that was expected."""
 
 import contextlib
 import importlib
@@ -8,14 +8,15 @@ import h5py
 import numpy as np
 
 from homodyne_bayes.config import MAX_MAPS
+from homodyne_bayes.data.formats.limits import map_size
 from homodyne_bayes.errors import InputError
-from homodyne_bayes.files import check_bytes, check_chunks, dataset_bytes, map_size
+from homodyne_bayes.files import check_bytes, check_chunks, dataset_bytes
 
 MAX_LINKS = 16
 
 
 def find(file: h5py.File, name: str) -> h5py.Group | h5py.Dataset | None:
-    """Return what this very file stores under a name, if anything; never opens another file."""
+    """Return what the file itself stores under a name, if anything; never opens another file."""
     item, parts, followed = file, name.split("/"), 0
     while parts:
         part = parts.pop(0)
@@ -40,7 +41,7 @@ def find(file: h5py.File, name: str) -> h5py.Group | h5py.Dataset | None:
     return item
 
 
-def member(file: h5py.File, name: str) -> h5py.Group | h5py.Dataset:
+def required(file: h5py.File, name: str) -> h5py.Group | h5py.Dataset:
     """Return a group or dataset that must be there."""
     item = find(file, name)
     if item is None:
@@ -51,9 +52,9 @@ def member(file: h5py.File, name: str) -> h5py.Group | h5py.Dataset:
     return item
 
 
-def one_map(file: h5py.File, name: str) -> h5py.Dataset:
-    """Return one of many maps, which are not loaded all at once."""
-    item = member(file, name)
+def dataset(file: h5py.File, name: str) -> h5py.Dataset:
+    """Return a dataset that may be too large to be loaded whole, such as that of all maps."""
+    item = required(file, name)
     if not isinstance(item, h5py.Dataset):
         raise InputError(f"expected {name} to be a dataset, found a group; process the file again")
     check_chunks(item)
@@ -76,16 +77,16 @@ def _check_filters(item: h5py.Dataset) -> None:
             )
 
 
-def whole(file: h5py.File, name: str) -> h5py.Dataset:
+def small_dataset(file: h5py.File, name: str) -> h5py.Dataset:
     """Return a dataset that can be loaded whole."""
-    item = one_map(file, name)
+    item = dataset(file, name)
     check_bytes(file.filename, dataset_bytes(item), name)
     return item
 
 
 def values_of(file: h5py.File, name: str) -> np.ndarray:
     """Return a list of real numbers, flat."""
-    item = whole(file, name)
+    item = small_dataset(file, name)
     if item.size > MAX_MAPS:
         raise InputError(
             f"expected at most {MAX_MAPS} values of {name}, found {item.size}; "
@@ -113,7 +114,7 @@ def integers(file: h5py.File, name: str) -> np.ndarray:
 
 def num_frames(file: h5py.File, names: list[str], where: str) -> int:
     """Return the frames of maps that are stored one by one, which must be of one size and type."""
-    headers = {(item.shape, item.dtype) for item in (one_map(file, name) for name in names)}
+    headers = {(item.shape, item.dtype) for item in (dataset(file, name) for name in names)}
     if len(headers) != 1:
         raise InputError(
             f"expected {where} to hold maps of one size and type, found "
@@ -123,21 +124,21 @@ def num_frames(file: h5py.File, names: list[str], where: str) -> int:
     return map_size((1, *shape), dtype)[1]
 
 
-def stacked(file: h5py.File, names: list[str], where: str) -> np.ndarray:
+def separate_maps(file: h5py.File, names: list[str], where: str) -> np.ndarray:
     """Return maps that are stored one by one, (P, G, G)."""
-    items = [one_map(file, name) for name in names]
+    items = [dataset(file, name) for name in names]
     check_bytes(file.filename, sum(map(dataset_bytes, items)), where)
     return np.stack([item[...] for item in items])
 
 
-def slices(item: h5py.Dataset, indices: list[int], *, last: bool) -> np.ndarray:
+def maps_along(item: h5py.Dataset, indices: list[int], *, last: bool) -> np.ndarray:
     """Return some maps, (P, G, G), of a dataset that has them along its last or its first axis."""
-    one = math.prod(item.shape[:2] if last else item.shape[1:])
-    check_bytes(item.file.filename, 8 * len(indices) * one, item.name)
+    entries = math.prod(item.shape[:2] if last else item.shape[1:])
+    check_bytes(item.file.filename, 8 * len(indices) * entries, item.name)
     return np.stack([item[:, :, i] if last else item[i] for i in indices])
 
 
-def first(file: h5py.File, names: tuple[str, ...]) -> float | None:
+def first_number(file: h5py.File, names: tuple[str, ...]) -> float | None:
     """Return the single number under the first of these names that is there, if any is."""
     for name in names:
         if find(file, name) is not None:

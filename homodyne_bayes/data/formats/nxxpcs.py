@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 import h5py
 import numpy as np
 
-from homodyne_bayes.data.formats.hdf5 import first, one_map, slices, values_of
+from homodyne_bayes.data.formats.hdf5 import dataset, first_number, maps_along, values_of
+from homodyne_bayes.data.formats.limits import FileContents, map_size, per_map
+from homodyne_bayes.data.formats.record import HDF5, Format
 from homodyne_bayes.errors import InputError
-from homodyne_bayes.files import FileContents, map_size, per_map
 
 if TYPE_CHECKING:
     from homodyne_bayes.data.two_time import TwoTimeData
@@ -27,7 +28,7 @@ CHOICES = {  # the first is the default
 def describe(path: Path) -> FileContents:
     """Return what a file holds; map k has the k-th q and azimuth."""
     with h5py.File(path, "r") as file:
-        item = one_map(file, MAPS)
+        item = dataset(file, MAPS)
         chosen, absent = _attributes(item)
         if item.ndim != 3:
             raise InputError(
@@ -37,25 +38,25 @@ def describe(path: Path) -> FileContents:
         shape = (item.shape[2], *item.shape[:2]) if last else item.shape
         count, frames = map_size(shape, item.dtype)
         q, phi = (per_map(values_of(file, name), count, name) for name in (Q, PHI))
-        dt = first(file, PERIOD)
+        dt = first_number(file, PERIOD)
     said = [f"{name} of the maps is {CHOICES[name][0]}" for name in absent]
     return FileContents(
-        path, "nxxpcs", list(zip(q, phi, strict=True)), frames, dt, provenance={"assumed": said}
+        path, list(zip(q, phi, strict=True)), frames, dt, provenance={"assumed": said}
     )
 
 
 def load(path: Path, indices: list[int]) -> np.ndarray:
     """Return the maps of these indices, (P, G, G), baseline 1, times growing along both axes."""
     with h5py.File(path, "r") as file:
-        item = one_map(file, MAPS)
+        item = dataset(file, MAPS)
         chosen, _ = _attributes(item)
-        maps = slices(item, indices, last=chosen["storage_mode"] == "one_array_q_last")
+        maps = maps_along(item, indices, last=chosen["storage_mode"] == "one_array_q_last")
     if chosen["time_origin_location"] == "lower_left":
         maps = maps[:, ::-1]
     if chosen["baseline_reference"] == "0":
-        whole = np.ones(maps.shape[1:])
-        known = {"all": whole, "upper_half": np.triu(whole), "lower_half": np.tril(whole)}
-        maps = maps + known[chosen["populated_elements"]]
+        ones = np.ones(maps.shape[1:])
+        baseline = {"all": ones, "upper_half": np.triu(ones), "lower_half": np.tril(ones)}
+        maps = maps + baseline[chosen["populated_elements"]]
     return maps
 
 
@@ -91,3 +92,16 @@ def _attributes(item: h5py.Dataset) -> tuple[dict[str, str], list[str]]:
             )
         chosen[name] = text
     return chosen, absent
+
+
+FORMAT = Format(
+    name="nxxpcs",
+    title="NeXus NXxpcs",
+    magic=HDF5,
+    members=(MAPS,),
+    describe=describe,
+    load=load,
+    must_pass="`--gap` for flow; `--q` if the file holds several",
+    write=write,
+    endings=(".nxs",),
+)

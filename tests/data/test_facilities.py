@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from homodyne_bayes import InputError
-from homodyne_bayes.data import reading
+from homodyne_bayes.data import reading, writing
 from tests.bad_inputs import DT, PHI, good_data, maps
 
 TURNED = [(270.0 - phi) % 360.0 for phi in PHI]  # as legacy files count
@@ -99,7 +99,7 @@ def test_chx_maps_lie_along_the_last_axis_and_azimuths_turn(tmp_path):
     np.testing.assert_array_equal(data.c2, maps())
     np.testing.assert_allclose(data.phi, PHI)
     assert data.dt == DT  # the frame time knows nothing of averaged frames
-    some = reading.read(tmp_path / "uid=1_Res.h5", gap=2e6, phi=(PHI[2],))
+    some = reading.read(tmp_path / "uid=1_Res.h5", gap=2e6, angles=(PHI[2],))
     np.testing.assert_array_equal(some.c2, maps()[2:])
 
 
@@ -122,7 +122,7 @@ def test_chx_without_angles_or_lags(tmp_path):
 
 
 def test_nxxpcs_round_trip(tmp_path):
-    reading.write_nxxpcs(tmp_path / "a.nxs", good_data())
+    writing.write_nxxpcs(tmp_path / "a.nxs", good_data())
     assert reading.contents(tmp_path / "a.nxs").format == "nxxpcs"
     back = reading.read(tmp_path / "a.nxs", gap=2e6)
     np.testing.assert_array_equal(back.c2, good_data().c2)
@@ -136,7 +136,7 @@ def test_nxxpcs_round_trip(tmp_path):
 @pytest.mark.parametrize("flipped", [False, True])
 def test_nxxpcs_is_read_as_its_attributes_say(tmp_path, part, last, flipped):
     """Baseline 0, in each order, half and origin that the definition knows."""
-    reading.write_nxxpcs(tmp_path / "a.nxs", good_data())
+    writing.write_nxxpcs(tmp_path / "a.nxs", good_data())
     half = {"all": np.asarray, "upper_half": np.triu, "lower_half": np.tril}[part]
     stored = half(maps() - 1.0)
     stored = stored[:, ::-1] if flipped else stored
@@ -153,7 +153,7 @@ def test_nxxpcs_is_read_as_its_attributes_say(tmp_path, part, last, flipped):
 
 def test_nxxpcs_says_what_it_assumes_and_refuses_what_it_does_not_know(tmp_path):
     path = tmp_path / "a.nxs"
-    reading.write_nxxpcs(path, good_data())
+    writing.write_nxxpcs(path, good_data())
     with h5py.File(path, "r+") as file:
         item = file["entry/twotime/two_time_corr_func"]
         del item.attrs["baseline_reference"]

@@ -1,0 +1,68 @@
+"""What users pass: numbers where numbers are expected, whole numbers where frames are counted."""
+
+import reprlib
+from typing import Any
+
+import numpy as np
+
+from homodyne_bayes.data.words import UNITS
+from homodyne_bayes.errors import InputError
+
+
+def numbers(values: Any, name: str) -> np.ndarray:
+    """Return real numbers as float64, of any shape.
+
+    Raises
+    ------
+    InputError
+        For anything else: text, complex numbers, booleans, lists of different lengths.
+    """
+    try:
+        array = np.asarray(values)
+    except ValueError:  # lists of different lengths
+        array = np.empty((), object)
+    if array.dtype.kind not in "fiu":
+        raise InputError(
+            f"{name} must be a number or a list of numbers, but is {reprlib.repr(values)}; "
+            f"pass numbers in {UNITS[name]}"
+        )
+    return array.astype(float)
+
+
+def positive(value: Any, name: str) -> float:
+    """Return a single number as float.
+
+    Raises
+    ------
+    InputError
+        Unless it is one number, positive and finite.
+    """
+    number = numbers(value, name)
+    if number.size != 1 or not (np.isfinite(number) & (number > 0)).all():
+        raise InputError(
+            f"{name} must be positive and finite (in {UNITS[name]}), but is "
+            f"{np.array2string(number, threshold=8)}; pass the right --{name}"
+        )
+    return float(number.item())
+
+
+def frame_number(frame: Any, name: str) -> int:
+    """Return a frame, counted from 0.
+
+    Raises
+    ------
+    InputError
+        For anything but a whole number: 2.5, True, text.
+    """
+    if isinstance(frame, bool | np.bool) or not isinstance(frame, int | np.integer):
+        raise InputError(
+            f"{name} must be counted in whole frames from 0, but "
+            f"{reprlib.repr(frame)} was given; change --{name.replace('_', '-')}"
+        )
+    return int(frame)
+
+
+def frame_numbers(frames: Any, name: str) -> list[int]:
+    """Return frames, each checked as `frame_number` does; a single frame is a list of itself."""
+    listed = np.atleast_1d(np.asarray(frames, object)).ravel().tolist()
+    return [frame_number(frame, name) for frame in listed]

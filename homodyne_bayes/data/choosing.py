@@ -1,0 +1,202 @@
+"""What is read of a file: what it tells, joined with what a user passes beside it."""
+
+import math
+from collections.abc import Sequence
+from typing import Literal, NamedTuple, TypedDict
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from homodyne_bayes.data.arguments import numbers, positive
+from homodyne_bayes.data.axes import check_azimuths, frame_range, match_bins, usable_frames
+from homodyne_bayes.data.fields import as_wavevectors
+from homodyne_bayes.data.formats.limits import FileContents
+from homodyne_bayes.data.words import UNITS, listed
+from homodyne_bayes.errors import InputError
+
+Q_TOLERANCE = 5e-3
+SCALAR_TOLERANCE = 1e-6
+
+Wavevectors = ArrayLike | Literal["all"] | None
+
+
+class Selection(TypedDict, total=False):
+    """What is selected of the maps: see `TwoTimeData.select`."""
+
+    angles: ArrayLike | None
+    first_frame: int | None
+    stop_frame: int | None
+    exclude_frames: Sequence[int]
+
+
+class Experiment(NamedTuple):
+    """Which maps of a file are read, and what is known of them.
+
+    Attributes
+    ----------
+    maps : list of int, P
+        Which maps of the file.
+    q, phi : ndarray, (P,)
+        Wavevector in 1/Å and azimuth in degree of each.
+    dt : float
+        In s.
+    gap : float or None
+        In Å.
+    assumed : list of str
+        What neither the file nor the user tells.
+    """
+
+    maps: list[int]
+    q: np.ndarray
+    phi: np.ndarray
+    dt: float
+    gap: float | None
+    assumed: list[str]
+
+
+def experiment(
+    contents: FileContents,
+    *,
+    q: Wavevectors = None,
+    dt: float | None = None,
+    gap: float | None = None,
+    phi: ArrayLike | None = None,
+) -> Experiment:
+    """Return which maps have the wavevectors asked for, and all that must be known of them.
+
+    Raises
+    ------
+    InputError
+        If the file disagrees with what was passed, or something remains unknown.
+    """
+    dt, gap = _agree("dt", contents.dt, dt), _agree("gap", contents.gap, gap)
+    maps = maps_of_q(contents, q)
+    q = _wavevectors([contents.bins[i][0] for i in maps], q)
+    phi, assumed = _azimuths([contents.bins[i][1] for i in maps], phi, q)
+    if q is None or dt is None or phi is None:
+        missing = unknown({"q": q, "dt": dt, "phi": phi})
+        raise InputError(
+            f"expected q, dt and phi, but the file does not tell {' or '.join(missing)}; pass "
+            f"{' and '.join(f'--{name}' for name in missing)}"
+        )
+    return Experiment(maps, q, phi, dt, gap, assumed)
+
+
+def selected(
+    told: Experiment,
+    num_frames: int,
+    *,
+    angles: ArrayLike | None = None,
+    first_frame: int | None = None,
+    stop_frame: int | None = None,
+    exclude_frames: Sequence[int] = (),
+) -> tuple[Experiment, slice, np.ndarray]:
+    """Return the maps of some azimuths, a range of frames, and which frames are usable, (G,).
+
+    Raises
+    ------
+    InputError
+        As `TwoTimeData.select`.
+    """
+    if angles is not None:
+        kept = match_bins(angles, told.phi, told.q)
+        maps = [told.maps[i] for i in kept]
+        told = told._replace(maps=maps, q=told.q[kept], phi=told.phi[kept])
+    frames = frame_range(num_frames, first_frame, stop_frame)
+    return told, frames, usable_frames(num_frames, exclude_frames)
+
+
+def unknown(values: dict[str, object]) -> list[str]:
+    """Return the names of the values that are None."""
+    return [name for name, value in values.items() if value is None]
+
+
+def maps_of_q(contents: FileContents, q: Wavevectors) -> list[int]:
+    """Return which maps have the wavevectors asked for, in their order.
+
+    All of a file that does not tell q.
+
+    Raises
+    ------
+    InputError
+        If the file has no such q, or several and none was asked for.
+    """
+    told = {f"{value:.6g}": value for value, _ in contents.bins if value is not None}
+    if not told or _is_all(q):
+        return list(range(len(contents.bins)))
+    choices = f"one of {', '.join(told)}, or several of them, or all"
+    if q is None and len(told) > 1:
+        raise InputError(
+            f"expected a choice of q, found {len(told)} values; pass --q with {choices}"
+        )
+    labels = set(told) if q is None else set()
+    for value in () if q is None else np.ravel(numbers(q, "q")):
+        label = min(told, key=lambda name: abs(told[name] - value))
+        if not abs(told[label] - value) <= Q_TOLERANCE * told[label]:
+            raise InputError(
+                f"expected a q within 0.5 % of one in the file, found {value:.6g}; "
+                f"pass --q with {choices}"
+            )
+        labels.add(label)
+    names = ["" if value is None else f"{value:.6g}" for value, _ in contents.bins]
+    return [i for i, name in enumerate(names) if name in labels]
+
+
+def _is_all(q: Wavevectors) -> bool:
+    return isinstance(q, str) and q == "all"
+
+
+def _wavevectors(told: Sequence[float | None], q: Wavevectors) -> np.ndarray | None:
+    """Return the wavevector of every map, as the file tells it or as it was passed, if at all."""
+    if None not in told:
+        q = np.asarray(told, float)
+    elif _is_all(q):
+        raise InputError(
+            f"expected a file that tells q, found {len(told)} maps without; pass --q with the "
+            f"wavevector in {UNITS['q']}"
+        )
+    return None if q is None else np.broadcast_to(as_wavevectors(q, len(told)), len(told))
+
+
+def _azimuths(
+    told: Sequence[float | None], phi: ArrayLike | None, q: np.ndarray | None
+) -> tuple[np.ndarray | None, list[str]]:
+    """Return the azimuth of every map in degree, if it is told, passed or free; what is assumed."""
+    if None not in told:
+        if phi is not None:
+            raise InputError(
+                "expected phi only where the file does not tell the azimuths of its maps, found "
+                f"that it tells {listed(told, 'phi')}; leave out --phi, or choose by --angles"
+            )
+        return np.asarray(told, float), []
+    wavevectors = [0.0] * len(told) if q is None else q.tolist()
+    if phi is not None:
+        azimuths = _at_every_q(np.ravel(numbers(phi, "phi")), wavevectors)
+        return check_azimuths(azimuths, len(told), wavevectors), []
+    if set(told) == {None} and len(set(wavevectors)) == len(told):
+        return np.zeros(len(told)), ["phi"]
+    return None, []
+
+
+def _at_every_q(phi: np.ndarray, q: Sequence[float]) -> np.ndarray:
+    """Return one azimuth a map: phi, or at every q phi, where each q has as many maps."""
+    groups = [[i for i, other in enumerate(q) if other == value] for value in dict.fromkeys(q)]
+    if any(len(group) != len(phi) for group in groups):
+        return phi
+    azimuths = np.empty(len(q))
+    for group in groups:
+        azimuths[group] = phi
+    return azimuths
+
+
+def _agree(name: str, in_file: float | None, given: float | None) -> float | None:
+    """Return the given value or that of the file, refusing two that differ."""
+    if given is None:
+        return in_file
+    given = positive(given, name)
+    if in_file is not None and not math.isclose(given, in_file, rel_tol=SCALAR_TOLERANCE):
+        raise InputError(
+            f"expected --{name} to agree with the file, {in_file:.9g} {UNITS[name]}, "
+            f"found {given:.9g} {UNITS[name]}; leave out --{name} or correct the file"
+        )
+    return given
