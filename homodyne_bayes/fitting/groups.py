@@ -8,14 +8,30 @@ import xarray as xr
 
 from homodyne_bayes.data.two_time import TwoTimeData
 from homodyne_bayes.files import as_attributes
+from homodyne_bayes.fitting.describe import rate_attributes
 from homodyne_bayes.fitting.predictive import LEVELS, Bands, Cuts
 from homodyne_bayes.inference.convergence import Convergence
 from homodyne_bayes.inference.infer import Inference, ShardRun
 from homodyne_bayes.likelihood.noise import Estimate
-from homodyne_bayes.parameters import PARAMETERS, PER_ANGLE, RATES
+from homodyne_bayes.parameters import PARAMETERS, PER_ANGLE
 from homodyne_bayes.text import place
+from homodyne_bayes.thresholds import faults_to_json
 
 Values = Mapping[str, np.ndarray]
+
+BETA = "speckle contrast, contrast / offset² of the fit, mean of the angles; not the shear exponent"
+NUGGET = (
+    "shot noise of a pixel in a frame, as a variance relative to the mean intensity squared: the "
+    "nugget on the diagonal of S"
+)
+PHOTONS, PHOTONS_SHORT = (
+    "photons of a pixel in a frame, on average",
+    "photons per pixel and frame",
+)
+ETA_SHORT = "η = {} of the working information taken as real"
+NUM_PIXELS = (
+    "independent pixels of an angle: so many simulated pixels would scatter as its residuals do"
+)
 
 
 def map_coordinates(data: TwoTimeData) -> dict[str, Any]:
@@ -63,9 +79,17 @@ def draws_dataset(values: Values, data: TwoTimeData, leading: tuple[str, ...]) -
 
 def rates_dataset(values: Values, time: np.ndarray) -> xr.Dataset:
     """Return draws of the rates on the frame grid, dimensions (chain, draw, time)."""
-    dims = ("chain", "draw", "time")
+    return _over_time(values, ("chain", "draw", "time"), time)
+
+
+def true_rates_dataset(values: Values, time: np.ndarray) -> xr.Dataset:
+    """Return the true rates of simulated data on the frame grid, dimension (time)."""
+    return _over_time(values, ("time",), time)
+
+
+def _over_time(values: Values, dims: tuple[str, ...], time: np.ndarray) -> xr.Dataset:
     return xr.Dataset(
-        {name: (dims, np.asarray(v), {"units": RATES[name]}) for name, v in values.items()},
+        {name: (dims, np.asarray(v), rate_attributes(name)) for name, v in values.items()},
         {"time": ("time", time, {"units": "s"})},
     )
 
@@ -108,7 +132,7 @@ def _certificate(inference: Inference) -> xr.Dataset:
     attributes = {
         "certified": int(found.certified),
         "draws_from": found.draws_from,
-        "refused": [fault.sentence()[:-1] for fault in found.faults],
+        "faults": faults_to_json(found.faults),
         "log_evidence": found.log_evidence,
         "log_evidence_error": found.log_evidence_error,
         "evidence_k_hat": found.evidence_k_hat,
@@ -180,28 +204,37 @@ def cuts_dataset(
     )
 
 
-def noise_dataset(estimate: Estimate, data: TwoTimeData) -> xr.Dataset:
-    """Return what was plugged into the likelihood, what is left of the residuals, and misfit."""
+def noise_dataset(estimate: Estimate, data: TwoTimeData, meanings: Mapping[str, str]) -> xr.Dataset:
+    """Return what was plugged into the likelihood, what is left of the residuals, and misfit.
+
+    Variables with an attribute ``symbol`` are those that a reader is told, with their ``meaning``;
+    ``phrase`` is how a methods section says it, "{}" its value. ``meanings`` are those of eta and
+    weight, which depend on the noise.
+    """
     bins = estimate.noise.bin_frames
     centres = data.dt * (bins * np.arange(estimate.whitened.shape[-1]) + (bins - 1) / 2)
-    meanings: dict[str, tuple[Any, Any, str]] = {
-        "contrast": ("phi", estimate.contrast, "contrast β of the working covariance"),
-        "nugget": ("phi", estimate.nugget, "shot noise e of the working covariance"),
-        "mean_photons": ("phi", 1 / estimate.nugget, "photons of a pixel in a frame, 1/e"),
-        "eta": ((), estimate.eta, "part η of the working information that is real"),
-        "num_pixels": ("phi", estimate.num_pixels, "independent pixels M of an angle"),
-        "weight": ("phi", np.asarray(estimate.noise.weight), "factor of rᵀK⁻¹r in -2 log L"),
-        "whitened": (
-            ("phi", "bin1", "bin2"),
-            estimate.whitened,
-            "residuals without their correlations, of unit variance",
-        ),
+    weight = np.asarray(estimate.noise.weight)
+    told: dict[str, tuple[Any, np.ndarray | float, str, str, str]] = {
+        "contrast": ("phi", estimate.contrast, "β", BETA, "speckle contrast β = {}"),
+        "nugget": ("phi", estimate.nugget, "e", NUGGET, ""),
+        "mean_photons": ("phi", 1 / estimate.nugget, "1/e", PHOTONS, "{} " + PHOTONS_SHORT),
+        "eta": ((), estimate.eta, "η", meanings["eta"], ETA_SHORT),
+        "num_pixels": ("phi", estimate.num_pixels, "M", NUM_PIXELS, ""),
+        "weight": ("phi", weight, "w", meanings["weight"], ""),
     }
+    variables: dict[str, Any] = {
+        name: (dims, value, {"symbol": symbol, "meaning": meaning, "phrase": phrase})
+        for name, (dims, value, symbol, meaning, phrase) in told.items()
+    }
+    variables["whitened"] = (
+        ("phi", "bin1", "bin2"),
+        estimate.whitened,
+        {"meaning": "residuals without their correlations, of unit variance"},
+    )
     misfit = {name: ("kind", column.values) for name, column in estimate.lack_of_fit.items()}
     seconds = {"units": "s"}
     return xr.Dataset(
-        {name: (dims, value, {"long_name": why}) for name, (dims, value, why) in meanings.items()}
-        | misfit,
+        variables | misfit,
         {
             **map_coordinates(data),
             "bin1": ("bin1", centres, seconds),

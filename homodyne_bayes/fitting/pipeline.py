@@ -90,7 +90,7 @@ def fit(
     shelf = None if folder is None else Shelf(Path(folder), made_from | several)
     made = sample_posterior(data, config, progress, shelf=shelf, place=place)
     tree = make_tree(data, config, made)
-    tree.attrs = as_attributes(
+    tree.attrs |= as_attributes(
         {
             "title": "homodyne_bayes result",
             "model": config.model,

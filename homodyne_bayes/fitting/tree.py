@@ -11,14 +11,15 @@ import xarray as xr
 
 from homodyne_bayes.config import FitConfig
 from homodyne_bayes.data.two_time import TwoTimeData
+from homodyne_bayes.files import as_attributes
+from homodyne_bayes.fitting import describe, predictive
 from homodyne_bayes.fitting import groups as parts
-from homodyne_bayes.fitting import predictive
 from homodyne_bayes.inference import density
 from homodyne_bayes.inference.infer import Inference
 from homodyne_bayes.inference.mode import WarmStart
 from homodyne_bayes.likelihood.noise import Estimate
 from homodyne_bayes.likelihood.rescale import parameter_values, without_data
-from homodyne_bayes.parameters import PER_ANGLE, RATES
+from homodyne_bayes.parameters import PER_ANGLE
 from homodyne_bayes.physics.points import ShardGrid
 from homodyne_bayes.physics.rates import reference_time
 
@@ -58,6 +59,7 @@ class Sampled(NamedTuple):
 def make_tree(data: TwoTimeData, config: FitConfig, made: Sampled) -> xr.DataTree:
     """Return the groups of a result from what was sampled."""
     model, warm, inference, whole = made.model, made.warm, made.inference, made.whole
+    rates = describe.rate_names(model, whole)
     keys = jax.random.split(jax.random.fold_in(jax.random.key(config.seed), 1), 3)
     gauss_key, prior_key, scaling_key = keys
     gaussian = jax.random.multivariate_normal(
@@ -68,16 +70,16 @@ def make_tree(data: TwoTimeData, config: FitConfig, made: Sampled) -> xr.DataTre
     def parameters(
         theta: Any, leading: tuple[str, ...] = ("chain", "draw"), grid: ShardGrid = whole
     ) -> xr.Dataset:
-        values = density.constrain(model, grid, jnp.asarray(theta), lambda name: name not in RATES)
+        values = density.constrain(model, grid, jnp.asarray(theta), lambda name: name not in rates)
         return parts.draws_dataset(values, data, leading)
 
     def complete(key: jax.Array, theta: Any, grid: ShardGrid) -> dict[str, np.ndarray]:
-        return parameter_values(key, model, grid, jnp.asarray(theta), lambda n: n not in RATES)
+        return parameter_values(key, model, grid, jnp.asarray(theta), lambda n: n not in rates)
 
     draws = jnp.asarray(inference.draws)
     posterior = complete(scaling_key, draws, whole)
     prior = complete(scaling_key, from_prior, without_data(whole))
-    rates = density.constrain(model, whole, draws, lambda name: name in RATES)
+    over_time = density.constrain(model, whole, draws, lambda name: name in rates)
     unravel = jax.vmap(jax.vmap(density.space(model, whole).unravel))
     unconstrained: Mapping[str, Any] = unravel(draws)
     groups = {
@@ -89,7 +91,7 @@ def make_tree(data: TwoTimeData, config: FitConfig, made: Sampled) -> xr.DataTre
         ),
         "approximation": parameters(inference.approximation.draws),
         "prior": parts.draws_dataset(prior, data, ("chain", "draw")),
-        "rates": parts.rates_dataset(rates, data.time),
+        "rates": parts.rates_dataset(over_time, data.time),
         "warm_start": parameters(gaussian, grid=made.unweighted),
         "observed_data": parts.map_dataset(data.c2, data),
         **_predicted(data, config, made, (draws, posterior), (from_prior, prior)),
@@ -97,7 +99,8 @@ def make_tree(data: TwoTimeData, config: FitConfig, made: Sampled) -> xr.DataTre
         **parts.inference_groups(inference, density.labels(model, whole)),
     }
     if made.estimate is not None:
-        groups["noise"] = parts.noise_dataset(made.estimate, data)
+        meanings = describe.noise_words(config.noise)
+        groups["noise"] = parts.noise_dataset(made.estimate, data, meanings)
     if inference.approximation.shards is not None:
         shard_draws = inference.approximation.shards.chains.draws
         groups["sub_posteriors"] = parameters(shard_draws, ("shard", "chain", "draw"))
@@ -107,7 +110,20 @@ def make_tree(data: TwoTimeData, config: FitConfig, made: Sampled) -> xr.DataTre
         "num_starts": len(warm.objectives),
         "gradient_norm": warm.gradient_norm,
     }
-    return xr.DataTree.from_dict(groups)
+    if true := describe.true_rates(_truth(data), rates, whole):
+        groups["true_rates"] = parts.true_rates_dataset(true, data.time)
+    tree = xr.DataTree.from_dict(groups)
+    tree.attrs = as_attributes(
+        describe.describe(data, config, {*posterior, *unconstrained}, {*over_time})
+    )
+    return tree
+
+
+def _truth(data: TwoTimeData) -> dict[str, float]:
+    """Return the true parameters of simulated data, none for measured ones."""
+    truth = data.provenance.get("truth")
+    known = truth if isinstance(truth, Mapping) else {}
+    return {name: value for name, value in known.items() if isinstance(value, int | float)}
 
 
 def _predicted(
