@@ -49,7 +49,7 @@ def print_summary(tree: xr.DataTree) -> None:
         f"{tree.attrs['model']}, {tree.attrs['convention']} convention",
     ):
         screen.print(line, markup=False, highlight=False, soft_wrap=True)
-    for table in tables.shown(numbers, terminal=True):
+    for table in tables.shown(numbers, "terminal"):
         screen.print(laid_out(table))
     for sentence in sentences.warnings(numbers):
         screen.print(f"warning: {sentence}", style="yellow", highlight=False, soft_wrap=True)

@@ -28,8 +28,18 @@ ESCAPED = {
 SAID = {
     "σ": r"\(\sigma\)",
     "φ": r"\(\phi\)",
+    "α": r"\(\alpha\)",
+    "γ": r"\(\gamma\)",
     "β": r"\(\beta\)",
     "η": r"\(\eta\)",
+    "χ": r"\(\chi\)",
+    "√": r"\(\surd\)",
+    "∞": r"\(\infty\)",
+    "⁻": r"\(^-\)",
+    "⁶": r"\(^6\)",
+    "₀": r"\(_0\)",
+    "₁": r"\(_1\)",
+    "–": "--",
     "±": r"\(\pm\)",
     "×": r"\(\times\)",
     "−": "--",
@@ -78,8 +88,9 @@ def escaped(text: object) -> str:
     ('50 \\% of \\(\\sigma\\), U+222E', '\\textbackslash{}input\\{x\\}')
     """
     known = ESCAPED | SAID
-    return "".join(
-        known.get(one, one if one.isascii() else f"U+{ord(one):04X}") for one in str(text)
+    return r"\(\dot\gamma\)".join(
+        "".join(known.get(one, one if one.isascii() else f"U+{ord(one):04X}") for one in part)
+        for part in str(text).split("γ̇")
     )
 
 

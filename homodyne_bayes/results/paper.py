@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from homodyne_bayes.errors import InputError
 from homodyne_bayes.files import atomic_path
-from homodyne_bayes.results import diagnostics, figures, page, rows, sentences
+from homodyne_bayes.results import diagnostics, figures, page, rows, sentences, tables
 from homodyne_bayes.results import latex as tex
 from homodyne_bayes.results.diagnostics import TAIL, Numbers
 from homodyne_bayes.results.figures import FIGURES
@@ -29,6 +29,8 @@ PRINTED: dict[str, tuple[Callable[[xr.DataTree], Figure], str]] = {
         for name in ("lag_cuts", "maps", "whitened", "pairs", "prior_posterior")
     },
 }
+LATEX = ("paper.tex", "table.tex", "scaling.tex", "tables.tex", "methods.tex", "references.bib")
+ALIGNED = {"number": "r", "wide": "r", "text": "l", "prose": r"p{0.5\linewidth}"}
 PRINT_STYLE: Any = {"font.size": 8, "axes.linewidth": 0.6, "lines.linewidth": 1, "pdf.fonttype": 42}
 
 
@@ -92,6 +94,24 @@ def scaling_rows(quantities: Sequence[Quantity]) -> list[dict[str, str]]:
     return list(found.values())
 
 
+def latex_table(table: tables.Shown) -> dict[str, Any]:
+    """Return alignment, head, rows and sentences of a table as LaTeX, names in code as code."""
+    return {
+        "title": table.title if table.title.endswith("?") else f"{table.title}.",
+        "alignment": "".join(ALIGNED[column.kind] for column in table.columns),
+        "head": " & ".join(tex.escaped(" ".join(column.head.split())) for column in table.columns),
+        "rows": [" & ".join(map(latex_cell, row)) for row in table.cells],
+        "sentences": [*table.before, *table.after],
+    }
+
+
+def latex_cell(cell: tables.Cell) -> str:
+    """Return one entry of a table as LaTeX."""
+    text = rf"\texttt{{{tex.escaped(cell.code)}}}" if cell.code else tex.escaped(cell.text)
+    text = rf"\textbf{{{text}}}" if cell.alarm and cell.text else text
+    return " ".join([text, tex.escaped(cell.remark)]).rstrip()
+
+
 def write(
     numbers: Numbers,
     folder: str | Path,
@@ -102,11 +122,12 @@ def write(
 ) -> list[Path]:
     """Write page.html and summary.json, and with ``latex`` what a paper needs, into a folder.
 
-    With ``latex``: ``paper.tex``, which compiles, and what it inputs, ``table.tex`` (booktabs,
-    siunitx), ``scaling.tex`` (longtable) with contrast and offset of every map, ``methods.tex``,
+    With ``latex``: ``paper.tex``, which compiles, and what it inputs: ``table.tex`` (booktabs,
+    siunitx), ``scaling.tex`` (longtable) with contrast and offset of every map, ``tables.tex`` with
+    those of `homodyne_bayes.results.tables.TABLES` that are for papers, ``methods.tex``,
     ``references.bib``, and vector figures ``*.pdf`` as wide as a journal's single or double
-    column. Each file is written whole or not at all. ``times`` and
-    ``radius`` are those of `homodyne_bayes.results.quantities.derived`.
+    column. Each file is written whole or not at all. ``times`` and ``radius`` are those of
+    `homodyne_bayes.results.quantities.derived`.
 
     Returns
     -------
@@ -133,7 +154,7 @@ def write(
     if latex:
         shown = [name for name in PRINTED if FIGURES[name].applies(numbers.tree)]
         values = _paper(numbers, times, radius, shown)
-        for name in ("paper.tex", "table.tex", "scaling.tex", "methods.tex", "references.bib"):
+        for name in LATEX:
             pieces[name] = _text(tex.filled(name, values))
         for name in shown:
             pieces[f"{name}.pdf"] = _printed(numbers.tree, name)
@@ -171,6 +192,7 @@ def _paper(
     return {
         "parameters": [latex_row(one) for one in parameters if "phi" not in one.at],
         "derived": [latex_row(one) for one in derived(tree, times, radius)],
+        "tables": [latex_table(one) for one in tables.shown(numbers, "paper")],
         "scaling": scaling_rows([one for one in parameters if "phi" in one.at]),
         "level": f"{100 * INTERVAL:.0f}",
         "verdict": sentences.certificate(numbers),

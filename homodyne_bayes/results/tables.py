@@ -1,4 +1,4 @@
-"""Tables of a result: a row of `TABLES` each, which the page and the terminal show alike."""
+"""Tables of a result: a row of `TABLES` each, which the page, the terminal and LaTeX loop over."""
 
 from collections.abc import Callable
 from functools import partial
@@ -31,14 +31,14 @@ class Column(NamedTuple):
         Makes the entry of a row.
     kind : {"number", "wide", "text", "prose"}
         How it is set.
-    terminal : bool
-        Whether the terminal has room for it.
+    narrow : bool
+        Whether it is shown where there is less room than on the page.
     """
 
     head: str
     cell: Callable[[Row], Cell]
     kind: str = "number"
-    terminal: bool = True
+    narrow: bool = True
 
 
 class Table(NamedTuple):
@@ -56,8 +56,8 @@ class Table(NamedTuple):
         Make the sentences around the table.
     style : str
         Class of the table on the page.
-    terminal : bool
-        Whether the terminal shows it.
+    media : tuple of str
+        Where it is shown: "page", "terminal", "paper".
     """
 
     title: str
@@ -66,7 +66,7 @@ class Table(NamedTuple):
     before: Callable[[Numbers], list[str]] = lambda _: []
     after: Callable[[Numbers], list[str]] = lambda _: []
     style: str = "plain"
-    terminal: bool = False
+    media: tuple[str, ...] = ("page",)
 
 
 class Shown(NamedTuple):
@@ -81,13 +81,13 @@ class Shown(NamedTuple):
     after: list[str]
 
 
-def shown(numbers: Numbers, *, terminal: bool = False) -> list[Shown]:
-    """Return the tables that a result has, all of them or those of the terminal."""
+def shown(numbers: Numbers, medium: str = "page") -> list[Shown]:
+    """Return the tables that a result has in a medium."""
     found = []
     for name, table in TABLES.items():
-        rows = table.rows(numbers) if table.terminal or not terminal else []
+        rows = table.rows(numbers) if medium in table.media else []
         if rows:
-            columns = [c for c in table.columns(numbers, rows) if c.terminal or not terminal]
+            columns = [c for c in table.columns(numbers, rows) if c.narrow or medium == "page"]
             cells = [[column.cell(row) for column in columns] for row in rows]
             around = (table.before(numbers), table.after(numbers))
             found.append(Shown(name, table.title, table.style, columns, cells, *around))
@@ -123,14 +123,14 @@ def _parameter_columns(numbers: Numbers, rows: list[Row]) -> list[Column]:
         columns.append(Column("times\nuncorrected", under("of_uncorrected")))
     return [
         *columns,
-        Column(compared, under("warm_start"), "wide", terminal=False),
+        Column(compared, under("warm_start"), "wide", narrow=False),
         Column("R-hat", under("r_hat")),
         Column("bulk ESS", under("ess")),
         Column("ESS per 1000\nevaluations", under("ess_per_1000_evaluations")),
         Column(
             "of prior’s width",
             lambda row: Cell(row["of_prior"], row["driven"], alarm=bool(row["driven"])),
-            terminal=False,
+            narrow=False,
         ),
     ]
 
@@ -250,20 +250,27 @@ def _noise_before(numbers: Numbers) -> list[str]:
     ]
 
 
-def _of_parameters(title: str, *roles: str, terminal: bool) -> Table:
+def _of_parameters(title: str, roles: tuple[str, ...], media: tuple[str, ...]) -> Table:
     """Return the table of the parameters of some roles."""
     rows = partial(made.of_role, roles=roles)
-    return Table(title, rows, _parameter_columns, style="posterior", terminal=terminal)
+    return Table(title, rows, _parameter_columns, style="posterior", media=media)
 
 
 TABLES: dict[str, Table] = {
-    "parameters": _of_parameters("Parameters", "physical", "noise", terminal=True),
-    "scaling": _of_parameters("Contrast and offset of every angle", "scaling", terminal=True),
+    "parameters": _of_parameters("Parameters", ("physical", "noise"), ("page", "terminal")),
+    "scaling": _of_parameters(
+        "Contrast and offset of every angle", ("scaling",), ("page", "terminal")
+    ),
     "coordinates": _of_parameters(
-        "Coordinates in which the rates were sampled", "coordinate", terminal=False
+        "Coordinates in which the rates were sampled", ("coordinate",), ("page",)
     ),
     "misfit": Table(
-        "Does the model fit?", made.misfit, _misfit_columns, sentences.misfit, _misfit_after
+        "Does the model fit?",
+        made.misfit,
+        _misfit_columns,
+        sentences.misfit,
+        _misfit_after,
+        media=("page", "paper"),
     ),
     "noise": Table("Noise", made.noise, _noise_columns, _noise_before),
     "shards": Table("Shards", made.shards, _shards_columns, _shards_before),
@@ -274,7 +281,11 @@ TABLES: dict[str, Table] = {
         _corrections_before,
     ),
     "sensitivity": Table(
-        "Sensitivity to the prior", made.sensitivity, _sensitivity_columns, _sensitivity_before
+        "Sensitivity to the prior",
+        made.sensitivity,
+        _sensitivity_columns,
+        _sensitivity_before,
+        media=("page", "paper"),
     ),
-    "priors": Table("Priors", made.priors, _priors_columns),
+    "priors": Table("Priors", made.priors, _priors_columns, media=("page", "paper")),
 }

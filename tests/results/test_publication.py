@@ -11,7 +11,7 @@ import pytest
 import xarray as xr
 
 from homodyne_bayes import InputError, files
-from homodyne_bayes.results import latex, page, paper, quantities
+from homodyne_bayes.results import latex, page, paper, quantities, tables
 from homodyne_bayes.results.diagnostics import Numbers, group
 from homodyne_bayes.results.figures import FIGURES
 from homodyne_bayes.studies import rerun
@@ -42,6 +42,7 @@ def test_what_a_report_for_a_paper_holds(folder):
         "scaling.tex",
         "summary.json",
         "table.tex",
+        "tables.tex",
     ]
 
 
@@ -127,7 +128,7 @@ def test_a_file_is_not_taken_for_a_folder(laminar_result, tmp_path):
 
 
 def test_structure_of_the_latex(folder, laminar_result):
-    for name in ("paper.tex", "table.tex", "scaling.tex", "methods.tex", "references.bib"):
+    for name in paper.LATEX:
         text = (folder / name).read_text(encoding="utf-8")
         assert text.isascii(), name
         plain = re.sub(r"\\[{}\\]", "", text)
@@ -165,6 +166,21 @@ def test_draws_that_were_not_weighed_are_not_said_to_be(folder, laminar_result, 
 def test_captions_need_no_letter_that_latex_lacks():
     for row in FIGURES.values():
         assert "U+" not in latex.escaped(row.caption)
+
+
+def test_tables_for_papers_are_those_of_the_page(folder, laminar_result, speckle_result, tmp_path):
+    found = (folder / "tables.tex").read_text()
+    titles = [table.title for table in tables.shown(Numbers(laminar_result), "paper")]
+    assert titles == ["Sensitivity to the prior", "Priors"]
+    assert re.findall(r"\\caption\{(.*?)\.?\}", found) == titles
+    for name, prior in json.loads(laminar_result.attrs["priors"]).items():
+        if name in laminar_result["unconstrained_posterior"] and name.islower():
+            assert latex.escaped(name) in found
+            assert latex.escaped(prior) in found
+    paper.write(Numbers(speckle_result), tmp_path / "report", latex=True)
+    misfit = (tmp_path / "report" / "tables.tex").read_text()
+    assert "No departure from the model was found" in misfit
+    assert "U+" not in found + misfit
 
 
 def test_text_of_a_result_commands_nothing(laminar_result, tmp_path):

@@ -344,7 +344,7 @@ def test_the_terminal_tells_the_same(speckle_result, laminar_result, capsys):
 def test_every_table_of_the_terminal_is_on_the_page(name, request, capsys):
     """A table is a row of `TABLES`: the page and the terminal loop over them."""
     numbers = Numbers(request.getfixturevalue(name))
-    here, there = (tables.shown(numbers, terminal=at) for at in (True, False))
+    here, there = (tables.shown(numbers, medium) for medium in ("terminal", "page"))
     screen.print_summary(numbers.tree)
     out = capsys.readouterr().out
     assert [table.title for table in here] == ["Parameters", "Contrast and offset of every angle"]
@@ -371,14 +371,14 @@ def test_a_table_is_one_record(laminar_result, monkeypatch, capsys):
             )
         ],
         lambda _numbers, _rows: heads,
-        terminal=True,
+        media=("page", "terminal"),
     )
     monkeypatch.setitem(tables.TABLES, "pairs", count)
     monkeypatch.setattr(report, "FIGURES", {})
     page = Page(report.render(Numbers(laminar_result)))
     assert "Pairs of every angle angle n -60" in page.texts("section", id="pairs")[0]
     screen.print_summary(laminar_result)
-    assert "Pairs of every angle" in capsys.readouterr().out
+    assert "Pairs of every angle" in " ".join(capsys.readouterr().out.split())
 
 
 def test_truth_is_shown_and_judged_for_simulated_data(page, laminar_result):
