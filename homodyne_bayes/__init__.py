@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from homodyne_bayes.config import DataConfig
-    from homodyne_bayes.fitting.settings import FitConfig
     from homodyne_bayes.data.two_time import TwoTimeData
     from homodyne_bayes.errors import InputError, MissingPrecisionError
     from homodyne_bayes.fitting.pipeline import fit
+    from homodyne_bayes.fitting.settings import FitConfig
 
 __all__ = ["DataConfig", "FitConfig", "InputError", "MissingPrecisionError", "TwoTimeData", "fit"]
 

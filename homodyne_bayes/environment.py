@@ -4,6 +4,7 @@ from importlib.metadata import version
 
 from homodyne_bayes.errors import MissingPrecisionError
 
+SCHEMA_VERSION = 1  # of results: raised where what reads them must change
 LIBRARIES = ("homodyne-bayes", "jax", "numpyro", "optax", "arviz", "numpy", "xarray")
 
 

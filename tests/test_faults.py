@@ -24,7 +24,7 @@ from homodyne_bayes.data import writing
 from homodyne_bayes.inference import places
 from homodyne_bayes.inference.places import HERE
 from homodyne_bayes.inference.shelf import Shelf
-from homodyne_bayes.results import diagnostics
+from homodyne_bayes.results.view import Result
 from tests.inference.test_shelf import CONFIG, command
 
 
@@ -135,7 +135,7 @@ def test_a_time_limit_gives_what_can_be_certified_and_keeps_the_rest(laminar_dat
         patch.setattr(places, "time", ticking(clock))
         limited = places.within(10.0, HERE)
         stopped = fit(laminar_data, CONFIG, folder=tmp_path / "parts", place=limited)
-    assert diagnostics.refused(stopped)[0] == "consensus: stopped by the time limit."
+    assert Result(stopped).refused()[0] == "consensus: stopped by the time limit."
     assert "sub_posteriors" not in stopped.children
     assert stopped["certificate"]["proposal"].values[0] == "least squares fit"
     assert 0 < len(list((tmp_path / "parts").iterdir())) < CONFIG.num_shards * CONFIG.num_chains
@@ -152,7 +152,7 @@ def test_a_time_limit_stops_nuts_on_all_the_data(laminar_data):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(places, "time", ticking(clock))
         found = fit(laminar_data, config, place=places.within(10.0, HERE))
-    assert "NUTS on all the data: stopped by the time limit." in diagnostics.refused(found)
+    assert "NUTS on all the data: stopped by the time limit." in Result(found).refused()
     assert not found["certificate"].attrs["certified"]
 
 
@@ -163,7 +163,7 @@ def test_nan_from_a_shard_is_never_merged(laminar_data):
 
     tree = fit(laminar_data, CONFIG, place=spoiled(change))
     assert not tree["certificate"].attrs["certified"]
-    assert any("shard" in reason for reason in diagnostics.refused(tree))
+    assert any("shard" in reason for reason in Result(tree).refused())
     assert np.isfinite(tree["posterior"]["D0"]).all()
 
 

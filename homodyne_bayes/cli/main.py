@@ -35,9 +35,10 @@ from homodyne_bayes.data import reading, writing
 from homodyne_bayes.data.two_time import TwoTimeData
 from homodyne_bayes.errors import InputError, MissingPrecisionError
 from homodyne_bayes.fitting import checks, pipeline
-from homodyne_bayes.inference.places import HERE, STOPPED, Place, within
+from homodyne_bayes.inference.places import HERE, Place, within
 from homodyne_bayes.physics import simulate
-from homodyne_bayes.results import diagnostics, page, paper, store
+from homodyne_bayes.results import paper, store, view
+from homodyne_bayes.results.diagnostics import Numbers
 from homodyne_bayes.studies.rerun import rerun as repeat
 
 OUT_OF_MEMORY = (
@@ -185,7 +186,7 @@ def fit(
     except KeyboardInterrupt:
         kept = f"finished chains are in {parts}: the same command with --resume goes on"
         raise KeyboardInterrupt(f"interrupted; {kept}" if parts.exists() else "") from None
-    if any(STOPPED in reason for reason in diagnostics.refused(tree)):
+    if any(fault.kind == "stopped" for fault in view.Result(tree).faults):
         console = screen.console()
         console.print(f"the same command with --resume goes on from {parts}", highlight=False)
     else:
@@ -199,7 +200,7 @@ def summary(result: str, as_json: bool) -> None:
     """Print the posterior of a RESULT file, its diagnostics and its cost."""
     tree = store.read(result)
     if as_json:
-        screen.print_json(paper.summary(tree))
+        screen.print_json(paper.summary(Numbers(tree)))
     else:
         screen.print_summary(tree)
 
@@ -233,12 +234,11 @@ def report_command(
             "one HTML page has no room for it: name a folder by --out, as --out report/",
         )
         path = writable(out or f"{Path(result).with_suffix('')}.html", result)
-        page.write(store.read(result), path)
+        view.load(result).report(path)
         written = [path]
     else:
         times = numbers("--at", at) if at else ()
-        tree = store.read(result)
-        written = paper.write(tree, out, latex=latex, times=times, radius=radius)
+        written = view.load(result).paper(out, latex=latex, times=times, radius=radius)
     for path in written:
         screen.console().print(f"wrote {path}", highlight=False)
 
@@ -352,7 +352,7 @@ def demo(out: str, seed: int) -> None:
     shown = screen.console()
     shown.print(f"simulated {screen.described(data)} into {measured}", highlight=False)
     tree = _fit(reading.read(measured), FitConfig(seed=seed), folder / "posterior.nc")
-    page.write(tree, folder / "report.html")
+    view.Result(tree).report(folder / "report.html")
     shown.print(f"wrote {folder / 'report.html'}: open it in a browser", highlight=False)
 
 

@@ -12,6 +12,7 @@ import pandas as pd
 import xarray as xr
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -23,9 +24,11 @@ from rich.progress import (
 from rich.table import Table
 
 from homodyne_bayes.data.two_time import TwoTimeData
-from homodyne_bayes.results import diagnostics, page, text
-from homodyne_bayes.studies import coverage
-from homodyne_bayes.studies.comparison import Comparison, sentences
+from homodyne_bayes.results import page, sentences, tables
+from homodyne_bayes.results.diagnostics import Numbers
+from homodyne_bayes.studies import comparison, coverage
+from homodyne_bayes.studies.comparison import Comparison
+from homodyne_bayes.text import plain
 
 LOG_EVERY = 10.0  # s between two lines of a stage in a log
 MIN_WIDTH = 144  # of tables: where the terminal is narrower, it wraps and nothing is lost
@@ -33,35 +36,33 @@ MIN_WIDTH = 144  # of tables: where the terminal is narrower, it wraps and nothi
 
 def print_summary(tree: xr.DataTree) -> None:
     """Print verdict, cost, posterior and warnings of a result."""
-    screen = console()
-    verdict = page.certificate(tree)
+    screen, numbers = console(), Numbers(tree)
+    verdict = page.certificate(numbers)
     style = "bold green" if verdict["kind"] == "certified" else "bold red"
-    screen.print(diagnostics.certificate(tree), style=style, highlight=False, soft_wrap=True)
+    screen.print(sentences.certificate(numbers), style=style, highlight=False, soft_wrap=True)
     attempts = (f"{a['proposal']} {a['k_hat']} ({a['ess']})" for a in verdict["attempts"])
     for line in (
         f"method {verdict['method']}; k-hat (ESS): {', '.join(attempts)}",
         f"cost {verdict['cost']}",
         *(f"refused: {sentence}" for sentence in verdict["refused"]),
         *(f"to do: {sentence}" for sentence in verdict["advice"]),
+        f"{tree.attrs['model']}, {tree.attrs['convention']} convention",
     ):
         screen.print(line, markup=False, highlight=False, soft_wrap=True)
-    title = f"{tree.attrs['model']}, {tree.attrs['convention']} convention"
-    known, grown = diagnostics.truth(tree), bool(diagnostics.growth(tree))
-    interval = diagnostics.interval_label(tree).replace(", ", ",\n").replace("d l", "d\nl")
-    heads = ["", "mean", "sd", interval, "unit", *(["truth", "is"] if known else [])]
-    heads += ["times\nuncorrected"] if grown else []
-    table = Table(title=title, box=SIMPLE_HEAD, padding=(0, 1), title_justify="left")
-    for head in (*heads, "R-hat", "ESS", "ESS/1000\nevaluations"):
-        table.add_column(head, no_wrap=True)
-    for row in text.rows(tree, diagnostics.reported(tree)):
-        name = row["name"] + "".join(row["label"].partition(" [")[1:]).strip().replace("[", "\\[")
-        true = [row["truth"], row["inside"]] if known else []
-        true += [row["of_uncorrected"]] if grown else []
-        cost = [row["r_hat"], row["ess"], row["ess_per_1000_evaluations"]]
-        table.add_row(name, row["mean"], row["sd"], row["interval"], row["unit"], *true, *cost)
-    screen.print(table)
-    for sentence in diagnostics.warnings(tree):
+    for table in tables.shown(numbers, "terminal"):
+        screen.print(laid_out(table))
+    for sentence in sentences.warnings(numbers):
         screen.print(f"warning: {sentence}", style="yellow", highlight=False, soft_wrap=True)
+
+
+def laid_out(table: tables.Shown) -> Table:
+    """Return a table of a result as the terminal shows it, parameters by their names in code."""
+    made = Table(title=table.title, box=SIMPLE_HEAD, padding=(0, 1), title_justify="left")
+    for column in table.columns:
+        made.add_column(column.head, no_wrap=True)
+    for row in table.cells:
+        made.add_row(*(escape(f"{cell.code or cell.text} {cell.remark}".rstrip()) for cell in row))
+    return made
 
 
 def print_comparison(found: Comparison) -> None:
@@ -79,7 +80,7 @@ def print_comparison(found: Comparison) -> None:
             f"{row['loao_difference']:.1f} ± {row['loao_difference_error']:.1f}",
         )
     screen.print(table)
-    for sentence in sentences(found):
+    for sentence in comparison.sentences(found):
         screen.print(sentence, highlight=False, soft_wrap=True)
 
 
@@ -119,7 +120,7 @@ def print_coverage(dataset: xr.Dataset) -> None:
 
 def print_json(found: Any) -> None:
     """Print mappings, lists, text and numbers as JSON, which has no NaN: null."""
-    print(json.dumps(text.plain(found), ensure_ascii=False, indent=2))  # noqa: T201
+    print(json.dumps(plain(found), ensure_ascii=False, indent=2))  # noqa: T201
 
 
 def described(data: TwoTimeData) -> str:

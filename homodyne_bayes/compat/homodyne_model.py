@@ -16,7 +16,6 @@ from homodyne_bayes.compat.modes import Parameters, create_model
 from homodyne_bayes.data.axes import check_azimuths
 from homodyne_bayes.errors import InputError
 from homodyne_bayes.files import atomic_path
-from homodyne_bayes.parameters import PARAMETERS
 from homodyne_bayes.results.figures_of_maps import image, panels
 from homodyne_bayes.text import degrees
 

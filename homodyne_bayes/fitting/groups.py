@@ -8,14 +8,32 @@ import xarray as xr
 
 from homodyne_bayes.data.two_time import TwoTimeData
 from homodyne_bayes.files import as_attributes
+from homodyne_bayes.fitting.describe import rate_attributes
 from homodyne_bayes.fitting.predictive import LEVELS, Bands, Cuts
 from homodyne_bayes.inference.convergence import Convergence
 from homodyne_bayes.inference.infer import Inference, ShardRun
 from homodyne_bayes.likelihood.estimate import Estimate
-from homodyne_bayes.parameters import PARAMETERS, PER_ANGLE, RATES
+from homodyne_bayes.likelihood.noise import NoiseWords
+from homodyne_bayes.parameters import PER_ANGLE
+from homodyne_bayes.physics.model import Model
 from homodyne_bayes.text import place
+from homodyne_bayes.thresholds import faults_to_json
 
 Values = Mapping[str, np.ndarray]
+
+BETA = "speckle contrast, contrast / offset² of the fit, mean of the angles; not the shear exponent"
+NUGGET = (
+    "shot noise of a pixel in a frame, as a variance relative to the mean intensity squared: the "
+    "nugget on the diagonal of S"
+)
+PHOTONS, PHOTONS_SHORT = (
+    "photons of a pixel in a frame, on average",
+    "photons per pixel and frame",
+)
+ETA_SHORT = "η = {} of the working information taken as real"
+NUM_PIXELS = (
+    "independent pixels of an angle: so many simulated pixels would scatter as its residuals do"
+)
 
 
 def map_coordinates(data: TwoTimeData) -> dict[str, Any]:
@@ -35,7 +53,9 @@ def map_labels(data: TwoTimeData) -> dict[str, Any]:
     return {"phi": ("phi", [place(phi) for phi in xr.Dataset(coords=coordinates)["phi"]])}
 
 
-def draws_dataset(values: Values, data: TwoTimeData, leading: tuple[str, ...]) -> xr.Dataset:
+def draws_dataset(
+    values: Values, data: TwoTimeData, leading: tuple[str, ...], units: Mapping[str, str]
+) -> xr.Dataset:
     """Return draws of parameters as a Dataset with labelled dimensions and units.
 
     Parameters
@@ -53,7 +73,7 @@ def draws_dataset(values: Values, data: TwoTimeData, leading: tuple[str, ...]) -
         extra = value.shape[len(leading) :]
         per_angle = name in PER_ANGLE
         dims = ("phi",) if per_angle else tuple(f"{name}_dim_{i}" for i in range(len(extra)))
-        unit = PARAMETERS[name].unit if name in PARAMETERS else ""
+        unit = units.get(name, "")
         arrays[name] = ((*leading, *dims), np.asarray(value), {"units": unit})
         if per_angle:
             coords |= map_labels(data)
@@ -61,11 +81,13 @@ def draws_dataset(values: Values, data: TwoTimeData, leading: tuple[str, ...]) -
     return xr.Dataset(arrays, coords)
 
 
-def rates_dataset(values: Values, time: np.ndarray) -> xr.Dataset:
-    """Return draws of the rates on the frame grid, dimensions (chain, draw, time)."""
-    dims = ("chain", "draw", "time")
+def rates_dataset(
+    values: Values, time: np.ndarray, model: Model, leading: tuple[str, ...] = ("chain", "draw")
+) -> xr.Dataset:
+    """Return draws of the rates of a model on the frame grid, dimensions (*leading, time)."""
+    dims = (*leading, "time")
     return xr.Dataset(
-        {name: (dims, np.asarray(v), {"units": RATES[name]}) for name, v in values.items()},
+        {name: (dims, np.asarray(v), rate_attributes(model, name)) for name, v in values.items()},
         {"time": ("time", time, {"units": "s"})},
     )
 
@@ -108,7 +130,7 @@ def _certificate(inference: Inference) -> xr.Dataset:
     attributes = {
         "certified": int(found.certified),
         "draws_from": found.draws_from,
-        "refused": [fault.sentence()[:-1] for fault in found.faults],
+        "faults": faults_to_json(found.faults),
         "log_evidence": found.log_evidence,
         "log_evidence_error": found.log_evidence_error,
         "evidence_k_hat": found.evidence_k_hat,
@@ -180,28 +202,37 @@ def cuts_dataset(
     )
 
 
-def noise_dataset(estimate: Estimate, data: TwoTimeData) -> xr.Dataset:
-    """Return what was plugged into the likelihood, what is left of the residuals, and misfit."""
+def noise_dataset(estimate: Estimate, data: TwoTimeData, words: NoiseWords) -> xr.Dataset:
+    """Return what was plugged into the likelihood, what is left of the residuals, and misfit.
+
+    Variables with an attribute ``symbol`` are those that a reader is told, with their ``meaning``;
+    ``phrase`` is how a methods section says it, "{}" its value. ``words`` have the meanings of eta and
+    weight, which depend on the noise.
+    """
     bins = estimate.noise.bin_frames
     centres = data.dt * (bins * np.arange(estimate.whitened.shape[-1]) + (bins - 1) / 2)
-    meanings: dict[str, tuple[Any, Any, str]] = {
-        "contrast": ("phi", estimate.contrast, "contrast β of the working covariance"),
-        "nugget": ("phi", estimate.nugget, "shot noise e of the working covariance"),
-        "mean_photons": ("phi", 1 / estimate.nugget, "photons of a pixel in a frame, 1/e"),
-        "eta": ((), estimate.eta, "part η of the working information that is real"),
-        "num_pixels": ("phi", estimate.num_pixels, "independent pixels M of an angle"),
-        "weight": ("phi", np.asarray(estimate.noise.weight), "factor of rᵀK⁻¹r in -2 log L"),
-        "whitened": (
-            ("phi", "bin1", "bin2"),
-            estimate.whitened,
-            "residuals without their correlations, of unit variance",
-        ),
+    weight = np.asarray(estimate.noise.weight)
+    told: dict[str, tuple[Any, np.ndarray | float, str, str, str]] = {
+        "contrast": ("phi", estimate.contrast, "β", BETA, "speckle contrast β = {}"),
+        "nugget": ("phi", estimate.nugget, "e", NUGGET, ""),
+        "mean_photons": ("phi", 1 / estimate.nugget, "1/e", PHOTONS, "{} " + PHOTONS_SHORT),
+        "eta": ((), estimate.eta, "η", words.eta, ETA_SHORT),
+        "num_pixels": ("phi", estimate.num_pixels, "M", NUM_PIXELS, ""),
+        "weight": ("phi", weight, "w", words.weight, ""),
     }
+    variables: dict[str, Any] = {
+        name: (dims, value, {"symbol": symbol, "meaning": meaning, "phrase": phrase})
+        for name, (dims, value, symbol, meaning, phrase) in told.items()
+    }
+    variables["whitened"] = (
+        ("phi", "bin1", "bin2"),
+        estimate.whitened,
+        {"meaning": "residuals without their correlations, of unit variance"},
+    )
     misfit = {name: ("kind", column.values) for name, column in estimate.lack_of_fit.items()}
     seconds = {"units": "s"}
     return xr.Dataset(
-        {name: (dims, value, {"long_name": why}) for name, (dims, value, why) in meanings.items()}
-        | misfit,
+        variables | misfit,
         {
             **map_coordinates(data),
             "bin1": ("bin1", centres, seconds),

@@ -70,7 +70,7 @@ def fit(
     shelf = None if folder is None else Shelf(Path(folder), made_from | several)
     made = sample(data, planned, progress, shelf=shelf, place=place)
     tree = make_tree(data, config, made)
-    tree.attrs = as_attributes(
+    tree.attrs |= as_attributes(
         {
             "title": "homodyne_bayes result",
             "model": model_name(config.model),

@@ -19,8 +19,8 @@ import numpy as np
 import scipy.stats
 
 from homodyne_bayes.likelihood import covariance
-from homodyne_bayes.likelihood.information import mean_c2, squared_g1
 from homodyne_bayes.likelihood.estimate import Estimate
+from homodyne_bayes.likelihood.information import mean_c2, squared_g1
 from homodyne_bayes.likelihood.observe import Observed
 from homodyne_bayes.physics.points import ShardGrid
 

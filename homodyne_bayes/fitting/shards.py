@@ -1,6 +1,7 @@
 """How points are dealt into shards of parts."""
 
 from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -53,9 +54,7 @@ def angle_shards(data: TwoTimeData, num_shards: int, maps: ShardGrid) -> ShardGr
     return replace(dealt, used=dealt.used & real[..., None, None, None], noise=noise)
 
 
-def block_shards(
-    data: TwoTimeData, num_shards: int, convention: str = "upstream"
-) -> ShardGrid:
+def block_shards(data: TwoTimeData, num_shards: int, convention: str = "upstream") -> ShardGrid:
     """Deal the distinct pairs of all angles into shards of rectangular blocks.
 
     Earlier frames are dealt in turn, forwards and backwards, each with all its later frames, so

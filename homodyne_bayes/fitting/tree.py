@@ -1,27 +1,28 @@
 """The result of a fit: one DataTree in ArviZ's groups."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
-from homodyne_bayes.fitting.settings import FitConfig
-from homodyne_bayes.fitting.sample import Sampled
 from homodyne_bayes.data.two_time import TwoTimeData
+from homodyne_bayes.files import as_attributes
+from homodyne_bayes.fitting import describe, predictive
 from homodyne_bayes.fitting import groups as parts
-from homodyne_bayes.fitting import predictive
+from homodyne_bayes.fitting.sample import Sampled
+from homodyne_bayes.fitting.settings import FitConfig
 from homodyne_bayes.inference import density
-from homodyne_bayes.inference.infer import Inference
-from homodyne_bayes.inference.mode import WarmStart
 from homodyne_bayes.likelihood.observe import Observed
 from homodyne_bayes.likelihood.rescale import parameter_values, without_data
-from homodyne_bayes.parameters import PER_ANGLE, RATES
+from homodyne_bayes.parameters import PER_ANGLE
 from homodyne_bayes.physics.points import ShardGrid
 from homodyne_bayes.physics.rates import reference_time
 
+DRAWS = ("chain", "draw")
 NUM_PRIOR_DRAWS = 2000
 NUM_PREDICTED = 100  # draws at which c2 is computed
 
@@ -29,6 +30,9 @@ NUM_PREDICTED = 100  # draws at which c2 is computed
 def make_tree(data: TwoTimeData, config: FitConfig, made: Sampled) -> xr.DataTree:
     """Return the groups of a result from what was sampled."""
     model, warm, inference, whole = made.model, made.warm, made.inference, made.whole
+    units = {row.name: row.unit for row in config.parameters}
+    dataset = partial(parts.draws_dataset, data=data, units=units)
+    rates = describe.rate_names(model, whole)
     keys = jax.random.split(jax.random.fold_in(jax.random.key(config.seed), 1), 3)
     gauss_key, prior_key, scaling_key = keys
     gaussian = jax.random.multivariate_normal(
@@ -38,52 +42,59 @@ def make_tree(data: TwoTimeData, config: FitConfig, made: Sampled) -> xr.DataTre
 
     def parameters(
         theta: Any,
-        leading: tuple[str, ...] = ("chain", "draw"),
+        leading: tuple[str, ...] = DRAWS,
         model: Observed = model,
         grid: ShardGrid = whole,
     ) -> xr.Dataset:
-        values = density.constrain(model, grid, jnp.asarray(theta), lambda name: name not in RATES)
-        return parts.draws_dataset(values, data, leading)
+        values = density.constrain(model, grid, jnp.asarray(theta), lambda name: name not in rates)
+        return dataset(values, leading=leading)
 
     def complete(key: jax.Array, theta: Any, grid: ShardGrid) -> dict[str, np.ndarray]:
-        return parameter_values(key, model, grid, jnp.asarray(theta), lambda n: n not in RATES)
+        return parameter_values(key, model, grid, jnp.asarray(theta), lambda n: n not in rates)
 
     draws = jnp.asarray(inference.draws)
     posterior = complete(scaling_key, draws, whole)
     prior = complete(scaling_key, from_prior, without_data(whole))
-    rates = density.constrain(model, whole, draws, lambda name: name in RATES)
+    over_time = density.constrain(model, whole, draws, lambda name: name in rates)
     unravel = jax.vmap(jax.vmap(density.space(model, whole).unravel))
     unconstrained: Mapping[str, Any] = unravel(draws)
     groups = {
-        "posterior": parts.draws_dataset(posterior, data, ("chain", "draw")),
-        "unconstrained_posterior": parts.draws_dataset(
-            {name: np.asarray(value) for name, value in unconstrained.items()},
-            data,
-            ("chain", "draw"),
+        "posterior": dataset(posterior, leading=DRAWS),
+        "unconstrained_posterior": dataset(
+            {name: np.asarray(value) for name, value in unconstrained.items()}, leading=DRAWS
         ),
         "approximation": parameters(inference.approximation.draws),
-        "prior": parts.draws_dataset(prior, data, ("chain", "draw")),
-        "rates": parts.rates_dataset(rates, data.time),
-        "warm_start": parameters(
-            gaussian, model=made.plan.least_squares, grid=made.unweighted
-        ),
+        "prior": dataset(prior, leading=DRAWS),
+        "rates": parts.rates_dataset(over_time, data.time, model.model),
+        "warm_start": parameters(gaussian, model=made.plan.least_squares, grid=made.unweighted),
         "observed_data": parts.map_dataset(data.c2, data),
         **_predicted(data, config, made, (draws, posterior), (from_prior, prior)),
         "constant_data": parts.constant_dataset(data, float(reference_time(whole))),
         **parts.inference_groups(inference, density.labels(model, whole)),
     }
     if made.estimate is not None:
-        groups["noise"] = parts.noise_dataset(made.estimate, data)
+        groups["noise"] = parts.noise_dataset(made.estimate, data, model.noise.words)
     if inference.approximation.shards is not None:
         shard_draws = inference.approximation.shards.chains.draws
-        groups["sub_posteriors"] = parameters(shard_draws, ("shard", "chain", "draw"))
+        groups["sub_posteriors"] = parameters(shard_draws, ("shard", *DRAWS))
     groups["warm_start"].attrs = {
         "outcome": warm.outcome,
         "num_agreeing": warm.num_agreeing,
         "num_starts": len(warm.objectives),
         "gradient_norm": warm.gradient_norm,
     }
-    return xr.DataTree.from_dict(groups)
+    if true := describe.true_rates(_truth(data), model.model, whole):
+        groups["true_rates"] = parts.rates_dataset(true, data.time, model.model, ())
+    tree = xr.DataTree.from_dict(groups)
+    tree.attrs = as_attributes(describe.describe(data, config, {*posterior, *unconstrained}))
+    return tree
+
+
+def _truth(data: TwoTimeData) -> dict[str, float]:
+    """Return the true parameters of simulated data, none for measured ones."""
+    truth = data.provenance.get("truth")
+    known = truth if isinstance(truth, Mapping) else {}
+    return {name: value for name, value in known.items() if isinstance(value, int | float)}
 
 
 def _predicted(

@@ -8,7 +8,6 @@ import jax.numpy as jnp
 import numpy as np
 from numpyro.infer.hmc import hmc
 
-
 State = Any
 
 

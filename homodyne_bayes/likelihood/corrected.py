@@ -12,11 +12,11 @@ CORRECTED = replace(
     title="nothing, but intervals are widened to their true scatter: valid, four times wider",
     estimate=partial(estimate, reweighted=unweighted),
     words=NoiseWords(
-        interval=", corrected least squares",
+        interval="corrected least squares",
         warning="The intervals are those of least squares, widened for correlated noise: they are "
         "valid, but wider than need be. Fit with --noise speckle for narrower ones.",
         compared="independent likelihood, uncorrected",
-        text="All entries of a map average the same pixels, so that entries which share or "
+        explanation="All entries of a map average the same pixels, so that entries which share or "
         "neighbour a frame move together. The fit is that of least squares, as if entries were "
         "independent, but η widens its intervals to the scatter that it truly has under speckle "
         "with contrast β and shot noise e (a sandwich covariance)."

@@ -9,8 +9,8 @@ the score, and one number η widens the likelihood to it. Different angles and w
 different pixels, and independent.
 """
 
-from dataclasses import replace
 from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
@@ -33,8 +33,8 @@ from homodyne_bayes.likelihood.information import (
 )
 from homodyne_bayes.likelihood.misfit import Joint, lack_of_fit, whitened
 from homodyne_bayes.likelihood.mode import refine
-from homodyne_bayes.likelihood.pixels import Plugged, assemble, moments
 from homodyne_bayes.likelihood.observe import Observed
+from homodyne_bayes.likelihood.pixels import Plugged, assemble, moments
 from homodyne_bayes.physics.kernels import wavevector
 from homodyne_bayes.physics.points import ShardGrid, shard
 
@@ -155,9 +155,7 @@ def with_noise(maps: ShardGrid, noise: WorkingCovariance) -> ShardGrid:
     return replace(maps, noise=jax.tree.map(lambda leaf: leaf[:, None], noise))
 
 
-def under(
-    model: Observed, maps: ShardGrid, start: jax.Array
-) -> tuple[jax.Array, jax.Array]:
+def under(model: Observed, maps: ShardGrid, start: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Return the mode of the posterior of stacked maps, (d,), and the covariance there, (d, d)."""
     theta, posterior, *_ = refine(model, maps, start)
     return theta, posterior
@@ -202,7 +200,9 @@ def working(plugged: Plugged, frame_weight: jax.Array, bin_frames: int) -> Worki
     n = covariance.num_bins(frame_weight, bin_frames)
     precision, inverse_square, log_det = covariance.factorise(S, n)
     ones = jnp.ones_like(log_det)
-    made = WorkingCovariance(precision, inverse_square, frame_weight, ones, -0.5 * log_det, bin_frames)
+    made = WorkingCovariance(
+        precision, inverse_square, frame_weight, ones, -0.5 * log_det, bin_frames
+    )
     return replace(made, log_norm=made.log_norm - 0.5 * covariance.num_pairs(made) * LOG_2PI)
 
 

@@ -53,7 +53,7 @@ INDEPENDENT = Noise(
     gram=_gram,
     log_norm=_log_norm,
     words=NoiseWords(
-        interval=", uncorrected",
+        interval="uncorrected",
         warning="The intervals are uncorrected for correlated noise: they take the entries of c2 "
         "as independent, which they are not, and are much too narrow. Fit with --noise speckle, "
         "where every pair of frames was measured, for intervals that hold what they say.",

@@ -67,7 +67,10 @@ class MarginalNormal(dist.Distribution):
         """Return the log density of maps (p, G, G)."""
         squares, y, root = self._projected(value)
         log_det = 2 * jnp.log(jnp.diagonal(root, axis1=-2, axis2=-1)).sum(axis=-1)
-        return self.noise.log_norm(self.points, self.scatter) + 0.5 * ((y**2).sum(axis=-1) - squares - log_det).sum()
+        return (
+            self.noise.log_norm(self.points, self.scatter)
+            + 0.5 * ((y**2).sum(axis=-1) - squares - log_det).sum()
+        )
 
     def draw_scaling(self, key: jax.Array, value: jax.Array) -> jax.Array:
         """Draw contrast and offset given maps (p, G, G), (2, p) in the order of the maps."""

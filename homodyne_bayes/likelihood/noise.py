@@ -17,24 +17,27 @@ class NoiseWords:
 
     Attributes
     ----------
-    interval : str
-        What the heading of intervals adds, such as ", uncorrected".
+    explanation : str
+        How entries scatter, and what of it the likelihood knows; empty where there is nothing.
     warning : str
         What a reader must know before using the intervals; empty where there is nothing.
+    interval : str
+        What to add to the name of intervals, such as "uncorrected".
     compared : str
-        What the least squares fit beside the posterior is.
-    text : str
-        How entries scatter, and what of it the likelihood knows.
+        The heading of what the posterior is compared with.
+    residuals : str
+        The maps in which misfit shows.
     eta, weight : str
         Meaning of the part η of the information that is real, and of the weight of an angle.
     caveat : str
         What to bear in mind when models are compared under it.
     """
 
-    interval: str = ""
+    explanation: str = ""
     warning: str = ""
+    interval: str = ""
     compared: str = "least squares at the mode, 90 % interval"
-    text: str = ""
+    residuals: str = "residuals"
     eta: str = ""
     weight: str = ""
     caveat: str = ""

@@ -102,9 +102,7 @@ class Observed:
         return field
 
 
-def observe(
-    model: Model, scaling: Scaling, noise: Noise, priors: Mapping[str, Prior]
-) -> Observed:
+def observe(model: Model, scaling: Scaling, noise: Noise, priors: Mapping[str, Prior]) -> Observed:
     """Return the complete NumPyro model function of one shard.
 
     Parameters

@@ -16,8 +16,8 @@ from homodyne_bayes.inference.density import observation
 from homodyne_bayes.likelihood import covariance
 from homodyne_bayes.likelihood.covariance import WorkingCovariance
 from homodyne_bayes.likelihood.information import own_places, slopes
-from homodyne_bayes.likelihood.observe import Observed
 from homodyne_bayes.likelihood.misfit import Joint, directions
+from homodyne_bayes.likelihood.observe import Observed
 from homodyne_bayes.physics import simulate
 from homodyne_bayes.physics.points import ShardGrid
 
@@ -83,9 +83,7 @@ def moments(
     keys = jax.random.split(key, len(plugged.g1_squared))
     groups = None if group_c2 is None else jnp.asarray(np.nan_to_num(group_c2), float)
     ratio = plugged.contrast / simulated
-    found: Moments = _moments(model)(
-        keys, grids, theta, plugged, groups, weights, ratio
-    )
+    found: Moments = _moments(model)(keys, grids, theta, plugged, groups, weights, ratio)
     return found
 
 

@@ -29,9 +29,7 @@ SPREAD_METRIC = 0.3  # sd of the log of a spread, where the climb starts
 LEAST_CURVATURE = 0.05  # of that of the metric the climb starts with
 
 
-def rescaled(
-    fitted: Observed, model: Observed, parts: ShardGrid, laplace: Gaussian
-) -> Gaussian:
+def rescaled(fitted: Observed, model: Observed, parts: ShardGrid, laplace: Gaussian) -> Gaussian:
     """Return mode and covariance of a model from those of another of the same physics.
 
     Parameters
@@ -76,9 +74,7 @@ def without_data(whole: ShardGrid) -> ShardGrid:
     return replace(whole, noise=replace(whole.noise, weight=jnp.zeros_like(whole.noise.weight)))
 
 
-def _carried(
-    fitted: Observed, model: Observed, points: ShardGrid, laplace: Gaussian
-) -> Gaussian:
+def _carried(fitted: Observed, model: Observed, points: ShardGrid, laplace: Gaussian) -> Gaussian:
     """Return start and metric in the coordinates of the model; new ones start at their priors."""
     individual, (unravel, size) = space(fitted, points), space(model, points)
     names, priors = unravel(jnp.zeros(size)), dict(model.priors)

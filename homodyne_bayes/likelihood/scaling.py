@@ -164,7 +164,9 @@ def _marginal(
     return NormalPrior(jnp.asarray(priors[name].loc), jnp.asarray(priors[name].scale))
 
 
-INDIVIDUAL = Scaling("every angle has its own, with the same prior", _individual, (CONTRAST, OFFSET))
+INDIVIDUAL = Scaling(
+    "every angle has its own, with the same prior", _individual, (CONTRAST, OFFSET)
+)
 SCALINGS: dict[str, Scaling] = {
     "individual": INDIVIDUAL,
     "averaged": Scaling(

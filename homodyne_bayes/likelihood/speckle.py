@@ -42,7 +42,8 @@ SPECKLE = Noise(
     whole_maps=True,
     words=NoiseWords(
         compared="independent likelihood, uncorrected",
-        text="All entries of a map average the same pixels, so that entries which share or "
+        residuals="whitened residuals",
+        explanation="All entries of a map average the same pixels, so that entries which share or "
         "neighbour a frame move together. The speckle likelihood knows this: it gives entries "
         "(a, b) and (c, d) the covariance S(a,c) S(b,d) + S(a,d) S(b,c), where S = β g₁² + e is "
         "the covariance of the intensity of a pixel in two frames, and the nugget e, there for "

@@ -1,7 +1,7 @@
 """What a model is: a function to the field correlation, with all that is to be said of it."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import jax
 
@@ -15,28 +15,44 @@ Field = Callable[[ShardGrid, Mapping[str, Prior]], jax.Array]
 
 @dataclass(frozen=True)
 class Formula:
-    """g1 of a model, as text and as LaTeX."""
+    """g1 of a model.
+
+    Attributes
+    ----------
+    text, latex : str
+        The formula.
+    terms : tuple of str
+        Clauses on its symbols, formulas between dollars.
+    """
 
     text: str
     latex: str
+    terms: tuple[str, ...] = ()
 
 
 AT_REST = Formula(
-    "g₁ = exp(−½ q² ∫D dt)", r"g_1 = \exp(-\tfrac{1}{2} q^2 \textstyle\int D\,\mathrm{d}t)"
+    "g₁ = exp(−½ q² ∫D dt)",
+    r"g_1 = \exp(-\tfrac{1}{2} q^2 \textstyle\int D\,\mathrm{d}t)",
+    (
+        "where $D$ is the transport coefficient, twice the diffusion coefficient of a Brownian "
+        "particle",
+    ),
 )
 
 
 def at_rest(_convention: Convention) -> Formula:
     """Return g1 of a fluid that diffuses, whatever the convention."""
-    return Formula(
-        f"{AT_REST.text}; the model has no shear, so the convention makes no difference",
-        AT_REST.latex,
-    )
+    text = f"{AT_REST.text}; the model has no shear, so the convention makes no difference"
+    return replace(AT_REST, text=text)
 
 
 def under_flow(convention: Convention) -> Formula:
     """Return g1 of a fluid that diffuses and shears."""
-    return Formula(AT_REST.text + convention.text, AT_REST.latex + convention.latex)
+    return Formula(
+        AT_REST.text + convention.text,
+        AT_REST.latex + convention.latex,
+        (*AT_REST.terms, r"and $\mathrm{sinc}\,x = \sin(x)/x$"),
+    )
 
 
 def not_stated(_convention: Convention) -> Formula:

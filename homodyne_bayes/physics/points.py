@@ -113,9 +113,7 @@ def data_grid(data: TwoTimeData, convention: str) -> ShardGrid:
     return map_grid(data.phi, data.num_frames, data.dt, data.q, data.gap, convention)
 
 
-def whole_maps(
-    data: TwoTimeData, convention: str = "upstream", noise: Any = None
-) -> ShardGrid:
+def whole_maps(data: TwoTimeData, convention: str = "upstream", noise: Any = None) -> ShardGrid:
     """Return all maps of ``data`` in one grid, (P, G, G), with 0 where a pair has no value."""
     pairs = data.pairs
     return replace(
@@ -126,9 +124,7 @@ def whole_maps(
     )
 
 
-def each_map(
-    data: TwoTimeData, convention: str = "upstream", noise: Any = None
-) -> ShardGrid:
+def each_map(data: TwoTimeData, convention: str = "upstream", noise: Any = None) -> ShardGrid:
     """Return every map as a part of its own: P stacked grids of (1, G, G)."""
     whole, P = whole_maps(data, convention, noise), data.num_angles
     alone: Any = {name: getattr(whole, name)[:, None] for name in ("c2", "used", "phi_index")}

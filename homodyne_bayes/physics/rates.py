@@ -40,9 +40,7 @@ class Rate:
 
 
 D = Rate("D", "D", "D", "Å²/s", "diffusion", Prior("normal", 9.21, 2.0))
-GAMMA_DOT = Rate(
-    "gamma_dot", "γ̇", r"\dot\gamma", "1/s", "shear rate", Prior("normal", -6.91, 2.0)
-)
+GAMMA_DOT = Rate("gamma_dot", "γ̇", r"\dot\gamma", "1/s", "shear rate", Prior("normal", -6.91, 2.0))
 
 
 @dataclass(frozen=True)
@@ -86,9 +84,7 @@ def reference_time(points: ShardGrid) -> jax.Array:
     return points.time[-1] / jnp.e
 
 
-def sample(
-    rate: Rate, law: RateLaw, points: ShardGrid, priors: Mapping[str, Prior]
-) -> jax.Array:
+def sample(rate: Rate, law: RateLaw, points: ShardGrid, priors: Mapping[str, Prior]) -> jax.Array:
     """Sample a rate that follows a law, on the frame grid, (G,), in its unit.
 
     The coordinates are sampled; the reported parameters and the rate itself are kept as

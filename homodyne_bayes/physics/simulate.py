@@ -70,9 +70,7 @@ def field_correlation(experiment: Experiment) -> jax.Array:
     return jnp.broadcast_to(field, (len(experiment.phi), *field.shape[-2:]))
 
 
-def true_sites(
-    model: Model, points: ShardGrid, parameters: Mapping[str, float]
-) -> dict[str, Any]:
+def true_sites(model: Model, points: ShardGrid, parameters: Mapping[str, float]) -> dict[str, Any]:
     """Return the trace of a model at true parameters; its field is the site "field".
 
     Parameters

@@ -4,17 +4,13 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import arviz as az
-import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.stats import gaussian_kde, rankdata
 
-from homodyne_bayes.parameters import DIFFUSION, PARAMETERS, SHEAR
-from homodyne_bayes.physics import kernels
-from homodyne_bayes.physics.points import map_grid
-from homodyne_bayes.results import diagnostics
+from homodyne_bayes.results import diagnostics, store
 from homodyne_bayes.results.diagnostics import TAIL, group
 from homodyne_bayes.results.figures_of_maps import (
     BLUE,
@@ -29,30 +25,29 @@ from homodyne_bayes.results.figures_of_maps import (
     representative,
     whitened,
 )
-from homodyne_bayes.results.text import number, percent
-from homodyne_bayes.text import place
+from homodyne_bayes.results.latex import formula
+from homodyne_bayes.text import number, percent, place
 
 RANK_BINS = 10
 TRUTH: dict[str, Any] = {"color": "black", "linestyle": "--", "linewidth": 1.0}
-RATE_SYMBOLS = {"D": "$D(t)$", "gamma_dot": r"$\dot\gamma(t)$"}
-LAWS = {"D": DIFFUSION, "gamma_dot": SHEAR[:3]}
 
 
 def rates(tree: xr.DataTree, ncols: int = 2) -> Figure:
-    """Draw D(t), and the shear rate where there is flow: median, 50 % and 90 % intervals."""
+    """Draw D(t), the shear rate and other rates of the model: median, 50 % and 90 % intervals."""
     dataset = group(tree, "rates").isel(time=slice(1, None))
     true = true_rates(tree)
     names = [str(name) for name in dataset.data_vars]
     fig, axes = panels(len(names), ncols, 4.75 if len(names) > 1 else 5.5, 3.6)
     for ax, name in zip(axes, names, strict=True):
         bands = dataset[name].quantile([TAIL, 0.25, 0.5, 0.75, 1 - TAIL], ("chain", "draw"))
-        factor, label = _scaled(RATE_SYMBOLS[name], dataset[name].attrs["units"], bands)
+        about = dataset[name].attrs
+        factor, label = _scaled(_in_formula(about["latex"], name), about["units"], bands)
         low, lower, median, upper, high = factor * bands.values
         ax.fill_between(dataset.time, low, high, color=BLUE, alpha=0.2, lw=0, label="90 %")
         ax.fill_between(dataset.time, lower, upper, color=BLUE, alpha=0.35, lw=0, label="50 %")
         ax.plot(dataset.time, median, color=BLUE, label="median")
         if name in true:
-            ax.plot(dataset.time, factor * true[name][1:], label="truth", **TRUTH)
+            ax.plot(dataset.time, factor * true[name].values[1:], label="truth", **TRUTH)
         t_ref = float(group(tree, "constant_data")["t_ref"])
         ax.axvline(t_ref, color="0.4", linestyle=":", linewidth=1)
         ax.annotate(r" $t_\mathrm{ref}$", (t_ref, 0.02), xycoords=("data", "axes fraction"))
@@ -67,10 +62,10 @@ def pairs(tree: xr.DataTree, names: Sequence[str] = ()) -> Figure:
     """Draw parameters, by default the physical ones, against each other."""
     names = names or diagnostics.scalars(tree, diagnostics.reported(tree))
     posterior, known = group(tree, "posterior"), diagnostics.truth(tree)
-    diverged = divergences(tree)
+    diverged, symbols = divergences(tree), _symbols(tree)
     factors, labels = zip(
         *(
-            _scaled(_symbol(name), posterior[name].attrs["units"], posterior[name])
+            _scaled(symbols[name], posterior[name].attrs["units"], posterior[name])
             for name in names
         ),
         strict=True,
@@ -135,20 +130,19 @@ def divergences(tree: xr.DataTree) -> dict[str, np.ndarray]:
 def prior_posterior(tree: xr.DataTree) -> Figure:
     """Draw prior and posterior densities of the sampled parameters, each scaled to its peak."""
     names = diagnostics.scalars(tree, diagnostics.sampled(tree))
-    shares = diagnostics.summary(tree, names)["of_prior"]
+    shares, most = diagnostics.widths(tree, names, "prior"), store.limits(tree)["prior_driven"]
+    symbols = _symbols(tree)
     fig, axes = panels(len(names), 4, 2.4, 1.9)
     for ax, name in zip(axes, names, strict=True):
         prior, posterior = (group(tree, one)[name].values.ravel() for one in ("prior", "posterior"))
         _density(ax, prior, "0.55", "prior")
         _density(ax, posterior, BLUE, "posterior")
-        driven = shares[name] > diagnostics.PRIOR_DRIVEN
-        note, color = (", prior-driven", VERMILION) if driven else ("", "0.3")
-        ax.set_title(
-            f"{percent(shares[name])} of the prior's width{note}", fontsize="small", color=color
-        )
+        share = float(shares[name])
+        note, color = (", prior-driven", VERMILION) if share > most else ("", "0.3")
+        ax.set_title(f"{percent(share)} of the prior's width{note}", fontsize="small", color=color)
         unit = group(tree, "posterior")[name].attrs["units"]
         ax.locator_params("x", nbins=4)
-        ax.set(xlabel=_with_unit(_symbol(name), unit), yticks=[], ylim=(0, 1.08))
+        ax.set(xlabel=_with_unit(symbols[name], unit), yticks=[], ylim=(0, 1.08))
     fig.legend(
         *axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=2, frameon=False
     )
@@ -159,11 +153,7 @@ def shard_agreement(tree: xr.DataTree) -> Figure:
     """Draw mean and 90 % interval of every shard beside the interval of the result."""
     shown = representative(group(tree, "observed_data")["phi"])
     merged, per_shard = (
-        [
-            entry
-            for name in diagnostics.sampled(tree)
-            for entry in _entries(group(tree, one)[name].isel(phi=shown, missing_dims="ignore"))
-        ]
+        [entry for name in diagnostics.sampled(tree) for entry in _entries(tree, one, name, shown)]
         for one in ("posterior", "sub_posteriors")
     )
     num_shards = group(tree, "sub_posteriors").sizes["shard"]
@@ -191,9 +181,8 @@ def shard_agreement(tree: xr.DataTree) -> Figure:
 
 def traces(tree: xr.DataTree) -> Figure:
     """Draw traces and ranks of reported parameters; of several angles, that of largest R-hat."""
-    posterior = group(tree, "posterior")
     rows = [
-        max(_entries(posterior[name]), key=lambda entry: float(az.rhat(entry[1])))
+        max(_entries(tree, "posterior", name), key=lambda entry: float(az.rhat(entry[1])))
         for name in diagnostics.reported(tree)
     ]
     num_chains, num_draws = rows[0][1].shape
@@ -220,18 +209,9 @@ def traces(tree: xr.DataTree) -> Figure:
     return fig
 
 
-def true_rates(tree: xr.DataTree) -> dict[str, np.ndarray]:
-    """Return the true D(t) and shear rate on the frame grid, (G,), of simulated data."""
-    fixed, known = group(tree, "constant_data"), diagnostics.truth(tree)
-    laws = {name: law for name, law in LAWS.items() if name in tree["rates"] and {*law} <= {*known}}
-    if not laws:
-        return {}
-    num_frames = group(tree, "rates").sizes["time"]
-    grid = map_grid(fixed["phi"].values, num_frames, float(fixed["dt"]), fixed["q"].values)
-    return {
-        name: np.asarray(kernels.power_law(grid, *(jnp.asarray(known[one]) for one in law)))
-        for name, law in laws.items()
-    }
+def true_rates(tree: xr.DataTree) -> xr.Dataset:
+    """Return the true rates of simulated data, dimension time, none for measured ones."""
+    return group(tree, "true_rates") if "true_rates" in tree.children else xr.Dataset()
 
 
 def _density(ax: Axes, draws: np.ndarray, color: str, label: str) -> None:
@@ -241,18 +221,33 @@ def _density(ax: Axes, draws: np.ndarray, color: str, label: str) -> None:
     ax.fill_between(values, density / density.max(), color=color, alpha=0.4, ec=color, label=label)
 
 
-def _entries(draws: xr.DataArray) -> list[tuple[str, xr.DataArray]]:
-    """Return label and draws (..., chain, draw) of every entry of a variable, e.g. every angle."""
-    own, found = [dim for dim in draws.dims if dim not in ("shard", "chain", "draw")], []
-    for position in np.ndindex(*(draws.sizes[dim] for dim in own)):
-        one = draws.isel(dict(zip(own, position, strict=True)))
-        where = place(one["phi"]) if "phi" in own else ", ".join(map(str, position))
-        found.append((_symbol(str(draws.name)) + (f"[{where}]" if where else ""), one))
+def _entries(
+    tree: xr.DataTree, which: str, name: str, shown: np.ndarray | None = None
+) -> list[tuple[str, xr.DataArray]]:
+    """Return label and draws (..., chain, draw) of every entry of a variable, e.g. every angle.
+
+    Of those of maps, the ``shown``.
+    """
+    draws, symbol, found = group(tree, which)[name], _symbols(tree)[name], []
+    if shown is not None:
+        draws = draws.isel(phi=shown, missing_dims="ignore")
+    dims = [dim for dim in draws.dims if dim not in ("shard", "chain", "draw")]
+    for position in np.ndindex(*(draws.sizes[dim] for dim in dims)):
+        one = draws.isel(dict(zip(dims, position, strict=True)))
+        where = place(one["phi"]) if "phi" in dims else ", ".join(map(str, position))
+        found.append((symbol + (f"[{where}]" if where else ""), one))
     return found
 
 
-def _symbol(name: str) -> str:
-    return f"${PARAMETERS[name].latex}$" if name in PARAMETERS else name
+def _symbols(tree: xr.DataTree) -> dict[str, str]:
+    """Return the symbols of parameters as Matplotlib sets them."""
+    return {name: _in_formula(row.latex, name) for name, row in store.parameters(tree).items()}
+
+
+def _in_formula(latex: str, name: str) -> str:
+    """Return a symbol as Matplotlib sets it: as a formula, or else its name."""
+    known = formula(latex)
+    return f"${known}$" if known else name.replace("$", r"\$")
 
 
 def _with_unit(symbol: str, unit: str) -> str:
@@ -294,7 +289,7 @@ FIGURES: dict[str, Plot] = {
         "A pattern shows where the model fails: bands along the diagonal a wrong shape or rate of "
         "the decay, bands that change along it a rate that changes otherwise with time, crosses a "
         "bad frame, a tint far from the diagonal a wrong baseline.",
-        lambda tree: tree.attrs["noise"] != "independent",
+        lambda tree: "noise" in tree.children and "whitened" in tree["noise"],
     ),
     "lag_cuts": Plot(
         lag_cuts,
@@ -313,8 +308,9 @@ FIGURES: dict[str, Plot] = {
     ),
     "rates": Plot(
         rates,
-        "Transport coefficient D(t) and, where there is flow, shear rate: posterior median "
-        "with pointwise 50 % and 90 % intervals. Dashed: truth of simulated data.",
+        "Transport coefficient D(t), shear rate where there is flow, and whatever else of the "
+        "model changes with time: posterior median with pointwise 50 % and 90 % intervals. "
+        "Dashed: truth of simulated data.",
         lambda tree: len(group(tree, "rates")) > 0,
     ),
     "pairs": Plot(

@@ -10,8 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from homodyne_bayes.data.checks import pairs_of
-from homodyne_bayes.results.diagnostics import group
+from homodyne_bayes.results.diagnostics import group, lack_pairs
 from homodyne_bayes.text import place
 
 MAX_ANGLES = 6
@@ -167,12 +166,6 @@ def representative(phi: xr.DataArray) -> np.ndarray:
 def off_diagonal(c2: xr.DataArray) -> xr.DataArray:
     """Return maps (phi, t1, t2) with NaN on the diagonal, which is never fitted."""
     return c2.where(c2["t1"] != c2["t2"])
-
-
-def lack_pairs(tree: xr.DataTree) -> bool:
-    """Return whether pairs of usable frames were not measured."""
-    usable = group(tree, "constant_data")["usable"].values.astype(bool)
-    return bool((np.isnan(group(tree, "observed_data")["c2"].values) & pairs_of(usable)).any())
 
 
 def legible(c2: xr.DataArray) -> xr.DataArray:

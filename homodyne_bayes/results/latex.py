@@ -1,18 +1,16 @@
 """A result as LaTeX: numbers with their intervals, text, and what a methods paragraph says."""
 
-import json
 import math
 import re
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
 import xarray as xr
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from homodyne_bayes.parameters import PARAMETERS
-from homodyne_bayes.results import diagnostics
+from homodyne_bayes.results import diagnostics, store
 from homodyne_bayes.results.diagnostics import group
-from homodyne_bayes.results.figures import LAWS
 
 UNITS = {
     "s": r"\second",
@@ -30,6 +28,18 @@ ESCAPED = {
 SAID = {
     "σ": r"\(\sigma\)",
     "φ": r"\(\phi\)",
+    "α": r"\(\alpha\)",
+    "γ": r"\(\gamma\)",
+    "β": r"\(\beta\)",
+    "η": r"\(\eta\)",
+    "χ": r"\(\chi\)",
+    "√": r"\(\surd\)",
+    "∞": r"\(\infty\)",
+    "⁻": r"\(^-\)",
+    "⁶": r"\(^6\)",
+    "₀": r"\(_0\)",
+    "₁": r"\(_1\)",
+    "–": "--",
     "±": r"\(\pm\)",
     "×": r"\(\times\)",
     "−": "--",
@@ -39,13 +49,14 @@ SAID = {
     "’": "'",
 }
 FORMULAS = {"c2": r"\(c_2\)", "t1": r"\(t_1\)", "D(t)": r"\(D(t)\)"}  # of captions
-AT_REST = r"g_1 = \exp(-\tfrac{1}{2} q^2 \textstyle\int D\,\mathrm{d}t)"
-UNDER_FLOW = {
-    "upstream": r"\,\mathrm{sinc}^2 x, \quad "
-    r"x = \frac{qL}{2\pi} \cos(\phi_0 - \phi) \int \dot\gamma\,\mathrm{d}t",
-    "gap-average": r"\,|\mathrm{sinc}\,x|, \quad "
-    r"x = \frac{qL}{2} \cos(\phi_0 - \phi) \int \dot\gamma\,\mathrm{d}t",
-}
+GREEK = "alpha beta gamma delta epsilon zeta eta theta kappa lambda mu nu xi pi rho sigma tau phi "
+GREEK += "chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Phi Psi Omega varphi varepsilon"
+COMMANDS = frozenset(  # of formulas that a result may have: they set type and do nothing else
+    f"{GREEK} frac tfrac sqrt exp log ln sin cos tan sinh cosh tanh int sum prod partial infty "
+    "cdot times pm langle rangle left right mathrm mathbf mathit overline bar hat tilde vec dot "
+    "ddot quad qquad textstyle displaystyle ell nabla prime , ; : ! |".split()
+)
+COMMAND = r"\\([A-Za-z]+|.)"
 
 
 def asymmetric(lower: float, median: float, upper: float) -> str:
@@ -77,8 +88,9 @@ def escaped(text: object) -> str:
     ('50 \\% of \\(\\sigma\\), U+222E', '\\textbackslash{}input\\{x\\}')
     """
     known = ESCAPED | SAID
-    return "".join(
-        known.get(one, one if one.isascii() else f"U+{ord(one):04X}") for one in str(text)
+    return r"\(\dot\gamma\)".join(
+        "".join(known.get(one, one if one.isascii() else f"U+{ord(one):04X}") for one in part)
+        for part in str(text).split("γ̇")
     )
 
 
@@ -108,28 +120,51 @@ def measured(tree: xr.DataTree) -> dict[str, str]:
     }
 
 
+def formula(text: str) -> str | None:
+    r"""Return a formula that came with a result, or None where it is more than a formula.
+
+    >>> formula(r"\dot\gamma_0"), formula(r"\input{file}"), formula("x$ & y")
+    ('\\dot\\gamma_0', None, None)
+    """
+    commands, rest = re.findall(COMMAND, text), re.sub(COMMAND, "", text)
+    depths = list(accumulate((one == "{") - (one == "}") for one in rest))
+    harmless = (
+        all(one in COMMANDS for one in commands)
+        and re.fullmatch(r"[A-Za-z0-9 {}()\[\]^_+\-*/=.,|']*", rest)
+        and "^^" not in text  # by which TeX spells any character
+        and min(depths, default=0) >= 0 == (depths or [0])[-1]
+    )
+    return text if text and harmless else None
+
+
+def symbol(latex: str, name: str) -> str:
+    """Return the formula of a symbol, or its name set upright where it has none."""
+    return formula(latex) or rf"\mathrm{{{escaped(name)}}}"
+
+
 def formulas(tree: xr.DataTree) -> list[str]:
-    """Return the rates and g1 of a result as formulas, none for a model that has no D(t)."""
-    posterior, rates = group(tree, "posterior"), group(tree, "rates")
-    found = []
-    for rate, time in (("D", "D(t)"), ("gamma_dot", r"\dot\gamma(t)")):
-        law = LAWS[rate]
-        if rate in rates and {*law} <= {*posterior}:
-            amplitude, exponent, offset = (PARAMETERS[name].latex for name in law)
-            found.append(f"{time} = {amplitude} t^{{{exponent}}} + {offset}")
-    if "D" in rates:
-        flow = UNDER_FLOW[tree.attrs["convention"]] if "gamma_dot" in rates else ""
-        found.append(AT_REST + flow)
-    return found
+    """Return the rates and g1 of a result as formulas, none for a model that has none."""
+    return [one for one in map(formula, store.words(tree, "model")["latex"]) if one]
+
+
+def terms(tree: xr.DataTree) -> list[str]:
+    """Return clauses on the symbols of these formulas, between dollars in what a result holds."""
+    return [
+        "".join(
+            rf"\({symbol(part, part)}\)" if i % 2 else escaped(part)
+            for i, part in enumerate(clause.split("$"))
+        )
+        for clause in store.words(tree, "model")["terms"]
+    ]
 
 
 def cited(tree: xr.DataTree) -> list[str]:
     """Return the keys in references.bib of what a result rests on."""
-    method = json.loads(tree.attrs["settings"])["method"]
+    sharded = "sub_posteriors" in tree.children
     keys = {
         "He2024": True,
-        "Hoffman2014": method != "laplace" or diagnostics.all_by_nuts(tree),
-        "Scott2016": method == "consensus",
+        "Hoffman2014": sharded or diagnostics.all_by_nuts(tree),
+        "Scott2016": sharded,
         "Vehtari2024": True,
         "Phan2019": True,
         "Bradbury2018": True,

@@ -1,4 +1,4 @@
-"""The result: one DataTree in ArviZ's groups, written to and read from netCDF.
+"""The result: one DataTree in ArviZ's groups that explains itself, written to and read from netCDF.
 
 ======================= ============================================ =====================
 group                   what                                         dimensions
@@ -15,7 +15,10 @@ sub_posteriors          draws of every shard                         shard, chai
 sub_sample_stats        NUTS diagnostics and device of every shard   shard, chain, draw
 shard_checks            R-hat, ESS, divergences, disagreement        shard, coordinate
 prior                   draws of the prior                           chain, draw (, phi)
-rates                   draws of D(t) and gamma_dot(t)               chain, draw, time
+rates                   draws of D(t), gamma_dot(t) and any other    chain, draw, time
+                        value a frame; attributes units, symbol and
+                        latex
+true_rates              the same of the truth of simulated data      time
 warm_start              draws of the Gaussian at the mode            chain, draw (, phi)
 observed_data           c2 as fitted, NaN where there is none        phi, t1, t2
 fitted                  posterior mean of c2                         phi, t1, t2
@@ -27,25 +30,64 @@ constant_data           q, dt, gap, t_ref, usable                    phi, frame
 ======================= ============================================ =====================
 
 The dimension phi counts maps. Where they are of several wavevectors, q is a coordinate beside phi,
-and draws are labelled by both.
-Groups of shards are there where the data were sharded, ``noise`` where it is not taken as
-independent. The attributes of the root hold versions,
-settings, priors, seed, convention, data hash, provenance and cost; mappings are JSON.
+and draws are labelled by both. Groups of shards are there where the data were sharded, ``noise``
+where it is taken as correlated, ``true_rates`` where a truth is known. In ``noise`` variables
+with the attribute ``symbol`` are told in reports, with their ``meaning``, and by ``phrase`` in a
+methods section.
+
+The attributes of the root hold versions, settings, priors, seed, convention, data hash, provenance
+and cost. These explain the rest, so that a reader needs no other source:
+
+================== ===============================================================================
+schema_version     of this layout, an integer
+num_missing        pairs of usable frames that were not measured
+parameters         rows of `Parameter`, in the order of tables
+words              of each choice (noise, scaling, convention, model, method) and of the kinds of
+                   misfit, what reports say of them; see `homodyne_bayes.fitting.describe`
+limits             the numbers of `homodyne_bayes.thresholds` in force, in lower case
+================== ===============================================================================
+
+The attribute ``faults`` of the group certificate lists what speaks against draws, rows of
+`homodyne_bayes.thresholds.Fault`. Mappings and lists are JSON.
 """
 
-from collections.abc import Mapping
+import json
+import math
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, NamedTuple
 
-import numpy as np
 import xarray as xr
 
-from homodyne_bayes.config import NoiseModel
+from homodyne_bayes.environment import SCHEMA_VERSION
 from homodyne_bayes.errors import InputError
-from homodyne_bayes.files import atomic_path, check_stored, reading, text_as_characters
+from homodyne_bayes.files import atomic_path, check_stored, naming, reading, text_as_characters
+from homodyne_bayes.thresholds import Fault, faults_from_json
 
 GROUPS = ("posterior", "certificate", "warm_start", "observed_data")
-Values = Mapping[str, np.ndarray]
+DESCRIBED = {"parameters": list, "words": dict, "limits": dict}  # attributes in JSON
+CHOICES = ("noise", "scaling", "convention", "model", "method", "misfit")
+
+
+class Parameter(NamedTuple):
+    """What a result says of one of its parameters.
+
+    Attributes
+    ----------
+    name, symbol, latex, unit, meaning : str
+        How it is called in code, on a screen, in a paper; its unit; what it is.
+    role : str
+        "physical", "coordinate", "scaling" or "noise".
+    bounds : (float, float)
+        Range usual for it, infinite where there is none; null in what is stored.
+    """
+
+    name: str
+    symbol: str
+    latex: str
+    unit: str
+    meaning: str
+    role: str
+    bounds: tuple[float, float]
 
 
 def write(tree: xr.DataTree, path: str | Path) -> None:
@@ -61,23 +103,121 @@ def read(path: str | Path) -> xr.DataTree:
     Raises
     ------
     InputError
-        If the file is not a result of this package.
+        If the file is not a result of this package, or one that this version cannot read.
     """
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: expected a result file (.nc), found no such file")
     with reading(path):
         check_stored(path)
-        with xr.open_datatree(path, engine="netcdf4") as tree:
-            missing = [group for group in GROUPS if group not in tree.children]
+        with xr.open_datatree(path, engine="netcdf4") as stored:
+            missing = [group for group in GROUPS if group not in stored.children]
             if missing:
                 raise InputError(
                     f"expected a result of `homodyne-bayes fit`, found no group {missing[0]!r}; "
                     "name another file"
                 )
-            if tree.attrs.get("noise") not in get_args(NoiseModel) or "scaling" not in tree.attrs:
-                raise InputError(
-                    "expected a result that names its noise and scaling, found one of an older "
-                    "version: fit the data again"
-                )
-            return tree.load()
+            tree = stored.load()
+    with naming(path):
+        check(tree)
+    return tree
+
+
+def check(tree: xr.DataTree) -> None:
+    """Raise `InputError` if a result does not explain itself in a way that this version reads."""
+    version = tree.attrs.get("schema_version")
+    if version is None:
+        raise InputError(
+            f"expected a result with schema_version {SCHEMA_VERSION}, found one without, of an "
+            "older version: fit the data again"
+        )
+    if version != SCHEMA_VERSION:
+        remedy = "update homodyne-bayes" if version > SCHEMA_VERSION else "fit the data again"
+        raise InputError(
+            f"expected a result with schema_version {SCHEMA_VERSION}, found {version}: {remedy}"
+        )
+    for name, kind in DESCRIBED.items():
+        if not isinstance(described(tree, name), kind):
+            raise InputError(
+                f"expected the attribute {name} to hold a JSON {kind.__name__}, found another "
+                "thing: copy or write the file again"
+            )
+    parameters(tree)
+    faults(tree)
+    missing = [name for name in CHOICES if not isinstance(described(tree, "words").get(name), dict)]
+    if missing:
+        raise InputError(
+            f"expected the attribute words to speak of {missing[0]}, found nothing of it: copy or "
+            "write the file again"
+        )
+
+
+def described(tree: xr.DataTree, name: str) -> Any:
+    """Return an attribute of the root that is JSON.
+
+    Raises
+    ------
+    InputError
+        If it is missing or not JSON.
+    """
+    try:
+        return json.loads(tree.attrs[name])
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"expected the attribute {name} in JSON, found none ({error}): copy or write the file "
+            "again"
+        ) from error
+
+
+def parameters(tree: xr.DataTree) -> dict[str, Parameter]:
+    """Return what a result says of its parameters, in the order of tables.
+
+    Raises
+    ------
+    InputError
+        If a row lacks a column.
+    """
+    rows, everything = described(tree, "parameters"), (-math.inf, math.inf)
+    try:
+        made = [Parameter(**{key: row[key] for key in Parameter._fields}) for row in rows]
+        return {
+            row.name: row._replace(bounds=everything if row.bounds is None else (*row.bounds,))
+            for row in made
+        }
+    except (KeyError, TypeError) as error:
+        raise InputError(
+            f"expected rows of {', '.join(Parameter._fields)} in the attribute parameters, found "
+            "others: copy or write the file again"
+        ) from error
+
+
+def words(tree: xr.DataTree, choice: str) -> dict[str, Any]:
+    """Return what the noise, scaling, convention, model or method of a result says of itself."""
+    return described(tree, "words")[choice]
+
+
+def limits(tree: xr.DataTree) -> dict[str, float]:
+    """Return the numbers that decided the verdict, by the names in `thresholds` in lower case."""
+    return described(tree, "limits")
+
+
+def faults(tree: xr.DataTree) -> tuple[Fault, ...]:
+    """Return what speaks against a result, or spoke against earlier attempts, in order.
+
+    Raises
+    ------
+    InputError
+        If they are not there or damaged.
+    """
+    try:
+        return faults_from_json(json.loads(tree["certificate"].attrs["faults"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"expected faults in JSON in the group certificate, found others ({error}): copy or "
+            "write the file again"
+        ) from error
+
+
+def group(tree: xr.DataTree, name: str) -> xr.Dataset:
+    """Return one group of a result."""
+    return tree.children[name].to_dataset()

@@ -18,7 +18,7 @@ from homodyne_bayes.inference.certify import evaluator
 from homodyne_bayes.inference.chains import run_here
 from homodyne_bayes.inference.places import Place
 from homodyne_bayes.physics import simulate
-from homodyne_bayes.results import diagnostics
+from homodyne_bayes.results.view import Result
 
 TOLERANCE = 0.1  # of means, in posterior sd, where programs differ
 
@@ -55,7 +55,7 @@ def main():
         equal = "the same draws" if same else f"means within {worst:.1e} sd"
         sys.stdout.write(
             f"{count} devices, {used} used: {spent:.1f} s, {equal} as on "
-            f"{counts[-1]}; {diagnostics.certificate(tree)}\n"
+            f"{counts[-1]}; {Result(tree).verdict}\n"
         )
         alike = same or (count == 1 and worst < TOLERANCE)
         wrong += not alike or used != min(count, num_shards * 4)

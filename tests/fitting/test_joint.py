@@ -15,7 +15,8 @@ from homodyne_bayes.inference import density
 from homodyne_bayes.likelihood.noise import estimate
 from homodyne_bayes.physics import kernels, simulate
 from homodyne_bayes.physics.points import angle_shards, block_shards, each_map, map_grid, whole_maps
-from homodyne_bayes.results import diagnostics, page, store, text
+from homodyne_bayes.results import diagnostics, page, rows, store
+from homodyne_bayes.results.diagnostics import Numbers
 from homodyne_bayes.studies import coverage
 from tests.studies.test_coverage import bent
 
@@ -164,9 +165,9 @@ def test_a_result_tells_its_bins_apart(data, tmp_path):
     table = diagnostics.summary(tree)
     assert table.index.is_unique
     assert "contrast[−15°, 0.0054 1/Å]" in table.index
-    assert any("−15°, 0.0054 1/Å" in row for row in text.labels(tree, ["contrast"]))
+    assert any("−15°, 0.0054 1/Å" in row for row in rows.labels(Numbers(tree), ["contrast"]))
     report = tmp_path / "joint.html"
-    page.write(tree, report)
+    page.write(Numbers(tree), report)
     assert "0.0045, 0.0054, 0.0065 1/Å" in report.read_text()
 
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from homodyne_bayes import InputError
-from homodyne_bayes.results import latex, page, paper
-from homodyne_bayes.results.diagnostics import group
+from homodyne_bayes import InputError, files
+from homodyne_bayes.results import latex, page, paper, quantities, tables
+from homodyne_bayes.results.diagnostics import Numbers, group
 from homodyne_bayes.results.figures import FIGURES
 from homodyne_bayes.studies import rerun
 from tests.results.test_report import with_attrs
@@ -24,7 +24,7 @@ PRINTED = re.compile(r"\\num\{(.+?)\}\^\{\+(.+?)\}_\{-(.+?)\}(?: \\times 10\^\{(
 def folder(laminar_result, tmp_path_factory):
     """A report for a paper."""
     path = tmp_path_factory.mktemp("paper") / "report"
-    paper.write(laminar_result, path, latex=True, times=(0.6, 5.0), radius=400.0)
+    paper.write(Numbers(laminar_result), path, latex=True, times=(0.6, 5.0), radius=400.0)
     return path
 
 
@@ -42,6 +42,7 @@ def test_what_a_report_for_a_paper_holds(folder):
         "scaling.tex",
         "summary.json",
         "table.tex",
+        "tables.tex",
     ]
 
 
@@ -51,17 +52,17 @@ def test_numbers_of_the_table_are_those_of_the_draws(folder, laminar_result):
         for name in ("table.tex", "scaling.tex")
         for one in PRINTED.findall((folder / name).read_text(encoding="utf-8"))
     ]
-    fitted = paper.parameters(laminar_result)
+    fitted = quantities.fitted(laminar_result)
     contrast, offset = (
         [one for one in fitted if one.name == name] for name in ("contrast", "offset")
     )
-    quantities = [
+    expected = [
         *(one for one in fitted if "phi" not in one.at),
-        *paper.derived(laminar_result, (0.6, 5.0), 400.0),
+        *quantities.derived(laminar_result, (0.6, 5.0), 400.0),
         *(one for pair in zip(contrast, offset, strict=True) for one in pair),
     ]
-    assert len(found) == len(quantities)
-    for (centre, above, below, power), quantity in zip(found, quantities, strict=True):
+    assert len(found) == len(expected)
+    for (centre, above, below, power), quantity in zip(found, expected, strict=True):
         low, median, high = np.quantile(quantity.draws, [0.05, 0.5, 0.95])
         unit = 10.0 ** int(power or 0)
         half = 0.5 * 10.0 ** -len(centre.partition(".")[2]) * (1 + 1e-9)
@@ -89,7 +90,7 @@ def test_derived_quantities(laminar_result):
     J = group(laminar_result, "rates")["D"].isel(time=5).values.ravel()
     shear = group(laminar_result, "rates")["gamma_dot"].isel(time=5).values.ravel()
     t = float(group(laminar_result, "rates")["time"][5])
-    found = {one.name: one.draws for one in paper.derived(laminar_result, (t,), 400.0)}
+    found = {one.name: one.draws for one in quantities.derived(laminar_result, (t,), 400.0)}
     q = float(group(laminar_result, "constant_data")["q"])
     for name, exact in (
         ("D", J),
@@ -99,7 +100,7 @@ def test_derived_quantities(laminar_result):
         ("Pe", 2 * shear * 400.0**2 / J),
     ):
         np.testing.assert_allclose(found[name], exact, rtol=1e-12)
-    assert "Pe" not in {one.name for one in paper.derived(laminar_result, (t,))}
+    assert "Pe" not in {one.name for one in quantities.derived(laminar_result, (t,))}
 
 
 @pytest.mark.parametrize(
@@ -115,19 +116,19 @@ def test_what_cannot_be_derived_is_refused_and_nothing_written(
     laminar_result, tmp_path, arguments, said
 ):
     with pytest.raises(InputError, match=said):
-        paper.write(laminar_result, tmp_path / "report", **arguments)
+        paper.write(Numbers(laminar_result), tmp_path / "report", **arguments)
     assert not list(tmp_path.iterdir())
 
 
 def test_a_file_is_not_taken_for_a_folder(laminar_result, tmp_path):
     (tmp_path / "report").write_text("mine")
     with pytest.raises(InputError, match="folder"):
-        paper.write(laminar_result, tmp_path / "report")
+        paper.write(Numbers(laminar_result), tmp_path / "report")
     assert (tmp_path / "report").read_text() == "mine"
 
 
 def test_structure_of_the_latex(folder, laminar_result):
-    for name in ("paper.tex", "table.tex", "scaling.tex", "methods.tex", "references.bib"):
+    for name in paper.LATEX:
         text = (folder / name).read_text(encoding="utf-8")
         assert text.isascii(), name
         plain = re.sub(r"\\[{}\\]", "", text)
@@ -141,7 +142,7 @@ def test_structure_of_the_latex(folder, laminar_result):
 
 def test_what_a_result_rests_on_is_cited(laminar_result, laplace_result, tmp_path):
     for name, tree in (("consensus", laminar_result), ("laplace", laplace_result)):
-        paper.write(tree, tmp_path / name, latex=True)
+        paper.write(Numbers(tree), tmp_path / name, latex=True)
         methods, references = (
             (tmp_path / name / one).read_text() for one in ("methods.tex", "references.bib")
         )
@@ -156,7 +157,7 @@ def test_draws_that_were_not_weighed_are_not_said_to_be(folder, laminar_result, 
     by_nuts = laminar_result.copy(deep=True)
     stats = group(by_nuts, "sample_stats")
     by_nuts["sample_stats"] = xr.DataTree(stats.assign(diverging=xr.zeros_like(stats["lp"], bool)))
-    paper.write(by_nuts, tmp_path / "report", latex=True)
+    paper.write(Numbers(by_nuts), tmp_path / "report", latex=True)
     methods = (tmp_path / "report" / "methods.tex").read_text()
     assert "weighed against" not in methods
     assert "the draws are those of NUTS on all the data" in methods
@@ -167,11 +168,32 @@ def test_captions_need_no_letter_that_latex_lacks():
         assert "U+" not in latex.escaped(row.caption)
 
 
+def test_tables_for_papers_are_those_of_the_page(folder, laminar_result, speckle_result, tmp_path):
+    found = (folder / "tables.tex").read_text()
+    titles = [table.title for table in tables.shown(Numbers(laminar_result), "paper")]
+    assert titles == ["Sensitivity to the prior", "Priors"]
+    assert re.findall(r"\\caption\{(.*?)\.?\}", found) == titles
+    for name, prior in json.loads(laminar_result.attrs["priors"]).items():
+        if name in laminar_result["unconstrained_posterior"] and name.islower():
+            assert latex.escaped(name) in found
+            assert latex.escaped(prior) in found
+    paper.write(Numbers(speckle_result), tmp_path / "report", latex=True)
+    misfit = (tmp_path / "report" / "tables.tex").read_text()
+    assert "No departure from the model was found" in misfit
+    assert "U+" not in found + misfit
+
+
 def test_text_of_a_result_commands_nothing(laminar_result, tmp_path):
     hostile = with_attrs(laminar_result, model=r"\input{/etc/passwd}%$&_#^~")
-    paper.write(hostile, tmp_path / "report", latex=True)
+    words = json.loads(hostile.attrs["words"])
+    words["model"] |= {"latex": [r"\input{a}", "^^5cinput{b}"], "terms": [r"$\input{c}$ \input{d}"]}
+    rows = [row | {"latex": r"\input{e}"} for row in json.loads(hostile.attrs["parameters"])]
+    hostile.attrs |= files.as_attributes({"words": words, "parameters": rows})
+    paper.write(Numbers(hostile), tmp_path / "report", latex=True)
     methods = (tmp_path / "report" / "methods.tex").read_text()
-    assert r"\input" not in methods
+    table = (tmp_path / "report" / "table.tex").read_text()
+    assert r"\input" not in methods + table
+    assert "^^" not in methods + table
     assert r"\textbackslash{}input\{/etc/passwd\}\%\$\&\_\#" in methods
 
 
@@ -190,7 +212,7 @@ def test_the_paper_compiles(folder, tmp_path):
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="needs chromium")
 def test_a_browser_shows_every_figure_and_complains_of_nothing(laminar_result, tmp_path):
     """The script counts figures that a reader sees; the page itself has none."""
-    text = page.render(laminar_result)
+    text = page.render(Numbers(laminar_result))
     count = "document.title = [...document.images].filter(i => i.naturalWidth > 100).length"
     (tmp_path / "report.html").write_text(text + f"<script>{count}</script>", encoding="utf-8")
     with tempfile.TemporaryDirectory() as profile:

@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from homodyne_bayes import InputError, files
+from homodyne_bayes import InputError, files, text
 from homodyne_bayes.cli import screen
-from homodyne_bayes.results import diagnostics, figures
+from homodyne_bayes.fitting import describe
+from homodyne_bayes.results import diagnostics, figures, rows, sentences, tables
 from homodyne_bayes.results import page as report
-from homodyne_bayes.results import text as tables
+from homodyne_bayes.results.diagnostics import Numbers
+from homodyne_bayes.thresholds import Fault, faults_to_json
 
 VOID = {"meta", "img"}
 
@@ -60,14 +62,26 @@ def with_attrs(tree, **attrs):
     return copy
 
 
-@pytest.fixture(scope="module")
-def text(laminar_result):
-    return report.render(laminar_result)
+def with_noise(tree, name):
+    """Return a copy of a result that calls its noise so and has the words of it."""
+    words = json.loads(tree.attrs["words"]) | {"noise": describe.noise_words(name)}
+    return with_attrs(tree, noise=name, words=words)
+
+
+def told(tree, name):
+    """Return the table of this name, as it is shown."""
+    (table,) = [one for one in tables.shown(Numbers(tree)) if one.name == name]
+    return table
 
 
 @pytest.fixture(scope="module")
-def page(text):
-    return Page(text)
+def source(laminar_result):
+    return report.render(Numbers(laminar_result))
+
+
+@pytest.fixture(scope="module")
+def page(source):
+    return Page(source)
 
 
 def test_certificate_comes_first_and_warnings_before_any_parameter(page, laminar_result):
@@ -76,53 +90,58 @@ def test_certificate_comes_first_and_warnings_before_any_parameter(page, laminar
     assert verdict < page.find("dl")[0] < box < min(page.find("table", **{"class": "posterior"}))
     assert page.texts("h2")[0] == "Certified"
     basis = page.texts("p")[0]
-    assert diagnostics.certificate(laminar_result) == f"Certified: {basis}"
-    assert page.texts("li") == [" ".join(w.split()) for w in diagnostics.warnings(laminar_result)]
+    assert sentences.certificate(Numbers(laminar_result)) == f"Certified: {basis}"
+    assert page.texts("li") == [
+        " ".join(w.split()) for w in sentences.warnings(Numbers(laminar_result))
+    ]
     assert not page.open
 
 
 def test_certificate_tells_attempts_method_and_cost(page, laminar_result):
-    found, text = laminar_result["certificate"], page.texts("section", id="certificate")[0]
+    found, said = laminar_result["certificate"], page.texts("section", id="certificate")[0]
     columns = (found[name].values for name in ("proposal", "k_hat", "ess", "num_evaluations"))
-    rows = [
+    expected = [
         [str(name), f"{k_hat:.2f}", f"{ess:.0f}", str(number)]
         for name, k_hat, ess, number in zip(*columns, strict=True)
     ]
-    assert page.texts("td")[: 4 * len(rows)] == [cell for row in rows for cell in row]
-    assert "Method consensus: cavity merge of 2 shards." in text
+    cells = [cell for row in expected for cell in row]
+    assert page.texts("td")[: len(cells)] == cells
+    assert "Method consensus: cavity merge of 2 shards." in said
     counts = "{gradients:.0f} gradients and {evaluations} evaluations".format(**found.attrs)
-    assert f"Cost {counts} of all the data; warm start" in text
-    assert f"Log evidence {found.attrs['log_evidence']:.2f} ± " in text
+    assert f"Cost {counts} of all the data; warm start" in said
+    assert f"Log evidence {found.attrs['log_evidence']:.2f} ± " in said
 
 
 def test_an_uncertified_result_says_so_and_what_to_do(laminar_result, monkeypatch):
     monkeypatch.setattr(report, "FIGURES", {})
     tree = laminar_result.copy(deep=True)
-    name = "cavity merge of 2 shards"
-    changes = {"certified": 0, "draws_from": name, "refused": [f"{name}: k-hat is 0.93 <b>"]}
+    name = "cavity merge of 2 shards <b>"
+    faults = faults_to_json([Fault("k_hat", name, (0.93,), 0.7)])
+    changes = {"certified": 0, "draws_from": name, "faults": faults}
     tree["certificate"].attrs |= files.as_attributes(changes)
-    text = report.render(tree)
-    page = Page(text)
+    source = report.render(Numbers(tree))
+    page = Page(source)
     assert page.elements[page.find("section")[0]][1]["class"] == "box uncertified"
     assert page.texts("h2")[0] == "NOT CERTIFIED"
     assert page.texts("p")[0] == f"The draws are those of the {name}, unweighted."
-    sentences = page.texts("li")
-    assert sentences[0].startswith("Let NUTS on all the data take over: raise rescue_pairs")
-    assert sentences[1] == f"{name}: k-hat is 0.93 <b>."
-    assert text.count("k-hat is 0.93 &lt;b&gt;") == 1
+    said = page.texts("li")
+    assert said[0].startswith("Let NUTS on all the data take over: raise rescue_pairs")
+    assert said[1] == f"{name}: k-hat is 0.93, not below 0.7."
+    assert source.count("2 shards &lt;b&gt;: k-hat is 0.93") == 1
     assert page.find("section", id="corrections") == []
 
 
 def test_shards_are_told_one_by_one(laminar_result):
-    found, checks = report.shards(laminar_result), laminar_result["shard_checks"]
-    assert found["total"] == len(found["rows"]) == 2
-    assert f"χ² = {checks.attrs['chi2']:.1f} on 14 degrees of freedom" in found["test"]
+    found, checks = rows.shards(Numbers(laminar_result)), laminar_result["shard_checks"]
+    assert len(found) == 2
+    (said,) = told(laminar_result, "shards").before
+    assert f"χ² = {checks.attrs['chi2']:.1f} on 14 degrees of freedom" in said
     largest = np.abs(checks["score"]).max("coordinate").values
-    assert [row["shard"] for row in found["rows"]] == [str(k) for k in np.argsort(-largest)]
-    for row in found["rows"]:
+    assert [row["shard"] for row in found] == [str(k) for k in np.argsort(-largest)]
+    for row in found:
         score = checks["score"].isel(shard=int(row["shard"])).sel(coordinate=row["coordinate"])
         assert abs(float(score)) == largest[int(row["shard"])]
-        assert row["score"] == tables.number(float(score), 1)
+        assert row["score"] == text.number(float(score), 1)
         assert row["r_hat"] == f"{float(checks['r_hat'][int(row['shard'])]):.3f}"
 
 
@@ -133,36 +152,38 @@ def test_of_many_shards_the_worst_are_shown(laminar_result, monkeypatch):
     checks["score"][:] = 0.1
     checks["score"][30, 3], checks["score"][7, 0] = -9.0, 5.0
     tree["shard_checks"] = xr.DataTree(checks)
-    rows = report.shards(tree)["rows"]
-    assert len(rows) == 16
-    assert [row["shard"] for row in rows[:2]] == ["30", "7"]
-    assert rows[0]["score"] == "−9.0"
-    assert rows[0]["coordinate"] == str(checks["coordinate"].values[3])
+    found = rows.shards(Numbers(tree))
+    assert len(found) == 16
+    assert [row["shard"] for row in found[:2]] == ["30", "7"]
+    assert found[0]["score"] == "−9.0"
+    assert found[0]["coordinate"] == str(checks["coordinate"].values[3])
     assert (
         "The 16 of 40 shards that deviate most are shown."
-        in Page(report.render(tree)).texts("section", id="shards")[0]
+        in Page(report.render(Numbers(tree))).texts("section", id="shards")[0]
     )
 
 
 def test_bias_of_the_approximation_is_told(page, laminar_result):
     table = diagnostics.corrections(laminar_result)
-    rows = report.corrections(laminar_result)["rows"]
-    assert [row["shift"] for row in rows] == [tables.number(value) for value in table["shift"]]
-    text = page.texts("section", id="corrections")[0]
-    shift, ratio = (tables.number(table.loc["sigma", name]) for name in ("shift", "sd_ratio"))
-    assert f"σ was off by {shift} sd in the mean, and {ratio} times as wide" in text
+    found = rows.corrections(Numbers(laminar_result))
+    assert [row["shift"] for row in found] == [text.number(value) for value in table["shift"]]
+    said = page.texts("section", id="corrections")[0]
+    shift, ratio = (text.number(table.loc["sigma", name]) for name in ("shift", "sd_ratio"))
+    assert f"σ was off by {shift} sd in the mean, and {ratio} times as wide" in said
 
 
 def test_prior_sensitivity_is_flagged(page, laminar_result):
     table = diagnostics.sensitivity(laminar_result)
-    flags = page.texts("td", **{"class": "text flag"})
-    assert flags == list(table["diagnosis"])
-    assert any(flags)
+    shown = told(laminar_result, "sensitivity")
+    assert [row[-1].text for row in shown.cells] == list(table["diagnosis"])
+    found = [one for one in table["diagnosis"] if one]
+    assert page.texts("span", **{"class": "flag"})[-len(found) :] == found
+    assert found
 
 
 def test_a_result_without_shards(laplace_result, monkeypatch):
     monkeypatch.setattr(report, "FIGURES", {})
-    page = Page(report.render(laplace_result))
+    page = Page(report.render(Numbers(laplace_result)))
     assert page.find("section", id="shards") == []
     assert "Method laplace: least squares fit." in page.texts("section", id="certificate")[0]
     assert (
@@ -184,14 +205,14 @@ def test_every_figure_is_embedded_with_its_caption(page):
         assert attributes["alt"] == row.caption
 
 
-def test_nothing_is_loaded_from_elsewhere(page, text):
-    assert "://" not in text
-    assert "@import" not in text
+def test_nothing_is_loaded_from_elsewhere(page, source):
+    assert "://" not in source
+    assert "@import" not in source
     for tag, attributes, _ in page.elements:
         assert tag not in {"script", "link", "iframe", "object"}
         assert attributes.get("src", "data:").startswith("data:")
         assert "href" not in attributes
-    assert len(text) < 5e6
+    assert len(source) < 5e6
 
 
 def test_head_says_what_was_fitted(page, laminar_result):
@@ -207,21 +228,21 @@ def test_head_says_what_was_fitted(page, laminar_result):
 def test_rows_hold_the_rounded_summary(laminar_result):
     names = ["D0", "contrast"]
     summary = diagnostics.summary(laminar_result, names)
-    rows = tables.rows(laminar_result, names)
-    assert [row["label"] for row in rows] == [
+    found = rows.parameters(Numbers(laminar_result), names)
+    assert [row["label"] for row in found] == [
         "D₀",
         "contrast [−60°]",
         "contrast [0°]",
         "contrast [60°]",
     ]
-    for row, (_, line) in zip(rows, summary.iterrows(), strict=True):
-        assert row["mean"] == tables.rounded(line["mean"], line["sd"])
+    for row, (_, line) in zip(found, summary.iterrows(), strict=True):
+        assert row["mean"] == text.rounded(line["mean"], line["sd"])
         assert row["r_hat"] == f"{line['r_hat']:.3f}"
-        ends = [tables.rounded(line[end], line["sd"]) for end in ("lower", "upper")]
+        ends = [text.rounded(line[end], line["sd"]) for end in ("lower", "upper")]
         assert row["interval"] == " to ".join(ends)
     warm = laminar_result["warm_start"]["contrast"].values[0, :, 1]
     low = sorted(warm)[int(0.05 * len(warm))]
-    assert float(rows[2]["warm_start"].split(" to ")[0]) == pytest.approx(low, abs=1e-3)
+    assert float(found[2]["warm_start"].split(" to ")[0]) == pytest.approx(low, abs=1e-3)
 
 
 def test_interval_says_that_noise_is_uncorrected(page):
@@ -234,14 +255,14 @@ def test_interval_says_that_noise_is_uncorrected(page):
 
 @pytest.fixture(scope="module")
 def speckle_page(speckle_result):
-    return Page(report.render(speckle_result))
+    return Page(report.render(Numbers(speckle_result)))
 
 
 def test_intervals_under_speckle_are_compared_with_uncorrected_ones(speckle_page, speckle_result):
-    heads = [head.replace("\xad", "") for head in speckle_page.texts("th")]
+    heads = speckle_page.texts("th")
     for head in ("90 % interval", "times uncorrected", "independent likelihood, uncorrected"):
         assert heads.count(head) == 3
-    (row,) = tables.rows(speckle_result, ["alpha"])
+    (row,) = rows.parameters(Numbers(speckle_result), ["alpha"])
     line = diagnostics.summary(speckle_result, ["alpha"]).iloc[0]
     assert row["of_uncorrected"] == f"{line['of_uncorrected']:.1f}"
     cells = speckle_page.texts("td")
@@ -249,18 +270,18 @@ def test_intervals_under_speckle_are_compared_with_uncorrected_ones(speckle_page
 
 
 def test_noise_is_told_with_everything_plugged_in(speckle_page, speckle_result):
-    (text,) = speckle_page.texts("section", id="noise")
-    assert "S(a,c) S(b,d) + S(a,d) S(b,c)" in text
-    assert diagnostics.growth(speckle_result) in text
+    (said,) = speckle_page.texts("section", id="noise")
+    assert "S(a,c) S(b,d) + S(a,d) S(b,c)" in said
+    assert sentences.growth(Numbers(speckle_result)) in said
     found = speckle_result["noise"]
-    told = {row["symbol"]: row["value"] for row in tables.noise(speckle_result)}
+    told = {row["symbol"]: row["value"] for row in rows.noise(Numbers(speckle_result))}
     assert told["β"] == f"{float(found['contrast'][0]):.3g}"
     assert float(told["e"]) * float(told["1/e"]) == pytest.approx(1, rel=0.01)
     assert told["η"] == f"{float(found['eta']):.3g}"
     first = f"{float(found['num_pixels'][0]):.0f} (−60°), "
     assert told["M"].startswith(first)
     assert "bin_frames" not in told
-    assert all(value in text for value in told.values())
+    assert all(value in said for value in told.values())
 
 
 def test_noise_of_many_angles_in_bins_is_told_as_a_range(speckle_result):
@@ -269,37 +290,37 @@ def test_noise_of_many_angles_in_bins_is_told_as_a_range(speckle_result):
     noise["num_pixels"][:] = np.linspace(4000.2, 5000.2, 9)
     noise.attrs["bin_frames"] = 4
     tree["noise"] = xr.DataTree(noise)
-    told = {row["symbol"]: row["value"] for row in tables.noise(tree)}
+    told = {row["symbol"]: row["value"] for row in rows.noise(Numbers(tree))}
     assert told["M"] == "4000 to 5000, 9 angles"
     assert told["bin_frames"] == "4"
 
 
 def test_misfit_is_judged_in_words_and_numbers(speckle_page, speckle_result, monkeypatch):
-    (text,) = speckle_page.texts("section", id="misfit")
-    assert diagnostics.misfit(speckle_result)[0] in text
-    kinds = [row["kind"] for row in tables.misfit(speckle_result)]
+    (said,) = speckle_page.texts("section", id="misfit")
+    numbers = Numbers(speckle_result)
+    assert sentences.misfit(numbers)[0] in said
+    kinds = [row["kind"] for row in rows.misfit(numbers)]
     assert kinds == list(diagnostics.misfit_tests(speckle_result).index)
-    assert not any(row["departs"] for row in tables.misfit(speckle_result))
+    assert not any(row["departs"] for row in rows.misfit(numbers))
     monkeypatch.setattr(report, "FIGURES", {})
     tree = speckle_result.copy(deep=True)
     tree["noise"]["p"].loc[{"kind": "shape"}] = 1e-9
-    page = Page(report.render(tree))
-    assert page.texts("span", **{"class": "flag"})[-1] == "< 10⁻⁶"
-    sentences = diagnostics.misfit(tree)
-    assert page.texts("li")[:3] == [" ".join(one.split()) for one in sentences]
-    assert all(one in page.texts("section", id="misfit")[0] for one in sentences)
+    page = Page(report.render(Numbers(tree)))
+    assert "< 10⁻⁶" in page.texts("span", **{"class": "flag"})
+    departed = sentences.misfit(Numbers(tree))
+    assert page.texts("li")[:3] == [" ".join(one.split()) for one in departed]
+    assert all(one in page.texts("section", id="misfit")[0] for one in departed)
 
 
 def test_sigma_is_spoken_of_where_it_was_sampled(speckle_page, speckle_result):
-    assert report.corrections(speckle_result)["sigma"] == ""
+    assert len(told(speckle_result, "corrections").before) == 1
     assert "σ" not in speckle_page.texts("section", id="corrections")[0]
 
 
 def test_corrected_least_squares_say_so(speckle_result, monkeypatch):
     monkeypatch.setattr(report, "FIGURES", {})
-    tree = speckle_result.copy(deep=True)
-    tree.attrs["noise"] = "corrected"
-    page = Page(report.render(tree))
+    tree = with_noise(speckle_result, "corrected")
+    page = Page(report.render(Numbers(tree)))
     assert page.texts("th").count("90 % interval, corrected least squares") == 3
     assert "sandwich covariance" in page.texts("section", id="noise")[0]
     assert "wider than need be" in page.texts("li")[0]
@@ -310,7 +331,7 @@ def test_the_terminal_tells_the_same(speckle_result, laminar_result, capsys):
     speckle = capsys.readouterr().out
     screen.print_summary(laminar_result)
     independent = capsys.readouterr().out
-    (row,) = tables.rows(speckle_result, ["alpha"])
+    (row,) = rows.parameters(Numbers(speckle_result), ["alpha"])
     line = next(line for line in speckle.splitlines() if line.split()[:1] == ["alpha"])
     assert line.split()[-4] == row["of_uncorrected"]
     assert "times" in speckle
@@ -319,32 +340,76 @@ def test_the_terminal_tells_the_same(speckle_result, laminar_result, capsys):
     assert "…" not in speckle + independent
 
 
+@pytest.mark.parametrize("name", ["laminar_result", "speckle_result"])
+def test_every_table_of_the_terminal_is_on_the_page(name, request, capsys):
+    """A table is a row of `TABLES`: the page and the terminal loop over them."""
+    numbers = Numbers(request.getfixturevalue(name))
+    here, there = (tables.shown(numbers, medium) for medium in ("terminal", "page"))
+    screen.print_summary(numbers.tree)
+    out = capsys.readouterr().out
+    assert [table.title for table in here] == ["Parameters", "Contrast and offset of every angle"]
+    assert {table.name for table in here} < {table.name for table in there} <= set(tables.TABLES)
+    for table in here:
+        assert table.title in out
+        for row in table.cells:
+            assert row[1].text in out
+
+
+def test_a_table_is_one_record(laminar_result, monkeypatch, capsys):
+    heads = [
+        tables.Column("angle", tables.under("phi"), "text"),
+        tables.Column("n", tables.under("n")),
+    ]
+    count = tables.Table(
+        "Pairs of every angle",
+        lambda numbers: [
+            {"phi": f"{phi:g}", "n": str(int(c2.count()))}
+            for phi, c2 in zip(
+                numbers.tree["observed_data"]["phi"].values,
+                numbers.tree["observed_data"]["c2"],
+                strict=True,
+            )
+        ],
+        lambda _numbers, _rows: heads,
+        media=("page", "terminal"),
+    )
+    monkeypatch.setitem(tables.TABLES, "pairs", count)
+    monkeypatch.setattr(report, "FIGURES", {})
+    page = Page(report.render(Numbers(laminar_result)))
+    assert "Pairs of every angle angle n -60" in page.texts("section", id="pairs")[0]
+    screen.print_summary(laminar_result)
+    assert "Pairs of every angle" in " ".join(capsys.readouterr().out.split())
+
+
 def test_truth_is_shown_and_judged_for_simulated_data(page, laminar_result):
     assert page.texts("th").count("true value") == 2
-    (row,) = tables.rows(laminar_result, ["D0"])
+    (row,) = rows.parameters(Numbers(laminar_result), ["D0"])
     line = diagnostics.summary(laminar_result, ["D0"]).iloc[0]
     assert row["truth"] == "10000"
     assert (row["inside"] == "inside") is bool(line["lower"] <= 1e4 <= line["upper"])
     moved = with_attrs(laminar_result, provenance={"truth": {"D0": 2 * line["upper"]}})
-    assert tables.rows(moved, ["D0"])[0]["inside"] == "outside"
+    assert rows.parameters(Numbers(moved), ["D0"])[0]["inside"] == "outside"
 
 
 def test_measured_data_have_no_truth(laminar_result, monkeypatch):
     monkeypatch.setattr(report, "FIGURES", {})
     measured = with_attrs(laminar_result, provenance={"source": "beamline"})
-    page = Page(report.render(measured))
+    page = Page(report.render(Numbers(measured)))
     assert "true value" not in page.texts("th")
-    assert tables.rows(measured, ["D0"])[0]["truth"] == ""
+    assert rows.parameters(Numbers(measured), ["D0"])[0]["truth"] == ""
 
 
 def test_text_of_files_is_escaped(laminar_result, monkeypatch):
     monkeypatch.setattr(report, "FIGURES", {})
     attack = "<script>alert(1)</script>"
     provenance = {"source": attack, attack: 1, "assumed": [attack]}
-    text = report.render(with_attrs(laminar_result, provenance=provenance, model=attack))
-    assert "<script" not in text
-    assert text.count("&lt;script&gt;") >= 5
-    assert attack in Page(text).texts("td")
+    words = json.loads(laminar_result.attrs["words"])
+    words["noise"] |= {"explanation": attack, "warning": attack, "compared": attack}
+    attributes = {"provenance": provenance, "model": attack, "words": words}
+    source = report.render(Numbers(with_attrs(laminar_result, **attributes)))
+    assert "<script" not in source
+    assert source.count("&lt;script&gt;") >= 5
+    assert attack in Page(source).texts("td")
 
 
 @pytest.mark.parametrize(
@@ -365,7 +430,7 @@ def test_text_of_files_is_escaped(laminar_result, monkeypatch):
     ],
 )
 def test_numbers_are_rounded_to_two_digits_of_their_uncertainty(value, sd, expected):
-    assert tables.rounded(value, sd) == expected
+    assert text.rounded(value, sd) == expected
 
 
 def test_brownian_diffusion_is_half_of_the_transport_coefficient(laminar_result):
@@ -381,7 +446,10 @@ def test_brownian_diffusion_is_half_of_the_transport_coefficient(laminar_result)
 )
 def test_convention_is_explained(laminar_result, monkeypatch, convention, phrase):
     monkeypatch.setattr(report, "FIGURES", {})
-    paragraphs = Page(report.render(with_attrs(laminar_result, convention=convention))).texts("p")
+    words = json.loads(laminar_result.attrs["words"])
+    words["convention"] = describe.convention_words(convention, has_flow=True)
+    tree = with_attrs(laminar_result, convention=convention, words=words)
+    paragraphs = Page(report.render(Numbers(tree))).texts("p")
     assert any(phrase in paragraph and convention in paragraph for paragraph in paragraphs)
 
 
@@ -396,8 +464,8 @@ def test_settings_priors_and_versions_are_told(page, laminar_result):
 def test_file_is_whole_or_absent(laminar_result, tmp_path, monkeypatch):
     monkeypatch.setattr(report, "FIGURES", {})
     path = tmp_path / "report.html"
-    report.write(laminar_result, path)
+    report.write(Numbers(laminar_result), path)
     assert path.read_text(encoding="utf-8").rstrip().endswith("</html>")
     assert [file.name for file in tmp_path.iterdir()] == ["report.html"]
     with pytest.raises(InputError, match="no_such_folder"):
-        report.write(laminar_result, tmp_path / "no_such_folder" / "report.html")
+        report.write(Numbers(laminar_result), tmp_path / "no_such_folder" / "report.html")

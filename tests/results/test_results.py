@@ -10,13 +10,14 @@ import pytest
 import xarray as xr
 from jax.flatten_util import ravel_pytree
 
-from homodyne_bayes import FitConfig, InputError, TwoTimeData, files, fit
+from homodyne_bayes import FitConfig, InputError, TwoTimeData, environment, fit
 from homodyne_bayes.fitting.pipeline import bound_model
 from homodyne_bayes.inference import density
-from homodyne_bayes.likelihood.misfit import KINDS
 from homodyne_bayes.parameters import COORDINATES, PARAMETERS
 from homodyne_bayes.physics.points import each_map
-from homodyne_bayes.results import diagnostics, store
+from homodyne_bayes.results import diagnostics, sentences, store
+from homodyne_bayes.results.diagnostics import Numbers
+from homodyne_bayes.results.view import Result
 
 LAMINAR = ["D0", "alpha", "D_offset", "gamma_dot_t0", "beta", "gamma_dot_t_offset", "phi0"]
 
@@ -62,7 +63,7 @@ def test_attributes_say_how_to_make_it_again(laminar_result, laminar_data):
     made = FitConfig(noise="independent", num_shards=2, num_warmup=200, num_samples=200)
     assert FitConfig(**settings) == made
     assert json.loads(attrs["priors"])["phi0"] == "Normal(0, 5)"
-    assert set(store.LIBRARIES) == set(json.loads(attrs["versions"]))
+    assert set(environment.LIBRARIES) == set(json.loads(attrs["versions"]))
     assert json.loads(attrs["provenance"])["truth"]["phi0"] == 3.0
 
 
@@ -109,10 +110,10 @@ def test_certificate_counts_and_judges(laminar_result, laplace_result):
         assert found.attrs["evaluations"] == int(found["num_evaluations"].sum()) == total
         assert float(found["k_hat"][-1]) < 0.7
         assert 400 <= float(found["ess"][-1]) <= total
-        assert diagnostics.refused(tree) == diagnostics.advice(tree) == []
-        assert diagnostics.certificate(tree).startswith(f"Certified: {total} draws of proposals")
+        assert Result(tree).refused() == Result(tree).advice() == []
+        assert Result(tree).verdict.startswith(f"Certified: {total} draws of proposals")
     assert str(laplace_result["certificate"]["proposal"].values[0]) == "least squares fit"
-    assert diagnostics.method(laminar_result) == "consensus: cavity merge of 2 shards"
+    assert sentences.method(Numbers(laminar_result)) == "consensus: cavity merge of 2 shards"
 
 
 def test_two_methods_give_one_posterior(laminar_result, laplace_result):
@@ -188,7 +189,7 @@ def test_summary_and_its_cost(laminar_result):
     ]
     assert table.loc["alpha", "of_prior"] == pytest.approx(widths[0] / widths[1])
     assert table["of_uncorrected"].isna().all()
-    assert diagnostics.growth(laminar_result) == ""
+    assert sentences.growth(Numbers(laminar_result)) == ""
 
 
 def test_intervals_are_compared_with_those_of_independent_noise(speckle_result):
@@ -204,160 +205,8 @@ def test_intervals_are_compared_with_those_of_independent_noise(speckle_result):
     np.testing.assert_allclose(table["of_uncorrected"].iloc[1:], widths[2] / widths[3])
     ratio = diagnostics.summary(speckle_result)["of_uncorrected"]
     assert ratio.median() > 1.2
-    assert f"are {ratio.median():.1f} times as wide" in diagnostics.growth(speckle_result)
-    assert f"over {3 + 6} parameters" in diagnostics.growth(speckle_result)
-
-
-def test_the_interval_says_what_it_is(laminar_result, speckle_result):
-    corrected = with_noise(speckle_result, "corrected")
-    labels = [diagnostics.interval_label(t) for t in (speckle_result, corrected, laminar_result)]
-    assert labels == [
-        "90 % interval",
-        "90 % interval, corrected least squares",
-        "90 % interval, uncorrected",
-    ]
-    speckle, corrected, independent = (
-        " ".join(diagnostics.warnings(tree)) for tree in (speckle_result, corrected, laminar_result)
-    )
-    assert "much too narrow. Fit with --noise speckle" in independent
-    assert "valid, but wider than need be" in corrected
-    assert "--noise" not in speckle
-    assert "uncorrected" not in speckle + corrected
-
-
-def with_noise(tree, noise, **tests):
-    """Return a copy of a result whose noise has this name, and these (chi2, dof, p) of misfit."""
-    tree = tree.copy(deep=True)
-    tree.attrs["noise"] = noise
-    for kind, values in tests.items():
-        for name, value in zip(("chi2", "dof", "p"), values, strict=True):
-            tree["noise"][name].loc[{"kind": kind}] = value
-    return tree
-
-
-def test_a_model_that_fits_is_said_to_fit(speckle_result, laminar_result):
-    (sentence,) = diagnostics.misfit(speckle_result)
-    table = diagnostics.misfit_tests(speckle_result)
-    assert table.index[0] == "all"
-    np.testing.assert_allclose(table["p_adjusted"], np.minimum(len(table) * table["p"], 1))
-    assert sentence.startswith("No departure from the model was found")
-    assert f"the smallest p is {table['p'].min():.2g}" in sentence
-    assert diagnostics.departures(speckle_result) == []
-    assert not any("No departure" in one for one in diagnostics.warnings(speckle_result))
-    assert diagnostics.misfit(laminar_result) == []
-    assert diagnostics.misfit_tests(laminar_result).empty
-
-
-def test_departures_are_named_the_worst_first(speckle_result):
-    tree = with_noise(
-        speckle_result,
-        "speckle",
-        all=(90.0, 12, 1e-13),
-        contrast=(30.0, 1, 4e-8),
-        shape=(40.0, 1, 2.5e-10),
-        rate=(14.0, 5, 0.015),
-    )
-    assert diagnostics.departures(tree) == ["shape", "contrast"]
-    first, second, third = diagnostics.misfit(tree)
-    assert first == (
-        f"The data depart from the model: {KINDS['shape'].meaning} (shape: χ² = 40.0 on 1, "
-        f"p < 10⁻⁶); {KINDS['contrast'].meaning} (contrast: χ² = 30.0 on 1, p < 10⁻⁶)."
-    )
-    assert "effective values of the nearest model" in second
-    assert "maps of whitened residuals" in third
-    assert set(diagnostics.misfit(tree)) < set(diagnostics.warnings(tree))
-
-
-def test_kinds_that_cannot_be_tested_do_not_count(speckle_result):
-    tree = with_noise(speckle_result, "speckle", all=(25.0, 10, 0.0019), angle=(0.0, 0, np.nan))
-    table = diagnostics.misfit_tests(tree)
-    assert "angle" not in table.index
-    assert table.loc["all", "p_adjusted"] == pytest.approx(5 * 0.0019)
-    assert diagnostics.departures(tree) == ["all"]
-    assert "no kind departs alone" in diagnostics.misfit(tree)[0]
-
-
-def test_warnings_name_what_the_prior_sets(laminar_result):
-    sentences = " ".join(diagnostics.warnings(laminar_result))
-    assert "uncorrected for correlated noise" in sentences
-    assert "gamma_dot_bend" in diagnostics.prior_driven(laminar_result)
-    assert "log_D_ref" not in diagnostics.prior_driven(laminar_result)
-    assert "diverged" not in sentences
-
-
-def test_prior_and_data_pulling_apart(laminar_result):
-    assert diagnostics.prior_conflicts(laminar_result) == []
-    tree = laminar_result.copy(deep=True)
-    tree["posterior"]["D_bend"] -= 1.0
-    assert diagnostics.prior_conflicts(tree) == ["D_bend"]
-    assert "Prior and data pull apart in D_bend" in " ".join(diagnostics.warnings(tree))
-
-
-def test_warnings_find_trouble(laminar_result):
-    tree = laminar_result.copy(deep=True)
-    tree["warm_start"].attrs["outcome"] = "iteration limit"
-    tree["posterior"]["alpha"][0] += 1.0
-    tree["posterior"]["D0"] *= 200
-    first, *others = diagnostics.warnings(tree)
-    assert "uncorrected for correlated noise" in first
-    sentences = " ".join(others)
-    for text in (
-        "ended with: iteration limit",
-        "R-hat exceeds 1.01 for ",
-        "alpha",
-        "Å²/s lies outside the range 1 to 1e+06",
-    ):
-        assert text in sentences
-
-
-def uncertified(tree, draws_from, refused, nuts=False, **settings):
-    """Return a copy of a result whose certificate refuses it."""
-    tree = tree.copy(deep=True)
-    changes = {"certified": 0, "draws_from": draws_from, "refused": refused}
-    tree["certificate"].attrs |= files.as_attributes(changes)
-    tree.attrs["settings"] = json.dumps(json.loads(tree.attrs["settings"]) | settings)
-    if nuts:
-        lp = tree["sample_stats"]["lp"]
-        tree["sample_stats"]["diverging"] = xr.zeros_like(lp, dtype=bool)
-    return tree
-
-
-def test_an_uncertified_merge_says_what_to_do(laminar_result):
-    name = "consensus merge of 4 shards"
-    settings = {"merge": "consensus", "num_shards": 4, "rescue_pairs": 100}
-    tree = uncertified(laminar_result, name, [f"{name}: k-hat is 0.93, not below 0.7"], **settings)
-    assert diagnostics.certificate(tree) == (
-        f"NOT CERTIFIED: the draws are those of the {name}, unweighted."
-    )
-    assert diagnostics.refused(tree) == [f"{name}: k-hat is 0.93, not below 0.7."]
-    assert diagnostics.advice(tree) == [
-        "Merge by the rule cavity, which is exactest.",
-        "Deal fewer shards: lower num_shards.",
-        "Let NUTS on all the data take over: raise rescue_pairs, now 100, well above the 570 pairs "
-        "of the data, or choose method full.",
-    ]
-    assert not any("k-hat" in sentence for sentence in diagnostics.warnings(tree))
-
-
-def test_uncertified_nuts_says_what_to_do(laplace_result):
-    name = "NUTS on all the data"
-    refused = [f"{name}: R-hat is 1.020, above 1.01", f"{name}: 3 of 800 transitions diverged"]
-    tree = uncertified(laplace_result, name, refused, nuts=True)
-    assert diagnostics.certificate(tree) == (
-        "NOT CERTIFIED: the draws are those of NUTS on all the data, which did not converge."
-    )
-    assert diagnostics.advice(tree) == [
-        "Draw more: raise num_warmup and num_samples.",
-        "Raise target_accept_prob towards 1, so that transitions diverge less.",
-    ]
-    tree["posterior"]["alpha"][0] += 1.0
-    assert not any("R-hat" in sentence for sentence in diagnostics.warnings(tree))
-    tree["certificate"].attrs["certified"] = 1
-    assert diagnostics.certificate(tree) == (
-        "Certified: the draws are those of NUTS on all the data, which converged."
-    )
-    assert diagnostics.advice(tree) == []
-    assert any("R-hat exceeds 1.01" in sentence for sentence in diagnostics.warnings(tree))
+    assert f"are {ratio.median():.1f} times as wide" in sentences.growth(Numbers(speckle_result))
+    assert f"over {3 + 6} parameters" in sentences.growth(Numbers(speckle_result))
 
 
 def test_same_seed_same_draws(laminar_data, laminar_result):

@@ -1,0 +1,124 @@
+"""Quantities of a result as draws: its parameters, and what follows from its rates."""
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import xarray as xr
+
+from homodyne_bayes.errors import InputError
+from homodyne_bayes.results import diagnostics, store
+from homodyne_bayes.results.diagnostics import TAIL, group
+from homodyne_bayes.text import plain
+
+
+class Quantity(NamedTuple):
+    """One number of a result, as draws.
+
+    Attributes
+    ----------
+    name, latex, unit : str
+        In files, in a formula (empty where there is none), and as in `homodyne_bayes.parameters`.
+    at : dict of str to float
+        Where it holds: ``phi`` (degree), ``t`` (s), ``q`` (1/Å).
+    draws : numpy.ndarray
+        (S,) draws of its posterior.
+    """
+
+    name: str
+    latex: str
+    unit: str
+    at: dict[str, Any]
+    draws: np.ndarray
+
+
+def fitted(tree: xr.DataTree) -> list[Quantity]:
+    """Return the reported parameters; contrast and offset of every map."""
+    posterior, rows, found = group(tree, "posterior"), store.parameters(tree), []
+    for name in diagnostics.reported(tree):
+        draws = posterior[name]
+        dims = [dim for dim in draws.dims if dim not in ("chain", "draw")]
+        for index in np.ndindex(*(draws.sizes[dim] for dim in dims)):
+            one = draws.isel(dict(zip(dims, index, strict=True)))
+            numbered = dict(zip(map(str, dims), index, strict=True))
+            at = {"phi": one["phi"].item()} if "phi" in dims else numbered
+            values = one.values.ravel()
+            found.append(Quantity(name, rows[name].latex, draws.attrs["units"], at, values))
+    return found
+
+
+def derived(
+    tree: xr.DataTree, times: Sequence[float] = (), radius: float | None = None
+) -> list[Quantity]:
+    """Return what follows from D(t) and the shear rate at some times.
+
+    Parameters
+    ----------
+    tree : xarray.DataTree
+        A result of `homodyne_bayes.fitting.pipeline.fit`.
+    times : sequence of float
+        In s, from the first frame on; the reference time by default. Between frames rates are
+        interpolated linearly.
+    radius : float, optional
+        Of the particles in Å, for the Péclet number.
+
+    Returns
+    -------
+    list of Quantity
+        D, the transport coefficient J; D_Brownian = J/2; tau = 2/(q² J), the time in which g1 of
+        a fluid with this J decays to 1/e, for every q; gamma_dot; and Pe = gamma_dot a²/D_Brownian.
+
+    Raises
+    ------
+    InputError
+        If a time lies outside the record or the radius is not positive.
+    """
+    rates, fixed = group(tree, "rates"), group(tree, "constant_data")
+    last = float(rates["time"][-1]) if len(rates) else 0.0
+    times = times or (float(fixed["t_ref"]),)
+    for t in times:
+        if len(rates) and not 0 < t <= last:
+            raise InputError(
+                f"--at {t:g}: expected times in s above 0 and up to {last:g}, the end of the record"
+            )
+    if radius is not None and not (math.isfinite(radius) and radius > 0):
+        raise InputError(f"--radius {radius:g}: expected a positive length in Å")
+    return [one for t in times for one in _derived(rates, np.unique(fixed["q"]), t, radius)]
+
+
+def _derived(
+    rates: xr.Dataset, wavevectors: np.ndarray, t: float, radius: float | None
+) -> Iterator[Quantity]:
+    """Give the derived quantities at one time."""
+    at = {str(name): draws.interp(time=t).values.ravel() for name, draws in rates.items()}
+    J, gamma_dot, where = at.pop("D", None), at.pop("gamma_dot", None), {"t": t}
+    if J is not None:
+        yield Quantity("D", "D", "Å²/s", where, J)
+        yield Quantity("D_Brownian", r"D_\mathrm{Brownian}", "Å²/s", where, J / 2)
+        for q in wavevectors:
+            yield Quantity("tau", r"\tau", "s", {**where, "q": float(q)}, 2 / (q**2 * J))
+    if gamma_dot is not None:
+        yield Quantity("gamma_dot", r"\dot\gamma", "1/s", where, gamma_dot)
+    if J is not None and gamma_dot is not None and radius is not None:
+        peclet = gamma_dot * radius**2 / (J / 2)
+        yield Quantity("Pe", r"\mathrm{Pe}", "", {**where, "radius": radius}, peclet)
+    for name, draws in at.items():
+        yield Quantity(name, "", str(rates[name].attrs["units"]), where, draws)
+
+
+def described(quantity: Quantity) -> dict[str, Any]:
+    """Return name, unit, place and median, mean, sd and ends of the 90 % interval of a quantity."""
+    low, median, high = np.quantile(quantity.draws, [TAIL, 0.5, 1 - TAIL])
+    return plain(
+        {
+            "name": quantity.name,
+            "unit": quantity.unit or "1",
+            **quantity.at,
+            "median": median,
+            "mean": quantity.draws.mean(),
+            "sd": quantity.draws.std(ddof=1),
+            "lower": low,
+            "upper": high,
+        }
+    )

@@ -1,0 +1,208 @@
+"""Rows of the tables of a result, as text by name; `homodyne_bayes.results.tables` sets them."""
+
+import json
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from homodyne_bayes.results import diagnostics, sentences
+from homodyne_bayes.results.diagnostics import TAIL, Numbers, group
+from homodyne_bayes.text import interval, number, percent, place, rounded, short
+
+MAX_LISTED = 6  # angles
+MAX_SHARDS = 16  # of a table
+
+Row = dict[str, str]
+
+
+def parameters(numbers: Numbers, names: Sequence[str]) -> list[Row]:
+    """Return one row of text for every scalar of some variables.
+
+    Keys are label, name, mean, sd, interval, unit, r_hat, ess, ess_per_1000_evaluations, of_prior,
+    driven (not empty where the prior sets the interval), warm_start, of_uncorrected (a dash where
+    noise is taken as independent), and truth and inside, empty for measured data.
+    """
+    scalars = [(name, at) for name in names for at in _places(numbers, name)]
+    lines = numbers.lines(names).iterrows()
+    return [_row(numbers, *one, line) for one, (_, line) in zip(scalars, lines, strict=True)]
+
+
+def labels(numbers: Numbers, names: Sequence[str]) -> list[str]:
+    """Return what to call every scalar of some variables, angles included."""
+    return [_label(numbers, name, at) for name in names for at in _places(numbers, name)]
+
+
+def of_role(numbers: Numbers, roles: Sequence[str]) -> list[Row]:
+    """Return a row for every scalar of the parameters of some roles."""
+    held = numbers.reported + numbers.coordinates
+    return parameters(numbers, [name for name in held if numbers.parameters[name].role in roles])
+
+
+def _row(numbers: Numbers, name: str, at: tuple[int, ...], line: pd.Series) -> Row:
+    sd, posterior = line["sd"], group(numbers.tree, "posterior")[name]
+    start, shape = group(numbers.tree, "warm_start"), posterior.shape[2:]
+    warm = start[name].values.reshape(-1, *shape) if name in start else np.full((1, *shape), np.nan)
+    low, high, warm_sd = (
+        one[at] for one in (*np.quantile(warm, [TAIL, 1 - TAIL], axis=0), warm.std(axis=0))
+    )
+    driven = line["of_prior"] > numbers.limits["prior_driven"]
+    row = {
+        "label": _label(numbers, name, at),
+        "name": name,
+        "mean": rounded(line["mean"], sd),
+        "sd": rounded(sd, sd),
+        "interval": interval(line["lower"], line["upper"], sd),
+        "unit": posterior.attrs["units"],
+        "r_hat": f"{line['r_hat']:.3f}",
+        "ess": f"{line['ess_bulk']:.0f}",
+        "ess_per_1000_evaluations": f"{line['ess_per_1000_evaluations']:.0f}",
+        "of_prior": percent(line["of_prior"]),
+        "of_uncorrected": number(line["of_uncorrected"], 1),
+        "driven": "prior-driven" if driven else "",
+        "warm_start": interval(low, high, warm_sd),
+        "truth": "",
+        "inside": "",
+    }
+    known = diagnostics.truth(numbers.tree)
+    if name in known:
+        value = float(np.broadcast_to(known[name], shape)[at])
+        inside = line["lower"] <= value <= line["upper"]
+        row |= {"truth": f"{value:.6g}".replace("-", "−")}
+        row |= {"inside": "inside" if inside else "outside"}
+    return row
+
+
+def _label(numbers: Numbers, name: str, at: tuple[int, ...]) -> str:
+    symbol, draws = numbers.parameters[name].symbol, group(numbers.tree, "posterior")[name]
+    if not at:
+        return symbol
+    where = place(draws["phi"][at[0]], digits=6) if "phi" in draws.dims else ", ".join(map(str, at))
+    return f"{symbol} [{where}]"
+
+
+def _places(numbers: Numbers, name: str) -> list[tuple[int, ...]]:
+    return list(np.ndindex(*group(numbers.tree, "posterior")[name].shape[2:]))
+
+
+def misfit(numbers: Numbers) -> list[Row]:
+    """Return kind, chi2, dof, p and meaning of every test of misfit; departs is empty if it fits.
+
+    The meaning is what a departure of that kind would tell.
+    """
+    apart, meanings = numbers.departures, numbers.words("misfit")
+    return [
+        {
+            "kind": str(kind),
+            "chi2": number(line["chi2"], 1),
+            "dof": f"{line['dof']:.0f}",
+            "p": sentences.p_value(line["p"]).removeprefix("p ").removeprefix("= "),
+            "departs": "departs" if kind in apart else "",
+            "meaning": meanings.get(str(kind), "all kinds together" if kind == "all" else ""),
+        }
+        for kind, line in numbers.misfit_tests.iterrows()
+    ]
+
+
+def noise(numbers: Numbers) -> list[Row]:
+    """Return symbol, value, meaning and phrase of everything the likelihood was told of the noise.
+
+    The phrase is how a methods section says it.
+    """
+    if "noise" not in numbers.tree.children:
+        return []
+    told = group(numbers.tree, "noise")
+    rows = []
+    for values in told.data_vars.values():
+        if "symbol" in values.attrs:
+            row = {key: str(values.attrs.get(key, "")) for key in ("symbol", "meaning", "phrase")}
+            value = _value(values)
+            rows.append(row | {"value": value, "phrase": row["phrase"].replace("{}", value)})
+    bins = int(told.attrs.get("bin_frames", 1))
+    meaning = "frames averaged together in residuals; shorter lags are not compared"
+    binned = {"symbol": "bin_frames", "value": f"{bins}", "meaning": meaning, "phrase": ""}
+    return [*rows, binned] if bins > 1 else rows
+
+
+def _value(values: xr.DataArray) -> str:
+    """Return a value, of every angle (phi,) where they differ, or the range of many."""
+    if values.dims != ("phi",):
+        return short(float(values.mean()))
+    if "q" in values.coords:
+        of_q = {float(q): values.values[values["q"].values == q] for q in values["q"].values}
+        if all(np.ptp(same) == 0 for same in of_q.values()):
+            return ", ".join(f"{short(of_q[q][0])} ({q:.4g} 1/Å)" for q in sorted(of_q))
+    if np.ptp(values.values) == 0:
+        return short(float(values[0]))
+    texts = [short(value) for value in values.values]
+    if len(texts) > MAX_LISTED:
+        return f"{short(float(values.min()))} to {short(float(values.max()))}, {len(texts)} angles"
+    return ", ".join(f"{text} ({place(phi)})" for text, phi in zip(texts, values.phi, strict=True))
+
+
+def shards(numbers: Numbers) -> list[Row]:
+    """Return a row for each shard, those that deviate most first; of more than 16, 16."""
+    if "shard_checks" not in numbers.tree.children:
+        return []
+    checks = group(numbers.tree, "shard_checks")
+    size = np.nan_to_num(np.abs(checks["score"].values), nan=np.inf)
+    worst, kept = size.argmax(axis=1), np.argsort(-size.max(axis=1), kind="stable")[:MAX_SHARDS]
+    return [
+        {
+            "shard": f"{k}",
+            "r_hat": number(checks["r_hat"].values[k], 3),
+            "ess": f"{checks['ess'].values[k]:.0f}",
+            "diverging": f"{checks['diverging'].values[k]}",
+            "score": number(checks["score"].values[k, worst[k]], 1),
+            "coordinate": str(checks["coordinate"].values[worst[k]]),
+        }
+        for k in kept
+    ]
+
+
+def corrections(numbers: Numbers) -> list[Row]:
+    """Return label, shift and sd_ratio of every scalar: how far the approximation was off.
+
+    None where there is nothing to compare: not certified, or draws that needed no weights.
+    """
+    if not (numbers.certified and numbers.words("method").get("approximation")):
+        return []
+    held = group(numbers.tree, "approximation")
+    names = [name for name in numbers.reported + numbers.coordinates if name in held]
+    lines = numbers.corrections.iterrows()
+    return [
+        {"label": label, "shift": number(line["shift"]), "sd_ratio": number(line["sd_ratio"])}
+        for label, (_, line) in zip(labels(numbers, names), lines, strict=True)
+    ]
+
+
+def sensitivity(numbers: Numbers) -> list[Row]:
+    """Return label, name, prior, likelihood and diagnosis of power scaling of what was sampled."""
+    return [
+        {
+            "label": labels(numbers, [str(name)])[0],
+            "name": str(name),
+            "prior": number(line["prior"], 3),
+            "likelihood": number(line["likelihood"], 3),
+            "diagnosis": line["diagnosis"],
+        }
+        for name, line in diagnostics.sensitivity(numbers.tree).iterrows()
+    ]
+
+
+def priors(numbers: Numbers) -> list[Row]:
+    """Return label, name, meaning, prior and unit of every quantity that has a prior here."""
+    stated: Mapping[str, str] = json.loads(numbers.tree.attrs["priors"])
+    used = group(numbers.tree, "unconstrained_posterior")
+    return [
+        {
+            "label": parameter.symbol,
+            "name": name,
+            "meaning": parameter.meaning,
+            "prior": stated[name],
+            "unit": parameter.unit,
+        }
+        for name, parameter in numbers.parameters.items()
+        if name in stated and (name in used or parameter.role == "scaling")
+    ]

@@ -1,0 +1,231 @@
+"""What is said of a result in words: the verdict, faults and what to do, misfit and warnings."""
+
+import json
+from collections.abc import Callable
+
+import pandas as pd
+
+from homodyne_bayes.results import diagnostics
+from homodyne_bayes.results.diagnostics import Numbers, group
+from homodyne_bayes.thresholds import INTERVAL, Fault
+
+TINY_P = 1e-6  # below this a χ² is no longer exact enough to tell how small
+MORE_TIME = "Give it more time: the same command with --resume goes on from where it stopped."
+MORE_DRAWS = "Draw more: raise num_warmup and num_samples."
+SMALLER_STEPS = "Raise target_accept_prob towards 1, so that transitions diverge less."
+OTHER_OPTIMA = (  # chains do not cross from one to another
+    "Fit with other seeds, which start elsewhere, and see in which parameter the optima differ; "
+    "more draws do not help, as chains do not cross from one optimum to another.",
+    "Give that parameter a tighter prior, if you know more of it than the prior says.",
+    "Split the data, by angles or frames, to see whether its parts ask for different optima.",
+)
+
+
+def interval_label(numbers: Numbers) -> str:
+    """Return what to call the interval: its level, and how far it takes noise as correlated."""
+    note = numbers.words("noise").get("interval", "")
+    return f"{100 * INTERVAL:.0f} % interval" + (f", {note}" if note else "")
+
+
+def method(numbers: Numbers) -> str:
+    """Return which approximation was weighed, in a few words."""
+    return numbers.words("method").get("summary", "not told")
+
+
+def growth(numbers: Numbers) -> str:
+    """Return how much wider the intervals are than under independent noise, in one sentence.
+
+    Empty where noise is taken as independent.
+    """
+    ratio = numbers.lines(numbers.reported)["of_uncorrected"].dropna()
+    if ratio.empty:
+        return ""
+    return (
+        f"The intervals are {ratio.median():.1f} times as wide as those of the same model under "
+        f"independent noise (median over {len(ratio)} parameters, from {ratio.min():.1f} to "
+        f"{ratio.max():.1f})."
+    )
+
+
+def misfit(numbers: Numbers) -> list[str]:
+    """Return whether the model fits and what follows, one sentence each.
+
+    None where noise is taken as independent: it does not tell misfit from correlated noise.
+    """
+    found, kinds = numbers.misfit_tests, numbers.departures
+    tested = ", ".join(str(name) for name in found.index if name != "all")
+    if found.empty:
+        return []
+    if not kinds:
+        return [
+            f"No departure from the model was found: of {len(found)} tests ({tested}, and all "
+            f"together) the smallest p is {found['p'].min():.2g}, and "
+            f"{found['p_adjusted'].min():.2g} once corrected for their number. Departures of other "
+            "kinds, and ones too small for these data, are not excluded.",
+        ]
+    meanings, residuals = numbers.words("misfit"), numbers.words("noise").get("residuals")
+    said = "; ".join(_departure(found, kind, meanings) for kind in kinds)
+    return [
+        f"The data depart from the model: {said}.",
+        "The parameters are then effective values of the nearest model: their intervals hold "
+        "these, and not a constant of the physical system.",
+        f"See in the maps of {residuals or 'residuals'} where it happens, and try another model, "
+        "fewer frames or other angles.",
+    ]
+
+
+def _departure(found: pd.DataFrame, kind: str, meanings: dict[str, str]) -> str:
+    chi2, dof, p = (float(found[name][kind]) for name in ("chi2", "dof", "p"))
+    meaning = meanings.get(kind, "no kind departs alone, all together do")
+    return f"{meaning} ({kind}: χ² = {chi2:.1f} on {dof:.0f}, {p_value(p)})"
+
+
+def p_value(p: float) -> str:
+    """Return a p-value as text.
+
+    >>> p_value(0.0312), p_value(3e-20)
+    ('p = 0.031', 'p < 10⁻⁶')
+    """
+    return f"p = {p:.2g}" if p >= TINY_P else "p < 10⁻⁶"
+
+
+def certificate(numbers: Numbers) -> str:
+    """Return the verdict on a result and what it rests on, in one sentence."""
+    found = group(numbers.tree, "certificate")
+    if diagnostics.all_by_nuts(numbers.tree):
+        verdict = "Certified" if numbers.certified else "NOT CERTIFIED"
+        outcome = "converged" if numbers.certified else "did not converge"
+        return f"{verdict}: the draws are those of NUTS on all the data, which {outcome}."
+    if not numbers.certified:
+        return f"NOT CERTIFIED: the draws are those of the {found.attrs['draws_from']}, unweighted."
+    last = found.isel(attempt=-1)
+    return (
+        f"Certified: {int(found['num_evaluations'].sum())} draws of proposals "
+        f"weighed by the posterior of all the data, k-hat {float(last['k_hat']):.2f}, "
+        f"ESS {float(last['ess']):.0f}."
+    )
+
+
+def refused(numbers: Numbers) -> list[str]:
+    """Return what was refused on the way to the result and why, one sentence each."""
+    return [fault_sentence(fault) for fault in numbers.faults]
+
+
+def fault_sentence(fault: Fault) -> str:
+    """Return a fault in words, also of a kind that this version does not know.
+
+    >>> fault_sentence(Fault("moonlight", "NUTS on all the data", (3.0,)))
+    'NUTS on all the data: moonlight (3).'
+    """
+    try:
+        return fault.sentence()
+    except LookupError:
+        numbers = ", ".join(f"{one:g}" for one in fault.found)
+        return f"{fault.where}: {fault.kind}" + (f" ({numbers})." if numbers else ".")
+
+
+def advice(numbers: Numbers) -> list[str]:
+    """Return what to try where a result is not certified, one sentence each; none where it is."""
+    if numbers.certified:
+        return []
+    kinds, settings = (
+        {fault.kind for fault in numbers.faults},
+        json.loads(numbers.tree.attrs["settings"]),
+    )
+    sharded, cavity = settings["method"] == "consensus", settings["merge"] == "cavity"
+    far, rival = bool(kinds & {"k_hat", "disagreement"}), "rival_optimum" in kinds
+    rescue = (
+        "Let NUTS on all the data take over: raise rescue_pairs, now "
+        f"{settings['rescue_pairs']}, well above the {int(numbers.tree.attrs['num_pairs'])} pairs "
+        "of the data, or choose method full."
+    )
+    steps = {
+        MORE_TIME: "stopped" in kinds,
+        MORE_DRAWS: bool(kinds & {"r_hat", "shard_r_hat", "ess", "weights_ess"}),
+        SMALLER_STEPS: "diverging" in kinds,
+        "Merge by the rule cavity, which is exactest.": far and sharded and not cavity,
+        "Deal fewer shards: lower num_shards.": far and sharded and settings["num_shards"] > 2,
+        rescue: not diagnostics.all_by_nuts(numbers.tree) and not rival,
+        **dict.fromkeys(OTHER_OPTIMA, rival),
+    }
+    return [sentence for sentence, applies in steps.items() if applies]
+
+
+def warnings(numbers: Numbers) -> list[str]:
+    """Return what a reader must know before using the result, one sentence each."""
+    choices = ("noise", "scaling", "convention", "model", "method")
+    said = [numbers.words(choice).get("warning", "") for choice in choices]
+    return [
+        *filter(None, said),
+        *(misfit(numbers) if numbers.departures else []),
+        *(sentence for source in WARNINGS for sentence in source(numbers)),
+    ]
+
+
+def _of_start(numbers: Numbers) -> list[str]:
+    found, warm = [], numbers.tree["warm_start"].attrs
+    if warm["outcome"] != "converged":
+        found.append(f"The warm start ended with: {warm['outcome']}.")
+    if warm["num_agreeing"] < 2:
+        found.append("Only one start of the warm start reached the best optimum: try other seeds.")
+    return found
+
+
+def _of_draws(numbers: Numbers) -> list[str]:
+    """Return what is left to say about draws that are certified; faults say it of others."""
+    if not numbers.certified:
+        return []
+    table, most = numbers.summary, numbers.limits["max_r_hat"]
+    needed = numbers.limits["min_ess_per_chain"] * numbers.tree["posterior"].sizes["chain"]
+    cases = {
+        f"R-hat exceeds {most:g}": table.index[table["r_hat"] > most],
+        f"Bulk ESS is below {needed:g}": table.index[table["ess_bulk"] < needed],
+    }
+    return [f"{what} for {', '.join(bad)}: draw more." for what, bad in cases.items() if len(bad)]
+
+
+def _of_priors(numbers: Numbers) -> list[str]:
+    found, apart = [], diagnostics.prior_conflicts(numbers.tree)
+    if numbers.prior_driven:
+        names = ", ".join(numbers.prior_driven)
+        found.append(f"The data say little about {names}: the prior sets their interval.")
+    if apart:
+        found.append(
+            f"Prior and data pull apart in {', '.join(apart)}: the posterior mean lies more than "
+            f"{numbers.limits['conflict']:g} sd of the prior from its centre; see how another "
+            "prior changes it."
+        )
+    return found
+
+
+def _of_bounds(numbers: Numbers) -> list[str]:
+    means, found = numbers.summary["mean"], []
+    for label, parameter in diagnostics.outside_bounds(numbers.tree, numbers.summary).items():
+        low, high = parameter.bounds
+        value = f"{float(means[label]):.4g} {parameter.unit}".rstrip()
+        found.append(f"{label} = {value} lies outside the range {low:g} to {high:g} usual for it.")
+    return found
+
+
+def _of_data(numbers: Numbers) -> list[str]:
+    found, attrs = [], numbers.tree.attrs
+    provenance = json.loads(attrs["provenance"])
+    assumed = provenance.get("assumed", [])
+    if assumed:
+        found.append(f"Assumed, not read from the file: {', '.join(assumed)}.")
+    convention = provenance.get("convention", attrs["convention"])
+    if convention != attrs["convention"]:
+        found.append(
+            f"The data were simulated in the {convention} convention and fitted in the "
+            f"{attrs['convention']} convention."
+        )
+    return found
+
+
+WARNINGS: tuple[Callable[[Numbers], list[str]], ...] = (
+    _of_start,
+    _of_draws,
+    _of_priors,
+    _of_bounds,
+    _of_data,
+)
