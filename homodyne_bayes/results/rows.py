@@ -44,9 +44,7 @@ def of_role(numbers: Numbers, roles: Sequence[str]) -> list[Row]:
 def _row(numbers: Numbers, name: str, at: tuple[int, ...], line: pd.Series) -> Row:
     sd, posterior = line["sd"], group(numbers.tree, "posterior")[name]
     start, shape = group(numbers.tree, "warm_start"), posterior.shape[2:]
-    warm = (
-        start[name].values.reshape(-1, *shape)[(slice(None), *at)] if name in start else NOT_KNOWN
-    )
+    warm = start[name][:, :, *at].values if name in start else NOT_KNOWN
     low, high = np.quantile(warm, [TAIL, 1 - TAIL])
     driven = line["of_prior"] > numbers.limits["prior_driven"]
     row = {
