@@ -1,6 +1,7 @@
 """Figures of a result: each is a function from its DataTree to a matplotlib Figure."""
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import arviz as az
@@ -8,6 +9,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.mathtext import MathTextParser
 from scipy.stats import gaussian_kde, rankdata
 
 from homodyne_bayes.results import diagnostics, store
@@ -247,7 +249,17 @@ def _symbols(tree: xr.DataTree) -> dict[str, str]:
 def _in_formula(latex: str, name: str) -> str:
     """Return a symbol as Matplotlib sets it: as a formula, or else its name."""
     known = formula(latex)
-    return f"${known}$" if known else name.replace("$", r"\$")
+    return f"${known}$" if known and _can_be_set(known) else name.replace("$", r"\$")
+
+
+@lru_cache(maxsize=256)
+def _can_be_set(known: str) -> bool:
+    """Return whether Matplotlib knows all commands of a formula."""
+    try:
+        MathTextParser("path").parse(f"${known}$")
+    except ValueError:
+        return False
+    return True
 
 
 def _with_unit(symbol: str, unit: str) -> str:

@@ -13,6 +13,7 @@ from homodyne_bayes.text import interval, number, percent, place, rounded, short
 
 MAX_LISTED = 6  # angles
 MAX_SHARDS = 16  # of a table
+NOT_KNOWN = np.array([np.nan])
 
 Row = dict[str, str]
 
@@ -43,10 +44,8 @@ def of_role(numbers: Numbers, roles: Sequence[str]) -> list[Row]:
 def _row(numbers: Numbers, name: str, at: tuple[int, ...], line: pd.Series) -> Row:
     sd, posterior = line["sd"], group(numbers.tree, "posterior")[name]
     start, shape = group(numbers.tree, "warm_start"), posterior.shape[2:]
-    warm = start[name].values.reshape(-1, *shape) if name in start else np.full((1, *shape), np.nan)
-    low, high, warm_sd = (
-        one[at] for one in (*np.quantile(warm, [TAIL, 1 - TAIL], axis=0), warm.std(axis=0))
-    )
+    warm = start[name][:, :, *at].values if name in start else NOT_KNOWN
+    low, high = np.quantile(warm, [TAIL, 1 - TAIL])
     driven = line["of_prior"] > numbers.limits["prior_driven"]
     row = {
         "label": _label(numbers, name, at),
@@ -61,7 +60,7 @@ def _row(numbers: Numbers, name: str, at: tuple[int, ...], line: pd.Series) -> R
         "of_prior": percent(line["of_prior"]),
         "of_uncorrected": number(line["of_uncorrected"], 1),
         "driven": "prior-driven" if driven else "",
-        "warm_start": interval(low, high, warm_sd),
+        "warm_start": interval(low, high, warm.std()),
         "truth": "",
         "inside": "",
     }

@@ -125,14 +125,15 @@ def read(path: str | Path) -> xr.DataTree:
 
 def check(tree: xr.DataTree) -> None:
     """Raise `InputError` if a result does not explain itself in a way that this version reads."""
-    version = tree.attrs.get("schema_version")
-    if version is None:
+    version = str(tree.attrs.get("schema_version", ""))
+    if not version:
         raise InputError(
             f"expected a result with schema_version {SCHEMA_VERSION}, found one without, of an "
             "older version: fit the data again"
         )
-    if version != SCHEMA_VERSION:
-        remedy = "update homodyne-bayes" if version > SCHEMA_VERSION else "fit the data again"
+    if version != str(SCHEMA_VERSION):
+        newer = version.isdecimal() and int(version) > SCHEMA_VERSION
+        remedy = "update homodyne-bayes" if newer else "fit the data again"
         raise InputError(
             f"expected a result with schema_version {SCHEMA_VERSION}, found {version}: {remedy}"
         )

@@ -29,9 +29,9 @@ class Plots:
 
     def __getattr__(self, name: str) -> Callable[..., Figure]:
         """Return what draws a figure of this result."""
-        if name not in dir(self):
+        if name.startswith("_") or name not in dir(self):
             raise AttributeError(
-                f"expected a figure that this result has, one of {', '.join(dir(self))}, found "
+                f"expected a figure that this result has, as dir(result.plot) lists them, found "
                 f"{name!r}"
             )
         return partial(FIGURES[name].draw, self._tree)

@@ -1,5 +1,6 @@
 """The result as a user sees it, and that it explains itself to whoever reads it."""
 
+import copy
 import json
 import subprocess
 import sys
@@ -69,7 +70,8 @@ def test_figures_by_name(result, speckle_result):
     assert "whitened" not in dir(result.plot)
     assert "whitened" in dir(Result(speckle_result).plot)
     assert len(result.plot.pairs(["alpha", "phi0"]).axes) == 4
-    with pytest.raises(AttributeError, match="one of .*rates.*, found 'whitened'"):
+    assert copy.deepcopy(result).plot.rates().axes
+    with pytest.raises(AttributeError, match="that this result has.* found 'whitened'"):
         _ = result.plot.whitened
 
 
@@ -181,6 +183,8 @@ def test_other_variables_of_a_noise_are_told(speckle_result):
     [
         ({"schema_version": None}, "found one without, of an older version: fit the data again"),
         ({"schema_version": SCHEMA_VERSION + 1}, "found 2: update homodyne-bayes"),
+        ({"schema_version": "moon"}, "found moon: fit the data again"),
+        ({"schema_version": [1, 2]}, r"found \[1 2\]: fit the data again"),
         ({"words": None}, "attribute words in JSON"),
         ({"words": "[1"}, "attribute words in JSON"),
         ({"words": "[]"}, "words to hold a JSON dict"),
@@ -302,6 +306,16 @@ assert "jaxlib" not in sys.modules and "jax.numpy" not in sys.modules
 """
     run = python(code)
     assert run.returncode == 0, run.stderr
+
+
+@pytest.mark.parametrize("latex", [r"\tfrac{1}{2}", r"\input{x}", "$x", r"\left( x", ""])
+def test_symbols_that_matplotlib_cannot_set_are_told_by_name(laminar_result, latex):
+    parameters = json.loads(laminar_result.attrs["parameters"])
+    parameters = [row | {"latex": latex if row["name"] == "alpha" else "x"} for row in parameters]
+    tree = with_attrs(laminar_result, parameters=parameters)
+    figure = figures.pairs(tree, ["alpha", "phi0"])
+    figure.draw_without_rendering()
+    assert figure.axes[2].get_xlabel() == "alpha"
 
 
 def test_derived_quantities_of_own_rates(laminar_result):
