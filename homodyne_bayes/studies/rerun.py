@@ -7,10 +7,10 @@ import numpy as np
 import xarray as xr
 
 from homodyne_bayes import environment
-from homodyne_bayes.config import FitConfig, make
 from homodyne_bayes.data.two_time import TwoTimeData
 from homodyne_bayes.errors import InputError
 from homodyne_bayes.fitting.pipeline import fit
+from homodyne_bayes.fitting.settings import FitConfig, make
 from homodyne_bayes.inference.infer import Progress, silent
 from homodyne_bayes.results.diagnostics import group
 

@@ -14,6 +14,7 @@ from homodyne_bayes.likelihood.noise import working
 from homodyne_bayes.likelihood.pixels import Plugged
 from homodyne_bayes.physics import kernels, simulate
 from homodyne_bayes.physics.points import block_shards, each_map, shard, some_pairs
+from tests.truth import LAMINAR
 
 MODEL = bound_model(FitConfig())
 BYTES = 9  # of a pair: its value, and whether it is used
@@ -46,7 +47,7 @@ def obvious(data):
         mean = obvious_c2(points, D, gamma_dot, at[6], at[7 : 7 + P], at[7 + P :])
         return -0.5 * (((points.c2 - mean) / SIGMA) ** 2).sum()
 
-    return log_likelihood, jnp.array([*simulate.LAMINAR.values(), *[0.25] * P, *[1.0] * P])
+    return log_likelihood, jnp.array([*LAMINAR.values(), *[0.25] * P, *[1.0] * P])
 
 
 def ours(parts):

@@ -13,12 +13,14 @@ from homodyne_bayes.data import reading, writing
 from homodyne_bayes.fitting import pipeline
 from homodyne_bayes.inference import density
 from homodyne_bayes.likelihood.noise import estimate
+from homodyne_bayes.model_files import MODELS
 from homodyne_bayes.physics import kernels, simulate
 from homodyne_bayes.physics.points import angle_shards, block_shards, each_map, map_grid, whole_maps
 from homodyne_bayes.results import diagnostics, page, rows, store
 from homodyne_bayes.results.diagnostics import Numbers
 from homodyne_bayes.studies import coverage
 from tests.studies.test_coverage import bent
+from tests.truth import LAMINAR
 
 PHI, Q = (-60.0, -15.0, 30.0, 75.0), (0.0045, 0.0054, 0.0065)
 BINS = [(q, phi) for q in Q for phi in PHI]
@@ -26,10 +28,12 @@ FIXED_BY_DATA = ["log_D_ref", "D_slope", "log_gamma_dot_ref", "gamma_dot_slope",
 CONFIG = FitConfig(method="laplace", seed=1)
 
 
-def experiment(num_frames, parameters=simulate.LAMINAR):
+def experiment(num_frames, parameters=LAMINAR):
     """Four angles at each of three wavevectors."""
     phi, q = tuple(phi for _, phi in BINS), tuple(q for q, _ in BINS)
-    return simulate.Experiment(phi, num_frames, parameters, q=q, contrast=0.3)
+    return simulate.Experiment(
+        MODELS["laminar_flow"], phi, num_frames, parameters, q=q, contrast=0.3
+    )
 
 
 def only(data, q):
@@ -174,7 +178,7 @@ def test_a_result_tells_its_bins_apart(data, tmp_path):
 @pytest.mark.slow
 def test_joint_intervals_hold_the_truth():
     """Sixty experiments of flow at three wavevectors; docs/calibration.md."""
-    study = coverage.Study(experiment(48), bent(simulate.LAMINAR), mean_photons=10.0)
+    study = coverage.Study(experiment(48), bent(LAMINAR), mean_photons=10.0)
     config = FitConfig(model="laminar_flow", method="laplace", rescue_pairs=0)
     dataset = coverage.cover(study, config, 60)
     found = coverage.table(dataset)

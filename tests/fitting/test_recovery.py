@@ -17,19 +17,20 @@ from homodyne_bayes.inference.chains import each_shard, sample
 from homodyne_bayes.inference.convergence import convergence
 from homodyne_bayes.inference.density import parts_of
 from homodyne_bayes.inference.nuts import Gaussian, NutsSettings
-from homodyne_bayes.model_files import laminar_flow
+from homodyne_bayes.model_files import MODELS, laminar_flow
 from homodyne_bayes.parameters import DIFFUSION, PRIORS, RATES, SHEAR
 from homodyne_bayes.physics import simulate
 from homodyne_bayes.physics.points import block_shards, some_pairs
 from homodyne_bayes.physics.rates import PowerLaw, to_coordinates, to_power_law
+from tests.truth import LAMINAR
 
 PHYSICAL = (*DIFFUSION, *SHEAR)
 HEAVY_TAILED = ("gamma_dot_t0", "gamma_dot_t_offset")  # see docs/consensus.md
 FIVE_ANGLES = simulate.Experiment(
-    phi=(-60.0, -30.0, 0.0, 30.0, 60.0), num_frames=40, parameters=simulate.LAMINAR
+    MODELS["laminar_flow"], phi=(-60.0, -30.0, 0.0, 30.0, 60.0), num_frames=40, parameters=LAMINAR
 )
 THREE_ANGLES = simulate.Experiment(
-    phi=(0.0, 45.0, 90.0), num_frames=60, parameters=simulate.LAMINAR
+    MODELS["laminar_flow"], phi=(0.0, 45.0, 90.0), num_frames=60, parameters=LAMINAR
 )
 
 

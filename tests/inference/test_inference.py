@@ -18,10 +18,11 @@ from homodyne_bayes.inference.density import parts_of
 from homodyne_bayes.inference.infer import Approximation, infer, merged, sample_shards, settle
 from homodyne_bayes.inference.mode import laplace
 from homodyne_bayes.inference.nuts import Gaussian
-from homodyne_bayes.model_files import laminar_flow
+from homodyne_bayes.model_files import MODELS, laminar_flow
 from homodyne_bayes.parameters import PRIORS
 from homodyne_bayes.physics import simulate
 from homodyne_bayes.physics.points import ShardGrid, block_shards, some_pairs
+from tests.truth import LAMINAR
 
 MODEL = partial(laminar_flow, priors=PRIORS)
 SPOILED = FitConfig(num_warmup=200, num_samples=250, merge="consensus", rescue_pairs=0)
@@ -99,7 +100,7 @@ def test_a_shift_that_no_check_of_the_shards_sees_is_found_by_the_weights(run):
 def spoiled_by_too_many_shards(seed):
     """A merge of shards of 57 pairs each, not certified; or, if corrected, then right."""
     experiment = simulate.Experiment(
-        phi=(-60.0, 0.0, 60.0), num_frames=20, parameters=simulate.LAMINAR, dt=0.4
+        MODELS["laminar_flow"], phi=(-60.0, 0.0, 60.0), num_frames=20, parameters=LAMINAR, dt=0.4
     )
     data = simulate.independent(jax.random.key(seed), experiment, 0.004)
     shards = block_shards(data, 10)

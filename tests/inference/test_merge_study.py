@@ -15,10 +15,11 @@ from homodyne_bayes.inference.density import parts_of
 from homodyne_bayes.inference.infer import infer, merged, nuts_settings
 from homodyne_bayes.inference.merges import RULES
 from homodyne_bayes.inference.nuts import Gaussian
-from homodyne_bayes.model_files import laminar_flow
+from homodyne_bayes.model_files import MODELS, laminar_flow
 from homodyne_bayes.parameters import PRIORS
 from homodyne_bayes.physics import simulate
 from homodyne_bayes.physics.points import block_shards, some_pairs
+from tests.truth import LAMINAR
 
 MODEL = partial(laminar_flow, priors=PRIORS)
 
@@ -40,7 +41,7 @@ def against(draws, exact):
 
 @pytest.mark.slow
 def test_merge_rules_on_the_laminar_ridge():
-    experiment = simulate.Experiment((0.0, 45.0, 90.0), 60, simulate.LAMINAR)
+    experiment = simulate.Experiment(MODELS["laminar_flow"], (0.0, 45.0, 90.0), 60, LAMINAR)
     data = simulate.independent(jax.random.key(0), experiment, 0.01)
     whole = block_shards(data, 1)
     warm = warm_start(jax.random.key(0), MODEL, some_pairs(data, 0), parts_of(whole))

@@ -15,14 +15,18 @@ from homodyne_bayes.fitting.pipeline import (
     sample_posterior,
 )
 from homodyne_bayes.likelihood import noise
+from homodyne_bayes.model_files import MODELS
 from homodyne_bayes.parameters import DIFFUSION
 from homodyne_bayes.physics import kernels, simulate
 from homodyne_bayes.physics.points import map_grid
 from homodyne_bayes.physics.rates import PowerLaw, to_coordinates
+from tests.truth import LAMINAR, STATIC
 
 PHI, FRAMES, PIXELS, PHOTONS = (-60.0, 0.0, 60.0), 32, 3000, 2.0
-STILL = simulate.Experiment(PHI, FRAMES, simulate.STATIC, dt=0.2)
-FLOW = simulate.Experiment((-75.0, -45.0, -15.0, 15.0, 45.0, 75.0), 24, simulate.LAMINAR, dt=0.25)
+STILL = simulate.Experiment(MODELS["static"], PHI, FRAMES, STATIC, dt=0.2)
+FLOW = simulate.Experiment(
+    MODELS["laminar_flow"], (-75.0, -45.0, -15.0, 15.0, 45.0, 75.0), 24, LAMINAR, dt=0.25
+)
 STATIC = FitConfig(model="static", method="laplace")
 
 
@@ -84,8 +88,8 @@ def test_what_bins_of_frames_cost(photons):
 
     The model is right, so that p-values of misfit are no smaller than uniform ones.
     """
-    experiment = simulate.Experiment(PHI, 48, simulate.STATIC)
-    law = PowerLaw(*(jnp.asarray(simulate.STATIC[name]) for name in DIFFUSION))
+    experiment = simulate.Experiment(MODELS["static"], PHI, 48, STATIC)
+    law = PowerLaw(*(jnp.asarray(STATIC[name]) for name in DIFFUSION))
     truth = to_coordinates(law, 47 * experiment.dt / np.e)
     found, p_values = {1: [], 2: [], 4: []}, []
     for key in jax.random.split(jax.random.key(5), 60):
@@ -146,7 +150,7 @@ def test_a_sample_that_changed_is_seen():
 
 
 def test_flow_that_is_not_fitted_is_seen():
-    sheared = replace(STILL, parameters=simulate.LAMINAR | {"gamma_dot_t0": 2e-4})
+    sheared = replace(STILL, parameters=LAMINAR | {"gamma_dot_t0": 2e-4})
     data = simulate.speckle(jax.random.key(0), sheared, PIXELS, PHOTONS)
     assert estimate_noise(data, STATIC).lack_of_fit["p"]["angle"] < 1e-4
 

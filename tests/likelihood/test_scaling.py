@@ -22,12 +22,14 @@ from homodyne_bayes.inference.density import (
     prior_draws,
     space,
 )
+from homodyne_bayes.model_files import MODELS
 from homodyne_bayes.parameters import COORDINATES, PER_ANGLE
 from homodyne_bayes.physics import simulate
 from homodyne_bayes.physics.points import angle_shards, shard, whole_maps
 from homodyne_bayes.results import diagnostics, page
 from homodyne_bayes.results.diagnostics import Numbers
 from homodyne_bayes.results.view import Result
+from tests.truth import LAMINAR, STATIC
 
 PHI = (-90.0, -30.0, 0.0, 45.0, 90.0, 150.0)
 STATIC = FitConfig(model="static", method="laplace")
@@ -40,7 +42,7 @@ def speckle(contrasts, key=0, phi=PHI, **settings):
     maps = [
         simulate.speckle(
             jax.random.fold_in(jax.random.key(key), i),
-            simulate.Experiment((angle,), 32, simulate.STATIC, dt=0.4, contrast=contrast),
+            simulate.Experiment(MODELS["static"], (angle,), 32, STATIC, dt=0.4, contrast=contrast),
             4000,
             mean_photons=4.0,
         )
@@ -186,7 +188,7 @@ def test_angular_variation_is_recovered(scaling):
 @pytest.mark.slow
 def test_marginal_gives_the_same_posterior_for_fewer_gradients():
     """Long runs of NUTS on all the data, the same noise and priors."""
-    experiment = simulate.Experiment(PHI, 32, simulate.LAMINAR, dt=0.2)
+    experiment = simulate.Experiment(MODELS["laminar_flow"], PHI, 32, LAMINAR, dt=0.2)
     data = simulate.speckle(jax.random.key(0), experiment, 4000, mean_photons=4.0)
     base = FitConfig(method="full", num_samples=5000)
     noise = estimate_noise(data, base).noise

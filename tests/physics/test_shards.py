@@ -12,7 +12,7 @@ from jax.flatten_util import ravel_pytree
 from homodyne_bayes import InputError, MissingPrecisionError, TwoTimeData
 from homodyne_bayes.inference import density
 from homodyne_bayes.likelihood.covariance import Noise, frame_weights
-from homodyne_bayes.model_files import laminar_flow, static
+from homodyne_bayes.model_files import MODELS, laminar_flow, static
 from homodyne_bayes.parameters import PRIORS
 from homodyne_bayes.physics import kernels, simulate
 from homodyne_bayes.physics.points import (
@@ -28,6 +28,7 @@ from homodyne_bayes.physics.points import (
     whole_maps,
 )
 from homodyne_bayes.physics.rates import Coordinates, reference_time, to_power_law
+from tests.truth import STATIC
 
 
 @pytest.fixture
@@ -205,7 +206,7 @@ def test_float32_is_refused():
 
 @pytest.fixture(scope="module")
 def five_maps():
-    experiment = simulate.Experiment((60.0, -60.0, 0.0, 30.0, -30.0), 8, simulate.STATIC)
+    experiment = simulate.Experiment(MODELS["static"], (60.0, -60.0, 0.0, 30.0, -30.0), 8, STATIC)
     data = simulate.independent(jax.random.key(0), experiment, 0.01)
     usable = data.usable.copy()
     usable[2, 5] = False

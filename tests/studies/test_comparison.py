@@ -20,6 +20,7 @@ from homodyne_bayes.cli import main, screen
 from homodyne_bayes.data import writing
 from homodyne_bayes.inference.infer import infer
 from homodyne_bayes.inference.nuts import Gaussian
+from homodyne_bayes.model_files import MODELS
 from homodyne_bayes.physics import simulate
 from homodyne_bayes.studies.comparison import (
     CAVEATS,
@@ -32,6 +33,7 @@ from homodyne_bayes.studies.comparison import (
     strength,
     tabulate,
 )
+from tests.truth import LAMINAR, STATIC
 
 D = 5
 RNG = np.random.default_rng(0)
@@ -155,11 +157,11 @@ def test_words_of_kass_and_raftery():
 
 def measured(parameters, seed):
     """Three angles of 20 frames of speckle."""
-    experiment = simulate.Experiment(PHI, 20, parameters, dt=0.4)
+    experiment = simulate.Experiment(MODELS["laminar_flow"], PHI, 20, parameters, dt=0.4)
     return simulate.speckle(jax.random.key(seed), experiment, 3000, mean_photons=5.0)
 
 
-TRUTHS = {"static": simulate.STATIC, "laminar_flow": simulate.LAMINAR}
+TRUTHS = {"static": STATIC, "laminar_flow": LAMINAR}
 
 
 @pytest.mark.parametrize("truth", MODELS)
@@ -198,7 +200,7 @@ def test_the_true_model_wins(truth):
 
 
 def test_refused_before_anything_is_fitted():
-    data, seen = measured(simulate.STATIC, 0), []
+    data, seen = measured(STATIC, 0), []
     with pytest.raises(InputError, match="two models or more, found static"):
         compare(data, {"static": FitConfig(model="static")})
     mixed = {"a": FitConfig(model="static"), "b": FitConfig(model="static", noise="independent")}
@@ -234,7 +236,7 @@ def run(monkeypatch, capsys):
 @pytest.fixture
 def data_file(tmp_path):
     path = tmp_path / "data.nc"
-    writing.write_netcdf(path, measured(simulate.LAMINAR, 0))
+    writing.write_netcdf(path, measured(LAMINAR, 0))
     return path
 
 
