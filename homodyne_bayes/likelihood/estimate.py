@@ -112,7 +112,8 @@ def estimate(
         Makes of the working covariance that of the likelihood, where it is another.
     """
     frame_weight = covariance.frame_weights(data.usable, bin_frames)
-    fitted, theta, noise = least_squares, start, None
+    fitted, theta = least_squares, start
+    noise: Any = None
     for _ in range(NUM_REFITS):
         plugged, residual = plug_in(fitted, with_noise(maps, noise), theta)
         plugged = with_nugget(plugged, residual, frame_weight, bin_frames, data.wavevectors)

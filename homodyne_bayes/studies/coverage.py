@@ -182,8 +182,8 @@ def cover(
         )
     if config.scale.held:
         raise InputError(
-            f"coverage counts intervals of contrast and offset, found scaling {config.scaling!r}, which has "
-            "none: pass another --scaling"
+            "coverage counts intervals of contrast and offset, found scaling "
+            f"{config.scaling!r}, which has none: pass another --scaling"
         )
     keys = jax.random.split(jax.random.key(config.seed), num_simulations)
     seeds = np.random.SeedSequence(config.seed).generate_state(num_simulations)

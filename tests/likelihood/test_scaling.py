@@ -29,7 +29,7 @@ from homodyne_bayes.physics.points import angle_shards, shard, whole_maps
 from homodyne_bayes.results import diagnostics, page
 from homodyne_bayes.results.diagnostics import Numbers
 from homodyne_bayes.results.view import Result
-from tests.truth import LAMINAR, STATIC
+from tests.truth import LAMINAR
 
 PHI = (-90.0, -30.0, 0.0, 45.0, 90.0, 150.0)
 STATIC = FitConfig(model="static", method="laplace")

@@ -39,7 +39,7 @@ D = 5
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(4, 30, D)) @ RNG.normal(size=(D, D))
 Y = X @ RNG.normal(size=D) + RNG.normal(size=(4, 30))
-MODELS = ["static", "laminar_flow"]
+NAMES = ["static", "laminar_flow"]
 PHI = (-60.0, 0.0, 60.0)
 
 
