@@ -65,14 +65,18 @@ def measured(tree: xr.DataTree) -> TwoTimeData:
     return data
 
 
+def settings_of(tree: xr.DataTree) -> FitConfig:
+    """Return the settings of a result."""
+    return make(FitConfig, json.loads(tree.attrs["settings"]))
+
+
 def rerun(tree: xr.DataTree, progress: Progress = silent) -> Rerun:
     """Fit the data of a result again with its settings, and compare the draws.
 
     Draws are the same, bit for bit, with the same versions on the same kind of machine, and
     where both had one device or both several.
     """
-    config = make(FitConfig, json.loads(tree.attrs["settings"]))
-    again = fit(measured(tree), config, progress)
+    again = fit(measured(tree), settings_of(tree), progress)
     old, new = group(tree, "posterior"), group(again, "posterior")
     draws = ("chain", "draw")
     shift = abs(new.mean(draws) - old.mean(draws)) / old.std(draws)
