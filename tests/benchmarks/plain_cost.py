@@ -15,8 +15,8 @@ import numpyro.distributions as dist
 from cases import CASES, SIGMA, least_ess, obvious_c2, one_core, peak_gib, prepare, row
 from numpyro.infer import MCMC, NUTS, init_to_value
 
+from homodyne_bayes.fitting.shards import some_pairs
 from homodyne_bayes.physics import kernels
-from homodyne_bayes.physics.points import some_pairs
 from homodyne_bayes.physics.rates import reference_time
 from tests.truth import LAMINAR
 

@@ -2,9 +2,10 @@
 
 import pytest
 
-from homodyne_bayes.config import DataConfig, FitConfig, make, read_settings
+from homodyne_bayes.config import DataConfig, read_settings
 from homodyne_bayes.errors import InputError
-from homodyne_bayes.parameters import PRIORS
+from homodyne_bayes.fitting.settings import FitConfig, make
+from tests.truth import PRIORS
 
 BAD = [
     (FitConfig, {"num_shard": 3}, "fit.num_shard: unknown; did you mean num_shards"),

@@ -10,12 +10,14 @@ from jax.flatten_util import ravel_pytree
 
 from homodyne_bayes import FitConfig, InputError, TwoTimeData, fit
 from homodyne_bayes.data import reading, writing
-from homodyne_bayes.fitting import pipeline
+from homodyne_bayes.fitting.plan import models_of, plan
+from homodyne_bayes.fitting.sample import estimate_noise
+from homodyne_bayes.fitting.shards import angle_shards, block_shards
 from homodyne_bayes.inference import density
-from homodyne_bayes.likelihood.noise import estimate
+from homodyne_bayes.likelihood.estimate import estimate
 from homodyne_bayes.model_files import MODELS
 from homodyne_bayes.physics import kernels, simulate
-from homodyne_bayes.physics.points import angle_shards, block_shards, each_map, map_grid, whole_maps
+from homodyne_bayes.physics.points import each_map, map_grid, whole_maps
 from homodyne_bayes.results import diagnostics, page, rows, store
 from homodyne_bayes.results.diagnostics import Numbers
 from homodyne_bayes.studies import coverage
@@ -109,11 +111,12 @@ def test_the_formula_of_many_is_that_of_each(flow):
 @pytest.mark.parametrize("noise", ["independent", "speckle"])
 def test_log_likelihoods_add_up_over_wavevectors(data, noise):
     """The joint likelihood is exact: the product of those of single wavevectors."""
-    model, key = pipeline.bound_model(CONFIG), jax.random.key(0)
-    theta = density.prior_draws(key, model, whole_maps(data), 1)[0]
-    made = None
+    planned, key = plan(data, replace(CONFIG, noise=noise)), jax.random.key(0)
+    model, made = planned.model, None
+    theta = density.prior_draws(key, planned.least_squares, whole_maps(data), 1)[0]
     if noise == "speckle":
-        made = estimate(key, model, data, theta, CONFIG).noise
+        models = planned.least_squares, planned.individual
+        made = estimate(key, *models, each_map(data), data, theta).noise
 
     def log_likelihood(maps, kept):
         own = None if made is None else jax.tree.map(lambda leaf: leaf[kept], made)
@@ -130,15 +133,15 @@ def test_log_likelihoods_add_up_over_wavevectors(data, noise):
 
 
 def test_shards_are_hands_of_bins(data):
-    shards = angle_shards(data, 4)
+    shards = angle_shards(data, 4, each_map(data))
     for k in range(4):
         own = np.asarray(shards.phi_index[k]).ravel()
         assert len(np.unique(data.phi[own])) == len(np.unique(data.q[own])) == 3
-    model = pipeline.bound_model(CONFIG)
+    model = models_of(CONFIG).least_squares
     theta = density.prior_draws(jax.random.key(1), model, whole_maps(data), 1)[0]
     values = [
         density.log_prior_and_likelihoods(model, density.parts_of(shards), theta)[1].sum()
-        for shards in (angle_shards(data, 4), block_shards(data, 3))
+        for shards in (angle_shards(data, 4, each_map(data)), block_shards(data, 3))
     ]
     np.testing.assert_allclose(values[0], values[1], rtol=1e-12)
 
@@ -151,10 +154,10 @@ def test_the_noise_of_every_wavevector_is_its_own():
         for i, (q, number) in enumerate(photons.items())
     ]
     joint = stacked(singles)
-    found = pipeline.estimate_noise(joint, CONFIG)
+    found = estimate_noise(joint, CONFIG)
     np.testing.assert_allclose(1 / found.nugget, np.repeat(list(photons.values()), 4), rtol=0.15)
     np.testing.assert_allclose(found.num_pixels, 4000, rtol=0.5)
-    alone = [pipeline.estimate_noise(single, CONFIG) for single in singles]
+    alone = [estimate_noise(single, CONFIG) for single in singles]
     sd = physical_sd(joint, found)
     for data, own in zip(singles, alone, strict=True):
         narrower = sd / physical_sd(data, own)
@@ -203,5 +206,5 @@ def stacked(singles):
 def physical_sd(data, found):
     """Standard deviations of the coordinates that the data fix."""
     grid = each_map(data, noise=found.noise)
-    names = density.labels(pipeline.bound_model(CONFIG), jax.tree.map(lambda x: x[0], grid))
+    names = density.labels(models_of(CONFIG).individual, jax.tree.map(lambda x: x[0], grid))
     return np.sqrt(np.diag(found.covariance))[[names.index(name) for name in FIXED_BY_DATA]]

@@ -10,11 +10,10 @@ from homodyne_bayes import FitConfig, fit
 from homodyne_bayes.data.checks import pairs_of
 from homodyne_bayes.fitting import predictive
 from homodyne_bayes.model_files import MODELS
-from homodyne_bayes.parameters import DIFFUSION
 from homodyne_bayes.physics import kernels, simulate
 from homodyne_bayes.physics.points import map_grid
 from homodyne_bayes.results.diagnostics import group
-from tests.truth import STATIC
+from tests.truth import DIFFUSION, STATIC
 
 NUM_AGAIN = 60
 

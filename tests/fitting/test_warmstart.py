@@ -1,25 +1,23 @@
 """The warm start finds the best optimum, and its covariance is the curvature there."""
 
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from homodyne_bayes import InputError
+from homodyne_bayes.fitting.shards import block_shards, some_pairs
 from homodyne_bayes.fitting.start import project, warm_start
 from homodyne_bayes.inference import density
 from homodyne_bayes.inference.density import parts_of
 from homodyne_bayes.likelihood.information import covariance_at
-from homodyne_bayes.model_files import MODELS, laminar_flow, static
-from homodyne_bayes.parameters import DIFFUSION, PRIORS, SHEAR
+from homodyne_bayes.model_files import MODELS
 from homodyne_bayes.physics import simulate
-from homodyne_bayes.physics.points import block_shards, shard, some_pairs
-from homodyne_bayes.physics.rates import PowerLaw, to_coordinates
-from tests.truth import LAMINAR, STATIC
+from homodyne_bayes.physics.points import shard
+from homodyne_bayes.physics.rate_laws.power_law import PowerLaw, to_coordinates
+from tests.truth import DIFFUSION, LAMINAR, LAMINAR_MODEL, SHEAR, STATIC, STATIC_MODEL
 
-MODEL = partial(laminar_flow, priors=PRIORS)
+MODEL = LAMINAR_MODEL
 
 
 def blocks(data, num_shards=1):
@@ -137,7 +135,7 @@ def test_neither_parts_nor_pairs_searched_change_the_mode(laminar_data):
 def test_static_model_on_one_map():
     experiment = simulate.Experiment(MODELS["static"], (0.0,), 40, STATIC)
     data = simulate.independent(jax.random.key(3), experiment, 0.01)
-    model = partial(static, priors=PRIORS)
+    model = STATIC_MODEL
     points = some_pairs(data, 0)
     warm = warm_start(jax.random.key(0), model, points, blocks(data))
     values = density.constrain(model, points, warm.theta)
@@ -152,7 +150,7 @@ def test_flat_maps_have_two_optima():
         MODELS["laminar_flow"], (0.0,), 16, {"D0": 1e8, "alpha": 0.0, "D_offset": 0.0}, dt=0.2
     )
     data = simulate.independent(jax.random.key(3), experiment, 0.01)
-    model = partial(static, priors=PRIORS)
+    model = STATIC_MODEL
     points = some_pairs(data, 0)
     warm = warm_start(jax.random.key(1), model, points, blocks(data))
     values = density.constrain(model, points, warm.theta)

@@ -1,6 +1,5 @@
 """From a warm start to a verdict: sound runs certified, spoiled merges never, any model."""
 
-from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -11,6 +10,7 @@ import numpyro.distributions as dist
 import pytest
 
 from homodyne_bayes import FitConfig
+from homodyne_bayes.fitting.shards import block_shards, some_pairs
 from homodyne_bayes.fitting.start import warm_start
 from homodyne_bayes.inference.certify import evaluator, faults_of_weights
 from homodyne_bayes.inference.chains import Chains
@@ -18,13 +18,12 @@ from homodyne_bayes.inference.density import parts_of
 from homodyne_bayes.inference.infer import Approximation, infer, merged, sample_shards, settle
 from homodyne_bayes.inference.mode import laplace
 from homodyne_bayes.inference.nuts import Gaussian
-from homodyne_bayes.model_files import MODELS, laminar_flow
-from homodyne_bayes.parameters import PRIORS
+from homodyne_bayes.model_files import MODELS
 from homodyne_bayes.physics import simulate
-from homodyne_bayes.physics.points import ShardGrid, block_shards, some_pairs
-from tests.truth import LAMINAR
+from homodyne_bayes.physics.points import ShardGrid
+from tests.truth import LAMINAR, LAMINAR_MODEL
 
-MODEL = partial(laminar_flow, priors=PRIORS)
+MODEL = LAMINAR_MODEL
 SPOILED = FitConfig(num_warmup=200, num_samples=250, merge="consensus", rescue_pairs=0)
 
 

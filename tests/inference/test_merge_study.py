@@ -1,13 +1,12 @@
 """What each merge rule does to the laminar ridge, from 2 to 64 shards: docs/consensus.md."""
 
-from functools import partial
-
 import jax
 import numpy as np
 import pandas as pd
 import pytest
 
 from homodyne_bayes import FitConfig
+from homodyne_bayes.fitting.shards import block_shards, some_pairs
 from homodyne_bayes.fitting.start import warm_start
 from homodyne_bayes.inference.certify import certify, evaluator
 from homodyne_bayes.inference.chains import sample
@@ -15,13 +14,11 @@ from homodyne_bayes.inference.density import parts_of
 from homodyne_bayes.inference.infer import infer, merged, nuts_settings
 from homodyne_bayes.inference.merges import RULES
 from homodyne_bayes.inference.nuts import Gaussian
-from homodyne_bayes.model_files import MODELS, laminar_flow
-from homodyne_bayes.parameters import PRIORS
+from homodyne_bayes.model_files import MODELS
 from homodyne_bayes.physics import simulate
-from homodyne_bayes.physics.points import block_shards, some_pairs
-from tests.truth import LAMINAR
+from tests.truth import LAMINAR, LAMINAR_MODEL
 
-MODEL = partial(laminar_flow, priors=PRIORS)
+MODEL = LAMINAR_MODEL
 
 
 def against(draws, exact):

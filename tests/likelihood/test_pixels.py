@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from homodyne_bayes.likelihood import covariance, pixels
-from homodyne_bayes.likelihood.covariance import Noise
+from homodyne_bayes.likelihood.covariance import WorkingCovariance
 from homodyne_bayes.physics import simulate
 from tests.speckle_oracle import entries, single_pixel, working
 
@@ -24,7 +24,9 @@ def noise(bin_frames=1, nugget=NUGGET, usable=None):
     S = covariance.intensity_covariance(G1[None] ** 2, CONTRAST, nugget, frame_weight, bin_frames)
     precision, inverse_square, _ = covariance.factorise(S, covariance.num_bins(frame_weight, 1))
     ones = jnp.ones(1)
-    return Noise(precision, inverse_square, frame_weight, ones, 0 * ones, bin_frames), S[0]
+    return WorkingCovariance(
+        precision, inverse_square, frame_weight, ones, 0 * ones, bin_frames
+    ), S[0]
 
 
 def intensities(key, number, nugget=NUGGET):

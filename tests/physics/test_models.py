@@ -6,18 +6,19 @@ import numpy as np
 import pytest
 
 from homodyne_bayes import InputError
+from homodyne_bayes.fitting.shards import some_pairs
 from homodyne_bayes.inference import density
 from homodyne_bayes.model_files import MODELS, load_model
-from homodyne_bayes.parameters import COORDINATES, PRIORS
 from homodyne_bayes.physics import kernels
-from homodyne_bayes.physics.points import map_grid, some_pairs
-from homodyne_bayes.physics.rates import (
+from homodyne_bayes.physics.points import map_grid
+from homodyne_bayes.physics.rate_laws.power_law import (
     Coordinates,
     PowerLaw,
-    reference_time,
     to_coordinates,
     to_power_law,
 )
+from homodyne_bayes.physics.rates import reference_time
+from tests.truth import COORDINATES, PRIORS
 
 LAWS = [(1e4, -0.3, 500.0), (1e-3, 0.1, 1e-4), (2e3, 1.2, -300.0), (5.0, 0.4, 0.0)]
 

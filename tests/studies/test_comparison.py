@@ -20,10 +20,10 @@ from homodyne_bayes.cli import main, screen
 from homodyne_bayes.data import writing
 from homodyne_bayes.inference.infer import infer
 from homodyne_bayes.inference.nuts import Gaussian
+from homodyne_bayes.likelihood.noises import NOISES
 from homodyne_bayes.model_files import MODELS
 from homodyne_bayes.physics import simulate
 from homodyne_bayes.studies.comparison import (
-    CAVEATS,
     Evidence,
     compare,
     evidence,
@@ -121,7 +121,7 @@ def test_the_table():
         "evidence (Kass & Raftery 1995)."
     )
     assert "better by b than by a: log score +9.0 ± 4.6, by the spread over 3 angles" in predicted
-    assert caveat == CAVEATS["independent"]
+    assert caveat == NOISES["independent"].words.caveat
 
 
 def test_what_is_not_known_is_said(capsys):
@@ -164,7 +164,7 @@ def measured(parameters, seed):
 TRUTHS = {"static": STATIC, "laminar_flow": LAMINAR}
 
 
-@pytest.mark.parametrize("truth", MODELS)
+@pytest.mark.parametrize("truth", NAMES)
 def test_the_true_model_wins_once(truth):
     seen = []
     found = compare(measured(TRUTHS[truth], 0), progress=lambda *now: seen.append(now))
@@ -176,10 +176,10 @@ def test_the_true_model_wins_once(truth):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("truth", MODELS)
+@pytest.mark.parametrize("truth", NAMES)
 def test_the_true_model_wins(truth):
     """At least 18 of 20."""
-    other, rows = next(name for name in MODELS if name != truth), []
+    other, rows = next(name for name in NAMES if name != truth), []
     for seed in range(20):
         began = time.perf_counter()
         models = compare(measured(TRUTHS[truth], 100 + seed)).models
@@ -244,10 +244,10 @@ def test_from_the_command_line(run, data_file):
     code, out, err = run(data_file, "--rescue-pairs", 0)
     assert code == 0, err
     assert "comparing" in err
-    for name in MODELS:
+    for name in NAMES:
         assert name in out.split("The data prefer")[0]
     assert "The data prefer laminar_flow over static by a log Bayes factor of" in out
-    assert CAVEATS["speckle"] in out
+    assert NOISES["speckle"].words.caveat in out
 
 
 @pytest.mark.parametrize(

@@ -13,13 +13,12 @@ import xarray as xr
 from homodyne_bayes import FitConfig, InputError, files
 from homodyne_bayes.cli import main
 from homodyne_bayes.model_files import MODELS
-from homodyne_bayes.parameters import DIFFUSION, PRIORS, SHEAR
 from homodyne_bayes.physics import simulate
-from homodyne_bayes.physics.rates import PowerLaw, to_coordinates, to_power_law
+from homodyne_bayes.physics.rate_laws.power_law import PowerLaw, to_coordinates, to_power_law
 from homodyne_bayes.results import store
 from homodyne_bayes.studies import coverage
 from homodyne_bayes.studies.coverage import Study
-from tests.truth import LAMINAR, STATIC
+from tests.truth import DIFFUSION, LAMINAR, PRIORS, SHEAR, STATIC
 
 ANGLES = (-60.0, 0.0, 60.0)
 WEAK = {"D0": 7500.0, "alpha": -0.05, "D_offset": 2500.0}  # bend 1.3, one prior sd from its centre
