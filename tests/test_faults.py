@@ -18,9 +18,10 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from homodyne_bayes import InputError, fit
+from homodyne_bayes import InputError
 from homodyne_bayes.cli import main
 from homodyne_bayes.data import writing
+from homodyne_bayes.fitting.pipeline import fit
 from homodyne_bayes.inference import places
 from homodyne_bayes.inference.places import HERE
 from homodyne_bayes.inference.shelf import Shelf

@@ -15,10 +15,11 @@ import numpyro.distributions as dist
 import pytest
 import xarray as xr
 
-from homodyne_bayes import FitConfig, InputError, fit
+from homodyne_bayes import FitConfig, InputError
 from homodyne_bayes.cli import screen
 from homodyne_bayes.environment import SCHEMA_VERSION
 from homodyne_bayes.fitting import describe
+from homodyne_bayes.fitting.pipeline import fit
 from homodyne_bayes.results import diagnostics, figures, quantities, rows, store, view
 from homodyne_bayes.results.view import Result
 from tests.results.test_report import with_attrs
