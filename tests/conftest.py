@@ -42,7 +42,8 @@ def laminar_data():
 @pytest.fixture(scope="session")
 def laminar_result(laminar_data):
     """A small consensus fit of `laminar_data` under independent noise."""
-    from homodyne_bayes import FitConfig, fit
+    from homodyne_bayes import FitConfig
+    from homodyne_bayes.fitting.pipeline import fit
 
     config = FitConfig(noise="independent", num_shards=2, num_warmup=200, num_samples=200)
     return fit(laminar_data, config)
@@ -51,7 +52,8 @@ def laminar_result(laminar_data):
 @pytest.fixture(scope="session")
 def laplace_result(laminar_data):
     """A fit of `laminar_data` by the least squares fit, reweighted, under independent noise."""
-    from homodyne_bayes import FitConfig, fit
+    from homodyne_bayes import FitConfig
+    from homodyne_bayes.fitting.pipeline import fit
 
     return fit(laminar_data, FitConfig(method="laplace", noise="independent", num_samples=200))
 
@@ -63,7 +65,8 @@ def speckle_result():
 
     import numpy as np
 
-    from homodyne_bayes import FitConfig, fit
+    from homodyne_bayes import FitConfig
+    from homodyne_bayes.fitting.pipeline import fit
     from homodyne_bayes.physics import simulate
 
     experiment = simulate.Experiment(MODELS["static"], (-60.0, 0.0, 60.0), 24, STATIC)

@@ -66,7 +66,8 @@ def machine() -> str:
 
 def made(name: str):
     """Return the result of a case."""
-    from homodyne_bayes import FitConfig, fit
+    from homodyne_bayes import FitConfig
+    from homodyne_bayes.fitting.pipeline import fit
     from homodyne_bayes.physics import simulate
 
     config = FitConfig(**SMALL, **CASES[name])

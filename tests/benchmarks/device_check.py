@@ -13,7 +13,8 @@ from functools import partial
 import jax
 import numpy as np
 
-from homodyne_bayes import FitConfig, fit
+from homodyne_bayes import FitConfig
+from homodyne_bayes.fitting.pipeline import fit
 from homodyne_bayes.inference.certify import evaluator
 from homodyne_bayes.inference.chains import run_here
 from homodyne_bayes.inference.places import Place

@@ -13,6 +13,7 @@ import pytest
 
 from homodyne_bayes.cli import main, screen
 from homodyne_bayes.data import writing
+from homodyne_bayes.fitting import pipeline
 from homodyne_bayes.results import store
 from tests.bad_inputs import BAD_INPUTS
 
@@ -20,13 +21,12 @@ OWN_MODEL = '''
 import numpyro
 import numpyro.distributions as dist
 from homodyne_bayes.physics import kernels
-from homodyne_bayes.likelihood.observe import observe_c2
 
-def constant(grid, priors):
+def constant(points, priors):
     """Plain diffusion: one number for D."""
     level = numpyro.sample("log_D", dist.Normal(9.0, 2.0))
-    D = numpyro.deterministic("D", kernels.power_law(grid, 0.0, 0.0, kernels.jnp.exp(level)))
-    observe_c2(grid, priors, kernels.g1(grid, D))
+    D = numpyro.deterministic("D", kernels.jnp.exp(level) * kernels.jnp.ones_like(points.time))
+    return kernels.field_correlation(points, D)
 '''
 QUICK = ["--num-warmup", "100", "--num-samples", "50", "--num-chains", "2", "--num-shards", "2"]
 
@@ -294,7 +294,7 @@ def test_interrupted(run, data_file, tmp_path, monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(main.pipeline, "fit", interrupt)
+    monkeypatch.setattr(pipeline, "fit", interrupt)
     code, _, err = run("fit", data_file)
     assert code == 130
     assert "interrupted; nothing was written" in err

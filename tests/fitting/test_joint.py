@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from jax.flatten_util import ravel_pytree
 
-from homodyne_bayes import FitConfig, InputError, TwoTimeData, fit
+from homodyne_bayes import FitConfig, InputError, TwoTimeData
 from homodyne_bayes.data import reading, writing
+from homodyne_bayes.fitting.pipeline import fit
 from homodyne_bayes.fitting.plan import models_of, plan
 from homodyne_bayes.fitting.sample import estimate_noise
 from homodyne_bayes.fitting.shards import angle_shards, block_shards

@@ -6,9 +6,10 @@ import jax
 import numpy as np
 import pytest
 
-from homodyne_bayes import FitConfig, fit
+from homodyne_bayes import FitConfig
 from homodyne_bayes.data.checks import pairs_of
 from homodyne_bayes.fitting import predictive
+from homodyne_bayes.fitting.pipeline import fit
 from homodyne_bayes.model_files import MODELS
 from homodyne_bayes.physics import kernels, simulate
 from homodyne_bayes.physics.points import map_grid

@@ -14,7 +14,8 @@ import jax
 import numpy as np
 import pytest
 
-from homodyne_bayes import FitConfig, InputError, fit
+from homodyne_bayes import FitConfig, InputError
+from homodyne_bayes.fitting.pipeline import fit
 from homodyne_bayes.inference import cluster
 from homodyne_bayes.model_files import MODELS
 from homodyne_bayes.physics import simulate

@@ -8,8 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from homodyne_bayes import FitConfig, InputError, fit
+from homodyne_bayes import FitConfig, InputError
 from homodyne_bayes.data.two_time import TwoTimeData
+from homodyne_bayes.fitting.pipeline import fit
 from homodyne_bayes.fitting.plan import models_of
 from homodyne_bayes.fitting.sample import estimate_noise, sample_posterior
 from homodyne_bayes.fitting.settings import make

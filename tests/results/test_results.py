@@ -10,7 +10,8 @@ import pytest
 import xarray as xr
 from jax.flatten_util import ravel_pytree
 
-from homodyne_bayes import FitConfig, InputError, TwoTimeData, environment, fit
+from homodyne_bayes import FitConfig, InputError, TwoTimeData, environment
+from homodyne_bayes.fitting.pipeline import fit
 from homodyne_bayes.inference import density
 from homodyne_bayes.physics.points import each_map
 from homodyne_bayes.results import diagnostics, sentences, store
