@@ -24,8 +24,8 @@ def setup(devices: int | None = None, cache: bool = True) -> None:
     Parameters
     ----------
     devices : int, optional
-        Number of CPU devices. By default the number of cores, at least 2; from two on, draws do
-        not depend on it. Where JAX is at work already, the default is to leave its devices.
+        Number of CPU devices. By default the number of cores, at least 2, unless JAX was given a
+        number before or is at work already; from two on, draws do not depend on it.
     cache : bool
         Whether to keep compiled programs in the user's folder of caches. A folder that JAX was
         given before, as by the variable JAX_COMPILATION_CACHE_DIR, stays.
@@ -39,8 +39,10 @@ def setup(devices: int | None = None, cache: bool = True) -> None:
 
     if devices is not None and devices < 1:
         raise InputError(f"setup needs 1 CPU device or more, found devices={devices}")
+    given = jax.config.jax_num_cpu_devices  # -1 where there is none
+    default = given if given > 0 else default_devices()
     try:
-        jax.config.update("jax_num_cpu_devices", devices or default_devices())
+        jax.config.update("jax_num_cpu_devices", devices or default)
     except RuntimeError:  # JAX is at work
         present = len(jax.devices("cpu"))
         if devices not in (None, present):

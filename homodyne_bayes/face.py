@@ -9,12 +9,14 @@ import jax
 import numpy as np
 import xarray as xr
 
+from homodyne_bayes.config import suggest
 from homodyne_bayes.data.formats.record import Format
 from homodyne_bayes.data.formats.table import formats as all_formats
 from homodyne_bayes.data.reading import contents as inspect
 from homodyne_bayes.data.reading import read
 from homodyne_bayes.data.two_time import TwoTimeData
 from homodyne_bayes.environment import setup
+from homodyne_bayes.errors import InputError
 from homodyne_bayes.fitting import pipeline
 from homodyne_bayes.fitting.plan import plan
 from homodyne_bayes.fitting.sample import estimate_noise
@@ -24,7 +26,7 @@ from homodyne_bayes.inference.places import HERE, Place
 from homodyne_bayes.likelihood.noise import Noise
 from homodyne_bayes.likelihood.noises import NOISES
 from homodyne_bayes.likelihood.observe import Observed
-from homodyne_bayes.model_files import load_model
+from homodyne_bayes.model_files import load_model, model_name
 from homodyne_bayes.model_files import models as all_models
 from homodyne_bayes.physics.model import Model
 from homodyne_bayes.physics.points import ShardGrid, whole_maps
@@ -42,6 +44,9 @@ rates: Mapping[str, RateLaw] = RATE_LAWS
 noises: Mapping[str, Noise] = NOISES
 models: Mapping[str, Model] = all_models()
 formats: Mapping[str, Format] = all_formats()
+
+GEOMETRY = ("q", "dt", "gap", "contrast", "convention")
+DETECTOR = ("num_pixels", "mean_photons", "flicker", "speckle_size", "num_groups")
 
 
 def fit(
@@ -142,19 +147,28 @@ def simulate(
     sigma : float, optional
         Instead of speckle, independent noise of this scatter.
     **more
-        Fields of the experiment (``q``, ``dt``, ``gap``, ``contrast``, ``convention``) and of the
-        detector (``num_pixels``, ``mean_photons``, ``flicker``, ``speckle_size``,
-        ``num_groups``).
+        Fields of the experiment: ``q`` (1/Å, one or several), ``dt`` (s), ``gap`` (Å),
+        ``contrast``, ``convention``; and of the detector, without ``sigma``: ``num_pixels``,
+        ``mean_photons``, ``flicker``, ``speckle_size``, ``num_groups``.
 
     Returns
     -------
     TwoTimeData
         With the truth in its provenance.
+
+    Raises
+    ------
+    InputError
+        If a name is unknown, or a number impossible.
     """
+    allowed = GEOMETRY if sigma is not None else (*GEOMETRY, *DETECTOR)
+    for name in more:
+        if name not in allowed:
+            raise InputError(f"simulate.{name}: unknown; {suggest(name, allowed)}")
     record = load_model(model)
     wavevectors = np.atleast_1d(more.pop("q", 0.0054))
     q, azimuths = zip(*itertools.product(wavevectors.tolist(), phi), strict=True)
-    geometry = {k: more.pop(k) for k in ("dt", "gap", "contrast", "convention") if k in more}
+    geometry = {name: more.pop(name) for name in GEOMETRY if name in more}
     truth = {**dict(record.example), **(parameters or {})}
     experiment = Experiment(record, azimuths, num_frames, truth, q=q, **geometry)
     key = jax.random.key(seed)
@@ -181,10 +195,24 @@ def compare(
     progress : callable
         Called as ``progress(stage, done, total)``.
     **settings
-        Other fields of `FitConfig`.
+        Other fields of `FitConfig`; the method is laplace unless it is given.
+
+    Returns
+    -------
+    Comparison
+        Models against the one of highest evidence.
+
+    Raises
+    ------
+    InputError
+        If fewer than two models are named, two have the same name, or a setting is invalid.
     """
+    names = [model_name(model) for model in models]
+    if len(set(names)) < len(names):
+        raise InputError(f"models must differ by name, found {', '.join(names)}")
     shared = {"method": comparison.METHOD} | settings
-    configs = {str(model): FitConfig(**shared, model=model) for model in models}
+    chosen = [FitConfig(**shared, model=model) for model in models]
+    configs = dict(zip(names, chosen, strict=True))
     return comparison.compare(data, configs, progress)
 
 
@@ -213,6 +241,11 @@ def calibrate(
         Called as ``progress(stage, done, total)``.
     **settings
         Fields of `FitConfig`.
+
+    Returns
+    -------
+    xarray.Dataset
+        As `homodyne_bayes.studies.calibration.ranks` returns; ``uniformity`` there tests it.
     """
     design = calibration.Design(phi, num_frames, dt=dt)
     return calibration.ranks(design, FitConfig(**settings), num_simulations, progress)
@@ -233,7 +266,17 @@ def coverage(
         Called as ``progress(stage, done, total)``.
     **settings
         Fields of `FitConfig`, which win over those of the result; the method is laplace, which is
-        fast.
+        fast, unless it is given.
+
+    Returns
+    -------
+    xarray.Dataset
+        As `homodyne_bayes.studies.coverage.cover` returns; ``table`` there sums it up.
+
+    Raises
+    ------
+    InputError
+        If the result does not hold the noise of its maps, or a setting is invalid.
     """
     recorded = repeating.settings_of(result.tree)
     config = _replaced(recorded, {"method": covering.METHOD} | settings)
@@ -241,7 +284,25 @@ def coverage(
 
 
 def rerun(result: Result, progress: Progress = silent) -> repeating.Rerun:
-    """Repeat a result from what it recorded, and say whether the draws are the same."""
+    """Repeat a result from what it recorded, and say whether the draws are the same.
+
+    Parameters
+    ----------
+    result : Result
+        Whose data, settings and seed are taken.
+    progress : callable
+        Called as ``progress(stage, done, total)``.
+
+    Returns
+    -------
+    Rerun
+        The new result, whether its draws are the same bit for bit, and what has changed.
+
+    Raises
+    ------
+    InputError
+        If the data in the result are not those that were fitted.
+    """
     return repeating.rerun(result.tree, progress)
 
 

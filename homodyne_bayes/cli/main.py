@@ -113,19 +113,19 @@ def main() -> None:
     signal.signal(signal.SIGINT, _interrupt_once)
     try:
         commands.main(standalone_mode=False)
+    except (KeyboardInterrupt, click.Abort) as stopped:
+        said = str(stopped.__cause__ or stopped)  # click wraps the interrupt
+        screen.fail(said or "interrupted; nothing was written", 130)
     except (InputError, MissingPrecisionError) as error:
         screen.fail(str(error), 2)
     except click.ClickException as error:
         screen.fail(error.format_message(), 2)
-    except RuntimeError as error:  # as JAX raises it
+    except RuntimeError as error:  # of which those of JAX and the click.Abort above are kinds
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
         screen.fail(OUT_OF_MEMORY, 2)
     except OSError as error:
         screen.fail(f"{error.strerror or error}: {error.filename or 'no file named'}", 2)
-    except (KeyboardInterrupt, click.Abort) as stopped:
-        said = str(stopped.__cause__ or stopped)  # click wraps the interrupt
-        screen.fail(said or "interrupted; nothing was written", 130)
 
 
 def _interrupt_once(_signal: int, _frame: object) -> None:

@@ -16,7 +16,7 @@ import pytest
 import xarray as xr
 
 from homodyne_bayes import FitConfig, InputError
-from homodyne_bayes.cli import screen
+from homodyne_bayes.cli.report import print_summary
 from homodyne_bayes.environment import SCHEMA_VERSION
 from homodyne_bayes.fitting import describe
 from homodyne_bayes.fitting.pipeline import fit
@@ -157,7 +157,7 @@ def test_choices_that_the_reader_does_not_know_are_reported(name, request, tmp_p
     result = view.load(tmp_path / "moon.nc")
     result.report(tmp_path / "moon.html")
     result.paper(tmp_path / "paper")
-    screen.print_summary(result.tree)
+    print_summary(result.tree)
     assert "Wait for the new moon." in result.warnings()
     assert "noise moonlight" in repr(result)
     page = (tmp_path / "moon.html").read_text()
