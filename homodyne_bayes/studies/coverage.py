@@ -160,7 +160,7 @@ def table(dataset: xr.Dataset) -> pd.DataFrame:
     names = [str(name).partition("[")[0] for name in dataset["parameter"].values]
     members: dict[str, tuple[str, ...]] = {name: (name,) for name in names}
     pools = json.loads(dataset.attrs["pooled"])
-    members |= {row: tuple(pooled) for row, pooled in pools.items()}
+    members |= {row: tuple(pool) for row, pool in pools.items() if {*pool} & {*names}}
     inside = (dataset["lower"] <= dataset["truth"]) & (dataset["truth"] <= dataset["upper"])
     width = (dataset["upper"] - dataset["lower"]).sel(level=LEVELS[0])
     found: dict[str, dict[tuple[str, str], float]] = {}

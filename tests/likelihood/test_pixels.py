@@ -7,10 +7,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from homodyne_bayes.fitting.plan import models_of
+from homodyne_bayes.fitting.settings import FitConfig
 from homodyne_bayes.likelihood import covariance, pixels
 from homodyne_bayes.likelihood.covariance import WorkingCovariance
 from homodyne_bayes.physics import simulate
+from homodyne_bayes.physics.points import map_grid
 from tests.speckle_oracle import entries, single_pixel, working
+from tests.truth import LAMINAR
 
 FRAMES, CONTRAST, NUGGET = 12, 0.25, 0.2
 STEPS = np.linspace(0.5, 0.1, FRAMES - 1)
@@ -67,7 +71,7 @@ def test_scores_scatter_as_the_closed_form_says():
     X = jnp.asarray(np.stack([G1**2, np.ones_like(G1), lag * G1**2, AGE + AGE[:, None]]))
     Y = covariance.solve(at, X)
     weights = jnp.asarray(simulate.mode_weights(CONTRAST))
-    x = pixels.deviations(jax.random.key(1), jnp.asarray(G1**2), weights, 1.0, NUGGET, 200_000)
+    x = pixels.deviations(jax.random.key(1), jnp.asarray(G1), weights, 1.0, NUGGET, 200_000)
     score, quadratic = jax.jit(partial(pixels.single_pixel, Y=Y, noise=at, s=CONTRAST * G1**2))(x)
     a, b = entries(FRAMES)
     exact, y = single_pixel(G1, CONTRAST, NUGGET), np.asarray(Y)[:, a, b]
@@ -95,3 +99,24 @@ def test_pixels_are_looked_at_without_forming_their_maps(bin_frames):
         binned = covariance.average(jnp.asarray(psi)[None], at.frame_weight, bin_frames)
         np.testing.assert_allclose(u, 0.5 * np.einsum("iab,ab->i", Y, binned[0]), rtol=1e-9)
         assert float(q) == pytest.approx(float(covariance.quadratic(at, binned)[0]), rel=1e-9)
+
+
+def test_pixels_of_a_flow_have_the_covariance_of_the_signed_field():
+    """Averaged over the gap, the field changes its sign: its modulus is no covariance."""
+    frames, model = 60, models_of(FitConfig(convention="gap-average")).least_squares
+    grid = map_grid(np.zeros(1), frames, 0.1, 0.0054, 2e6, "gap-average")
+    values = {name: jnp.asarray(value) for name, value in LAMINAR.items()}
+    values |= {row.name: jnp.zeros(()) for row in model.model.table if row.role == "coordinate"}
+    field = np.asarray(model.signed_g1(grid, values))[0]
+    assert field.min() < -0.05
+    least, most = np.linalg.eigvalsh(field)[[0, -1]]
+    assert least > -1e-6 * most
+    assert np.linalg.eigvalsh(np.abs(field))[0] < -0.05 * most  # as pixels of |g1| would need
+    weights = jnp.asarray(simulate.mode_weights(CONTRAST))
+    x = pixels.deviations(jax.random.key(0), jnp.asarray(field), weights, 1.0, 0.0, 60_000)
+    covariance_of_pixels = np.cov(np.asarray(x).T)
+    np.testing.assert_allclose(covariance_of_pixels, CONTRAST * field**2, atol=0.012)
+    wrong = pixels.deviations(
+        jax.random.key(0), jnp.asarray(np.abs(field)), weights, 1.0, 0.0, 60_000
+    )
+    assert np.abs(np.cov(np.asarray(wrong).T) - CONTRAST * field**2).max() > 0.03

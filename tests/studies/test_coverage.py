@@ -3,6 +3,7 @@
 import json
 import sys
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -12,13 +13,15 @@ import xarray as xr
 
 from homodyne_bayes import FitConfig, InputError, files
 from homodyne_bayes.cli import main
+from homodyne_bayes.fitting.describe import describe, parameter_rows
 from homodyne_bayes.model_files import MODELS
+from homodyne_bayes.parameters import priors_of
 from homodyne_bayes.physics import simulate
 from homodyne_bayes.physics.rate_laws.power_law import PowerLaw, to_coordinates, to_power_law
 from homodyne_bayes.results import store
 from homodyne_bayes.studies import coverage
 from homodyne_bayes.studies.coverage import Study
-from tests.truth import DIFFUSION, LAMINAR, PRIORS, SHEAR, STATIC
+from tests.truth import DIFFUSION, LAMINAR, PRIORS, ROWS, SHEAR, STATIC
 
 ANGLES = (-60.0, 0.0, 60.0)
 WEAK = {"D0": 7500.0, "alpha": -0.05, "D_offset": 2500.0}  # bend 1.3, one prior sd from its centre
@@ -27,7 +30,8 @@ QUICK = FitConfig(model="static", method="laplace", rescue_pairs=0, num_samples=
 
 def experiment(parameters):
     """Three angles of 48 frames; 0.3 lies in the middle of the contrasts of four modes."""
-    return simulate.Experiment(MODELS["laminar_flow"], ANGLES, 48, parameters, contrast=0.3)
+    model = MODELS["laminar_flow" if "phi0" in parameters else "static"]
+    return simulate.Experiment(model, ANGLES, 48, parameters, contrast=0.3)
 
 
 def bent(parameters, number=400):
@@ -179,6 +183,11 @@ def hand_made(covered, num_simulations=20):
                     "num_pixels": 100,
                     "speckle_size": 1,
                 },
+                "pooled": {
+                    "all parameters": list(MODELS["laminar_flow"].reported),
+                    "all coordinates": list(priors_of(MODELS["laminar_flow"].table)),
+                },
+                "parameters": parameter_rows(ROWS, {row.name for row in ROWS}),
                 "settings": {"method": "laplace"},
                 "priors": {},
                 "versions": {},
@@ -262,6 +271,7 @@ def result(**changes):
         "posterior": xr.Dataset(draws),
         "noise": xr.Dataset(noise | changes),
         "constant_data": xr.Dataset(fixed, {"phi": ("phi", [0.0, 45.0])}),
+        "unconstrained_posterior": xr.Dataset(),
         **{name: xr.Dataset() for name in ("certificate", "warm_start", "observed_data")},
     }
     tree = xr.DataTree.from_dict(groups)
@@ -272,6 +282,9 @@ def result(**changes):
         "noise": "speckle",
         "scaling": "individual",
         "settings": json.dumps(settings),
+        **files.as_attributes(
+            describe(SimpleNamespace(num_missing=0), FitConfig(**settings), {*STATIC})
+        ),
     }
     return tree
 
@@ -295,8 +308,8 @@ def test_results_without_noise_or_of_other_models_are_refused():
     del tree["noise"]
     with pytest.raises(InputError, match="fit again with --noise speckle"):
         coverage.like(tree)
-    tree.attrs["model"] = "mine.py:model"
-    with pytest.raises(InputError, match=r"static and laminar_flow, found .*mine.py:model"):
+    tree.attrs["settings"] = json.dumps({"model": "mine.py:model"})
+    with pytest.raises(InputError, match=r"file.py:function of an existing.*mine.py:model"):
         coverage.like(tree)
 
 
