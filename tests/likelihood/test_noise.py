@@ -147,30 +147,32 @@ def test_a_sample_that_changed_is_seen():
 
 
 def test_flow_that_is_not_fitted_is_seen():
-    sheared = replace(STILL, parameters=LAMINAR | {"gamma_dot_t0": 2e-4})
+    parameters = LAMINAR | {"gamma_dot_t0": 2e-4}
+    sheared = replace(STILL, model=MODELS["laminar_flow"], parameters=parameters)
     data = simulate.speckle(jax.random.key(0), sheared, PIXELS, PHOTONS)
     assert estimate_noise(data, STATIC).lack_of_fit["p"]["angle"] < 1e-4
 
 
 def test_a_model_that_observes_by_itself_is_refused(alone, tmp_path):
+    """Contrast, offset and noise are the package's, whatever the noise."""
     file = tmp_path / "own.py"
     file.write_text(
         "import numpyro, numpyro.distributions as dist\n"
-        "from homodyne_bayes import kernels\n"
-        "from homodyne_bayes.physics.rates import sample_diffusion\n"
-        "def own(grid, priors):\n"
-        "    g1 = kernels.g1(grid, sample_diffusion(grid, priors))\n"
-        "    with numpyro.plate('phi', grid.phi.shape[0]):\n"
+        "from homodyne_bayes.physics import kernels\n"
+        "def own(points, priors):\n"
+        "    level = numpyro.sample('level', dist.LogNormal(9.0, 1.0))\n"
+        "    g1 = kernels.g1(points, level + 0 * points.time)\n"
+        "    with numpyro.plate('phi', points.phi.shape[0]):\n"
         "        contrast = numpyro.sample('contrast', dist.Normal(0.5, 0.2))\n"
         "        offset = numpyro.sample('offset', dist.Normal(1.0, 0.3))\n"
         "    sigma = numpyro.sample('sigma', dist.LogNormal(-3.5, 1.5))\n"
-        "    mean = kernels.g2(grid, g1, contrast, offset)\n"
-        "    numpyro.sample('c2', dist.Normal(mean, sigma).mask(grid.used), obs=grid.c2)\n"
+        "    mean = kernels.g2(points, g1, contrast, offset)\n"
+        "    numpyro.sample('c2', dist.Normal(mean, sigma).mask(points.used), obs=points.c2)\n"
     )
     config = replace(STATIC, model=f"{file}:own")
-    with pytest.raises(InputError, match="observe_c2"):
-        estimate_noise(alone, config)
-    assert sample_posterior(alone, replace(config, noise="independent")).inference.draws.size
+    for noise in ("speckle", "independent"):
+        with pytest.raises(InputError, match="must return the field correlation .* own returns"):
+            sample_posterior(alone, replace(config, noise=noise))
 
 
 @pytest.mark.parametrize(

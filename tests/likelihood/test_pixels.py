@@ -7,12 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from homodyne_bayes.fitting.plan import models_of
-from homodyne_bayes.fitting.settings import FitConfig
 from homodyne_bayes.likelihood import covariance, pixels
 from homodyne_bayes.likelihood.covariance import WorkingCovariance
+from homodyne_bayes.model_files import MODELS
 from homodyne_bayes.physics import simulate
-from homodyne_bayes.physics.points import map_grid
 from tests.speckle_oracle import entries, single_pixel, working
 from tests.truth import LAMINAR
 
@@ -101,22 +99,39 @@ def test_pixels_are_looked_at_without_forming_their_maps(bin_frames):
         assert float(q) == pytest.approx(float(covariance.quadratic(at, binned)[0]), rel=1e-9)
 
 
-def test_pixels_of_a_flow_have_the_covariance_of_the_signed_field():
-    """Averaged over the gap, the field changes its sign: its modulus is no covariance."""
-    frames, model = 60, models_of(FitConfig(convention="gap-average")).least_squares
-    grid = map_grid(np.zeros(1), frames, 0.1, 0.0054, 2e6, "gap-average")
-    values = {name: jnp.asarray(value) for name, value in LAMINAR.items()}
-    values |= {row.name: jnp.zeros(()) for row in model.model.table if row.role == "coordinate"}
-    field = np.asarray(model.signed_g1(grid, values))[0]
-    assert field.min() < -0.05
-    least, most = np.linalg.eigvalsh(field)[[0, -1]]
-    assert least > -1e-6 * most
-    assert np.linalg.eigvalsh(np.abs(field))[0] < -0.05 * most  # as pixels of |g1| would need
-    weights = jnp.asarray(simulate.mode_weights(CONTRAST))
-    x = pixels.deviations(jax.random.key(0), jnp.asarray(field), weights, 1.0, 0.0, 60_000)
-    covariance_of_pixels = np.cov(np.asarray(x).T)
-    np.testing.assert_allclose(covariance_of_pixels, CONTRAST * field**2, atol=0.012)
-    wrong = pixels.deviations(
-        jax.random.key(0), jnp.asarray(np.abs(field)), weights, 1.0, 0.0, 60_000
+@pytest.fixture(scope="module")
+def sheared():
+    """The field of a flow along q over 60 frames, in which it changes its sign."""
+    experiment = simulate.Experiment(
+        MODELS["laminar_flow"], (0.0,), 60, LAMINAR, convention="gap-average"
     )
-    assert np.abs(np.cov(np.asarray(wrong).T) - CONTRAST * field**2).max() > 0.03
+    field = np.asarray(simulate.field_correlation(experiment))[0]
+    assert field.min() < -0.1
+    return field
+
+
+def test_the_signed_field_is_a_covariance_and_its_modulus_is_not(sheared):
+    signed, unsigned = np.linalg.eigvalsh(sheared), np.linalg.eigvalsh(np.abs(sheared))
+    assert signed[0] > -1e-12 * signed[-1]
+    assert unsigned[0] < -1.0
+    assert unsigned[-1] == pytest.approx(8.3, abs=0.1)
+
+
+@pytest.mark.parametrize("signed", [True, False])
+def test_pixels_of_a_field_that_changes_its_sign_scatter_as_g1_squared(sheared, signed):
+    """Covariances of 40000 pixels, in units of their sampling errors; |field| does not give them.
+
+    The simulated contrast is 0.25, and the contrast half of it.
+    """
+    number, ratio, weights = 40_000, 0.5, jnp.asarray(simulate.mode_weights(CONTRAST))
+    field = jnp.asarray(sheared if signed else np.abs(sheared))
+    x = np.asarray(pixels.deviations(jax.random.key(2), field, weights, ratio, 0.0, number))
+    expected = float(ratio * weights @ weights) * sheared**2
+    assert expected[0, 0] == pytest.approx(ratio * CONTRAST)
+    error = np.sqrt((x**2).T @ x**2 / number - (x.T @ x / number) ** 2) / np.sqrt(number)
+    z = (x.T @ x / number - expected) / error
+    if signed:
+        assert np.abs(z).max() < 5.0
+        assert np.sqrt(np.mean(z**2)) == pytest.approx(1.0, abs=0.5)
+    else:
+        assert np.abs(z).max() > 20.0

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from jax.flatten_util import ravel_pytree
 
-from homodyne_bayes import InputError, MissingPrecisionError, TwoTimeData
+from homodyne_bayes import FitConfig, InputError, MissingPrecisionError, TwoTimeData
+from homodyne_bayes.fitting.plan import models_of
 from homodyne_bayes.fitting.shards import (
     BLOCK_SIZE,
     angle_shards,
@@ -24,7 +25,7 @@ from homodyne_bayes.physics import kernels, simulate
 from homodyne_bayes.physics.points import distinct_pairs, each_map, map_grid, shard, whole_maps
 from homodyne_bayes.physics.rate_laws.power_law import Coordinates, to_power_law
 from homodyne_bayes.physics.rates import reference_time
-from tests.truth import LAMINAR_MODEL, STATIC, STATIC_MODEL
+from tests.truth import LAMINAR_MODEL, STATIC
 
 
 @pytest.fixture
@@ -196,7 +197,10 @@ def test_unknown_convention_is_refused():
 
 
 def test_float32_is_refused():
-    with jax.enable_x64(False), pytest.raises(MissingPrecisionError, match="jax_enable_x64"):
+    with (
+        jax.enable_x64(False),
+        pytest.raises(MissingPrecisionError, match="float64, found JAX set to float32"),
+    ):
         map_grid(np.zeros(1), 4, 0.1, 0.0054, 2e6)
 
 
@@ -233,7 +237,9 @@ def test_angles_are_dealt_once_each_round_the_circle(five_maps):
 
 def test_log_likelihoods_of_angle_shards_add_up(five_maps):
     """However the angles are dealt; padding weighs nothing; least squares is the unit noise."""
-    noise, model = unit_noise(five_maps), STATIC_MODEL
+    noise = unit_noise(five_maps)
+    models = models_of(FitConfig(model="static", noise="corrected"))
+    model, plain = models.individual, models.least_squares
     totals = []
     for K in (1, 2, 3, 5):
         shards = angle_shards(five_maps, K, each_map(five_maps, noise=noise))
@@ -242,8 +248,8 @@ def test_log_likelihoods_of_angle_shards_add_up(five_maps):
         totals.append(float(density.log_prior_and_likelihoods(model, parts, theta)[1].sum()))
     np.testing.assert_allclose(totals, totals[0], rtol=1e-12)
     grid = map_grid(five_maps.phi, 8, five_maps.dt, five_maps.q)
-    full_theta = jnp.full(density.space(model, grid).size, 0.9)
-    mean = np.asarray(density.observation(model, grid, full_theta).loc)
+    full_theta = jnp.full(density.space(plain, grid).size, 0.9)
+    mean = np.asarray(density.observation(plain, grid, full_theta).loc)
     both = five_maps.usable[:, :, None] & five_maps.usable[:, None]
     pairs = both & np.triu(np.ones((8, 8), bool), 1)
     squares = (np.where(pairs, five_maps.c2 - mean, 0.0) ** 2).sum(axis=(1, 2))

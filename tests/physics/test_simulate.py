@@ -27,7 +27,7 @@ def still(num_angles, num_frames, decay, contrast):
     """Return an experiment of many like angles whose field decays by exp(-decay) a frame."""
     rate = {"D0": 2 * decay / (0.0054**2 * 0.1), "alpha": 0.0, "D_offset": 0.0}
     phi = tuple(np.linspace(-170.0, 170.0, num_angles))
-    return simulate.Experiment(MODELS["laminar_flow"], phi, num_frames, rate, contrast=contrast)
+    return simulate.Experiment(MODELS["static"], phi, num_frames, rate, contrast=contrast)
 
 
 @pytest.mark.parametrize("convention", ["upstream", "gap-average"])
@@ -83,7 +83,8 @@ def test_independent_noise_has_the_scatter_asked_for():
 
 
 def test_static_has_the_same_truth_at_every_angle():
-    covariance = simulate.field_correlation(replace(EXPERIMENT, parameters=STATIC))
+    at_rest = replace(EXPERIMENT, model=MODELS["static"], parameters=STATIC)
+    covariance = simulate.field_correlation(at_rest)
     np.testing.assert_array_equal(covariance[0], covariance[2])
 
 
@@ -112,8 +113,8 @@ def test_keys_decide_the_draws():
         ({"contrast": 0.0}, "above 0 and at most 1, but is 0;"),
         ({"contrast": 1.5}, "above 0 and at most 1, but is 1.5;"),
         ({"contrast": np.nan}, "above 0 and at most 1, but is nan;"),
-        ({"parameters": {"D0": 1.0}}, "missing: .*alpha"),
-        ({"parameters": {**STATIC, "beta": 0.1}}, "missing: .*gamma_dot_t0"),
+        ({"parameters": {"D0": 1.0}}, "found missing alpha"),
+        ({"parameters": {**STATIC, "beta": 0.1}}, "found missing gamma_dot_t0"),
     ],
 )
 def test_impossible_experiments_are_refused(changes, message):
