@@ -6,6 +6,7 @@ promises, that 90 % intervals hold the truth in 90 % of experiments, is counted.
 
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from homodyne_bayes import environment, files
+from homodyne_bayes.data.two_time import TwoTimeData
 from homodyne_bayes.errors import InputError
 from homodyne_bayes.files import atomic_path
 from homodyne_bayes.fitting.describe import parameter_rows
@@ -91,18 +93,8 @@ def cover(
         progress("simulating", len(rows), num_simulations)
         began = time.perf_counter()
         truth, data = study.measure(key)
-        made = sample_posterior(data, replace(config, seed=int(seed)))
-        draws = [_scalars(values, list(truth)) for values in _draws(made, int(seed))]
-        rows.append(
-            {
-                "truth": np.concatenate([value.ravel() for value in truth.values()]),
-                "ends": np.stack([_ends(one) for one in draws]),
-                "sd": np.stack([one.std(axis=0) for one in draws]),
-                "certified": made.inference.certificate.certified,
-                "k_hat": made.inference.certificate.attempts[-1].k_hat,
-                "seconds": time.perf_counter() - began,
-            }
-        )
+        row = _experiment(truth, data, replace(config, seed=int(seed)))
+        rows.append({**row, "seconds": time.perf_counter() - began})
     progress("simulating", num_simulations, num_simulations)
     found = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
     dims = ("simulation", "intervals", "level", "parameter")
@@ -264,6 +256,21 @@ def render(dataset: xr.Dataset) -> str:
         truths={name: truths[name].to_list() for name in physical if name in truths},
         figure=page.embedded(figure(dataset)),
     )
+
+
+def _experiment(
+    truth: Mapping[str, np.ndarray], data: TwoTimeData, config: FitConfig
+) -> dict[str, Any]:
+    """Return truth, intervals, sd and verdict of one experiment."""
+    made = sample_posterior(data, config)
+    draws = [_scalars(values, list(truth)) for values in _draws(made, config.seed)]
+    return {
+        "truth": np.concatenate([value.ravel() for value in truth.values()]),
+        "ends": np.stack([_ends(scalars) for scalars in draws]),
+        "sd": np.stack([scalars.std(axis=0) for scalars in draws]),
+        "certified": made.inference.certificate.certified,
+        "k_hat": made.inference.certificate.attempts[-1].k_hat,
+    }
 
 
 def _draws(made: Sampled, seed: int) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:

@@ -14,6 +14,7 @@ from homodyne_bayes.data import points, reading, writing
 from homodyne_bayes.fitting import shards as dealing
 from homodyne_bayes.fitting.plan import plan
 from homodyne_bayes.inference import density
+from homodyne_bayes.likelihood.independent import INDEPENDENT
 from homodyne_bayes.likelihood.marginal import MarginalNormal, NormalPrior
 from homodyne_bayes.physics import points as grids
 from tests.bad_inputs import DT, good_data, maps
@@ -193,7 +194,8 @@ def test_integrated_contrast_and_offset_are_those_of_the_pairs(lacking):
     grid = grids.whole_maps(one)
     g1 = jnp.exp(-0.1 * jnp.abs(grid.time[:, None] - grid.time))[None]
     contrast, offset, sigma = NormalPrior(0.4, 0.2), NormalPrior(1.1, 0.3), 0.05
-    found = MarginalNormal(grid, g1, contrast, offset, sigma).log_prob(grid.c2)
+    marginal = MarginalNormal(grid, g1, (contrast, offset), INDEPENDENT, sigma)
+    found = marginal.log_prob(grid.c2)
     _, lo, hi = grids.distinct_pairs(one)
     decay = np.asarray(g1[0, lo, hi] ** 2)
     covariance = sigma**2 * np.eye(len(lo)) + offset.scale**2
