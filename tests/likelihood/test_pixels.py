@@ -7,12 +7,18 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from homodyne_bayes.fitting.plan import models_of
+from homodyne_bayes.fitting.settings import FitConfig
+from homodyne_bayes.inference.density import labels
 from homodyne_bayes.likelihood import covariance, pixels
 from homodyne_bayes.likelihood.covariance import WorkingCovariance
+from homodyne_bayes.likelihood.estimate import plug_in
 from homodyne_bayes.model_files import MODELS
 from homodyne_bayes.physics import simulate
+from homodyne_bayes.physics.points import each_map, shard
+from homodyne_bayes.physics.rate_laws.power_law import PowerLaw, to_coordinates
 from tests.speckle_oracle import entries, single_pixel, working
-from tests.truth import LAMINAR
+from tests.truth import COORDINATES, DIFFUSION, LAMINAR, SHEAR
 
 FRAMES, CONTRAST, NUGGET = 12, 0.25, 0.2
 STEPS = np.linspace(0.5, 0.1, FRAMES - 1)
@@ -99,13 +105,13 @@ def test_pixels_are_looked_at_without_forming_their_maps(bin_frames):
         assert float(q) == pytest.approx(float(covariance.quadratic(at, binned)[0]), rel=1e-9)
 
 
+SHEARED = simulate.Experiment(MODELS["laminar_flow"], (0.0,), 60, LAMINAR, convention="gap-average")
+
+
 @pytest.fixture(scope="module")
 def sheared():
     """The field of a flow along q over 60 frames, in which it changes its sign."""
-    experiment = simulate.Experiment(
-        MODELS["laminar_flow"], (0.0,), 60, LAMINAR, convention="gap-average"
-    )
-    field = np.asarray(simulate.field_correlation(experiment))[0]
+    field = np.asarray(simulate.field_correlation(SHEARED))[0]
     assert field.min() < -0.1
     return field
 
@@ -115,6 +121,19 @@ def test_the_signed_field_is_a_covariance_and_its_modulus_is_not(sheared):
     assert signed[0] > -1e-12 * signed[-1]
     assert unsigned[0] < -1.0
     assert unsigned[-1] == pytest.approx(8.3, abs=0.1)
+
+
+def test_the_noise_is_estimated_from_the_signed_field(sheared):
+    """At the true parameters, what is plugged in is the field of the simulation and its square."""
+    model = models_of(FitConfig(convention="gap-average")).least_squares
+    maps = each_map(simulate.independent(jax.random.key(0), SHEARED, 0.01), "gap-average")
+    laws = [PowerLaw(*(jnp.asarray(LAMINAR[n]) for n in names)) for names in (DIFFUSION, SHEAR[:3])]
+    rates = np.concatenate([to_coordinates(law, 59 * SHEARED.dt / np.e) for law in laws])
+    truth = dict(zip(COORDINATES, rates, strict=True)) | {"phi0": LAMINAR["phi0"], "offset[0]": 1.0}
+    theta = jnp.array([truth.get(name, 0.0) for name in labels(model, shard(maps, 0))])
+    plugged, _ = plug_in(model, maps, theta)
+    np.testing.assert_allclose(plugged.field[0], sheared, atol=1e-9)
+    np.testing.assert_allclose(plugged.g1_squared[0], sheared**2, atol=1e-9)
 
 
 @pytest.mark.parametrize("signed", [True, False])

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from dataclasses import asdict
 from html.parser import HTMLParser
 
 import numpy as np
@@ -10,7 +11,9 @@ import xarray as xr
 
 from homodyne_bayes import InputError, files, text
 from homodyne_bayes.cli.report import print_summary
-from homodyne_bayes.fitting import describe
+from homodyne_bayes.likelihood.noises import NOISES
+from homodyne_bayes.model_files import MODELS
+from homodyne_bayes.physics.convention import CONVENTIONS
 from homodyne_bayes.results import diagnostics, figures, rows, sentences, tables
 from homodyne_bayes.results import page as report
 from homodyne_bayes.results.diagnostics import Numbers
@@ -64,7 +67,7 @@ def with_attrs(tree, **attrs):
 
 def with_noise(tree, name):
     """Return a copy of a result that calls its noise so and has the words of it."""
-    words = json.loads(tree.attrs["words"]) | {"noise": describe.noise_words(name)}
+    words = json.loads(tree.attrs["words"]) | {"noise": asdict(NOISES[name].words)}
     return with_attrs(tree, noise=name, words=words)
 
 
@@ -447,7 +450,8 @@ def test_brownian_diffusion_is_half_of_the_transport_coefficient(laminar_result)
 def test_convention_is_explained(laminar_result, monkeypatch, convention, phrase):
     monkeypatch.setattr(report, "FIGURES", {})
     words = json.loads(laminar_result.attrs["words"])
-    words["convention"] = describe.convention_words(convention, has_flow=True)
+    formula = MODELS["laminar_flow"].formula(CONVENTIONS[convention])
+    words["convention"] = {"explanation": formula.text}
     tree = with_attrs(laminar_result, convention=convention, words=words)
     paragraphs = Page(report.render(Numbers(tree))).texts("p")
     assert any(phrase in paragraph and convention in paragraph for paragraph in paragraphs)
