@@ -35,7 +35,7 @@ from homodyne_bayes.data import reading, writing
 from homodyne_bayes.data.two_time import TwoTimeData
 from homodyne_bayes.errors import InputError, MissingPrecisionError
 from homodyne_bayes.fitting import checks, pipeline
-from homodyne_bayes.inference.places import HERE, Place, within
+from homodyne_bayes.inference.places import HERE, Workplace, within
 from homodyne_bayes.physics import simulate
 from homodyne_bayes.results import paper, store, view
 from homodyne_bayes.results.diagnostics import Numbers
@@ -361,7 +361,7 @@ commands.add_command(studies.calibrate)
 
 
 @contextlib.contextmanager
-def _place(address: str | None) -> Iterator[Place]:
+def _place(address: str | None) -> Iterator[Workplace]:
     """Give the place of work: here, or the cluster of this address."""
     if address is None:
         yield HERE
@@ -379,7 +379,7 @@ def _fit(
     config: FitConfig,
     path: Path,
     parts: Path | None = None,
-    place: Place = HERE,
+    place: Workplace = HERE,
 ) -> xr.DataTree:
     config = checks.shardable(data, config)
     shards = f" in {config.num_shards} shards" if config.method == "consensus" else ""

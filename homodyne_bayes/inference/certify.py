@@ -20,7 +20,7 @@ import scipy.special
 import scipy.stats
 from arviz_stats.base import array_stats
 
-from homodyne_bayes.inference.chains import Progress, on_devices, with_room
+from homodyne_bayes.inference.chains import StageProgress, on_devices, with_room
 from homodyne_bayes.inference.density import Model, Shard, log_prior_and_likelihoods, num_points
 from homodyne_bayes.inference.nuts import Gaussian, whiten
 from homodyne_bayes.thresholds import (
@@ -31,6 +31,7 @@ from homodyne_bayes.thresholds import (
     Fault,
 )
 
+AT_THE_MODE = "least squares fit"  # what draws of the reference are called
 DEGREES_OF_FREEDOM = 10  # of the proposals' t-distributions
 ESS_PER_DIMENSION = 10  # weights are tempered to this before moments are matched
 FLATTEST = 1e-9  # least variance of a proposal over its largest: flatter ones have no density
@@ -152,7 +153,7 @@ def certify(
     for label, known in (
         (name, given),
         ("moments matched", None),
-        ("least squares fit", laplace),
+        (AT_THE_MODE, laplace),
         ("moments matched again", None),
     ):
         gaussian = _tempered_moments(z, log_ratio) if known is None else known
@@ -225,7 +226,7 @@ def evaluator(
     model: Model,
     parts: Shard,
     devices: Sequence[jax.Device] | None = None,
-    progress: Progress | None = None,
+    progress: StageProgress | None = None,
 ) -> Evaluate:
     """Return a function that gives log prior and log likelihood of all the data at many theta.
 

@@ -102,7 +102,7 @@ class Chains(NamedTuple):
     device: np.ndarray
 
 
-Progress = Callable[[int, int], None]
+StageProgress = Callable[[int, int], None]
 
 
 class Lanes(NamedTuple):
@@ -126,78 +126,13 @@ class Lane(NamedTuple):
     device: str
 
 
-Run = Callable[[Lanes, np.ndarray, Progress], Iterable[tuple[int, Lane]]]
-
-
-def sample(
-    key: jax.Array,
-    model: Model,
-    targets: Targets,
-    settings: NutsSettings,
-    progress: Progress | None = None,
-    shelf: Shelf | None = None,
-    run: Run | None = None,
-) -> Chains:
-    """Run NUTS on every target.
-
-    Parameters
-    ----------
-    key : jax.Array
-        Random key; the chains of target k use ``split(fold_in(key, k), num_chains)``.
-    model : callable
-        NumPyro function of one shard.
-    targets : Targets
-        K targets.
-    settings : NutsSettings
-        Chains, draws and adaptation.
-    progress : callable
-        Called with work done and in total.
-    shelf : Shelf, optional
-        Where finished chains are kept, and taken from instead of being run.
-    run : callable, optional
-        Runs some of the lanes and gives each as it ends, as `run_here` does, the default.
-
-    Returns
-    -------
-    Chains
-        Draws after warm-up, their diagnostics and cost.
-    """
-    num_targets = targets.centre.shape[0]
-    groups = settings.num_chains if settings.chain_method == "parallel" else 1
-    target_of = np.repeat(np.arange(num_targets), groups)
-    keys = jax.vmap(lambda k: jax.random.split(jax.random.fold_in(key, k), settings.num_chains))(
-        jnp.arange(num_targets)
-    ).reshape(num_targets * groups, settings.num_chains // groups)
-    lanes = Lanes(model, targets, target_of, keys, settings)
-    finished = {} if shelf is None else _shelved(shelf, len(target_of))
-    todo = np.array([lane for lane in range(len(target_of)) if lane not in finished], int)
-    for number, lane in (run or run_here)(lanes, todo, progress or _silent):
-        finished[number] = lane
-        if shelf is not None:
-            shelf.save(_piece(number), _arrays(lane))
-    ordered = [finished[number] for number in range(len(target_of))]
-    kept, num_gradients = jax.tree.map(
-        lambda *leaves: np.stack(leaves).reshape(
-            num_targets, settings.num_chains, *leaves[0].shape[1:]
-        ),
-        *((lane.kept, lane.num_gradients) for lane in ordered),
-    )
-    device = np.array([lane.device for lane in ordered]).reshape(num_targets, groups)
-    draws = jax.vmap(standardise)(targets.centre, targets.scale, jnp.asarray(kept.z))
-    score = jnp.einsum("kcsi,kij->kcsj", kept.score, jnp.linalg.inv(targets.scale))
-    return Chains(
-        np.asarray(draws),
-        np.asarray(score),
-        kept.info,
-        num_gradients,
-        np.repeat(device, settings.num_chains // groups, axis=1),
-    )
+Run = Callable[[Lanes, np.ndarray, StageProgress], Iterable[tuple[int, Lane]]]
 
 
 def run_here(
     lanes: Lanes,
     todo: np.ndarray,
-    progress: Progress,
+    progress: StageProgress,
     devices: Sequence[jax.Device] | None = None,
 ) -> Iterator[tuple[int, Lane]]:
     """Run the lanes ``todo`` in rounds over the local devices, one lane a device.
@@ -232,20 +167,101 @@ def run_here(
             yield int(lane), Lane(kept, num_gradients, str(devices[at]))
 
 
-def counted(run: Run, progress: Progress) -> Run:
+def _silent(_done: int, _total: int) -> None:
+    """Report nothing."""
+
+
+class Runner(NamedTuple):
+    """How chains are run.
+
+    Attributes
+    ----------
+    run : callable
+        Runs some of the lanes and gives each as it ends, as `run_here`.
+    progress : callable
+        Called with work done and in total.
+    shelf : Shelf, optional
+        Where finished chains are kept, and taken from instead of being run.
+    """
+
+    run: Run = run_here
+    progress: StageProgress = _silent
+    shelf: Shelf | None = None
+
+
+LOCALLY = Runner()
+
+
+def sample(
+    key: jax.Array,
+    model: Model,
+    targets: Targets,
+    settings: NutsSettings,
+    runner: Runner = LOCALLY,
+) -> Chains:
+    """Run NUTS on every target.
+
+    Parameters
+    ----------
+    key : jax.Array
+        Random key; the chains of target k use ``split(fold_in(key, k), num_chains)``.
+    model : callable
+        NumPyro function of one shard.
+    targets : Targets
+        K targets.
+    settings : NutsSettings
+        Chains, draws and adaptation.
+    runner : Runner
+        What runs the chains.
+
+    Returns
+    -------
+    Chains
+        Draws after warm-up, their diagnostics and cost.
+    """
+    num_targets = targets.centre.shape[0]
+    groups = settings.num_chains if settings.chain_method == "parallel" else 1
+    target_of = np.repeat(np.arange(num_targets), groups)
+    keys = jax.vmap(lambda k: jax.random.split(jax.random.fold_in(key, k), settings.num_chains))(
+        jnp.arange(num_targets)
+    ).reshape(num_targets * groups, settings.num_chains // groups)
+    lanes = Lanes(model, targets, target_of, keys, settings)
+    run, progress, shelf = runner
+    finished = {} if shelf is None else _shelved(shelf, len(target_of))
+    todo = np.array([lane for lane in range(len(target_of)) if lane not in finished], int)
+    for number, lane in run(lanes, todo, progress):
+        finished[number] = lane
+        if shelf is not None:
+            shelf.save(_piece(number), _arrays(lane))
+    ordered = [finished[number] for number in range(len(target_of))]
+    kept, num_gradients = jax.tree.map(
+        lambda *leaves: np.stack(leaves).reshape(
+            num_targets, settings.num_chains, *leaves[0].shape[1:]
+        ),
+        *((lane.kept, lane.num_gradients) for lane in ordered),
+    )
+    device = np.array([lane.device for lane in ordered]).reshape(num_targets, groups)
+    draws = jax.vmap(standardise)(targets.centre, targets.scale, jnp.asarray(kept.z))
+    score = jnp.einsum("kcsi,kij->kcsj", kept.score, jnp.linalg.inv(targets.scale))
+    return Chains(
+        np.asarray(draws),
+        np.asarray(score),
+        kept.info,
+        num_gradients,
+        np.repeat(device, settings.num_chains // groups, axis=1),
+    )
+
+
+def counted(run: Run, progress: StageProgress) -> Run:
     """Return what runs lanes as ``run`` does and tells how many of all chains are finished."""
 
-    def told(lanes: Lanes, todo: np.ndarray, look: Progress) -> Iterator[tuple[int, Lane]]:
+    def told(lanes: Lanes, todo: np.ndarray, look: StageProgress) -> Iterator[tuple[int, Lane]]:
         total, each = lanes.keys.size, lanes.keys.shape[1]
         for number, one in enumerate(run(lanes, todo, look), 1 + len(lanes.keys) - len(todo)):
             progress(number * each, total)
             yield one
 
     return told
-
-
-def _silent(_done: int, _total: int) -> None:
-    """Report nothing."""
 
 
 def _piece(lane: int) -> str:

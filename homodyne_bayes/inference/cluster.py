@@ -24,10 +24,10 @@ from distributed import Client, Future, LocalCluster
 from homodyne_bayes import environment
 from homodyne_bayes.errors import InputError
 from homodyne_bayes.inference.certify import BLOCK, Evaluate, evaluator
-from homodyne_bayes.inference.chains import Lane, Lanes, Progress, run_here
+from homodyne_bayes.inference.chains import Lane, Lanes, StageProgress, run_here
 from homodyne_bayes.inference.density import Model, Shard
 from homodyne_bayes.inference.nuts import NutsSettings
-from homodyne_bayes.inference.places import Place
+from homodyne_bayes.inference.places import Workplace
 
 ANSWER = 10.0  # s that a scheduler has to answer
 PATIENCE = 60.0  # s without a single worker
@@ -45,7 +45,7 @@ class Workers(NamedTuple):
 
 
 @contextlib.contextmanager
-def connect(address: str) -> Iterator[Place]:
+def connect(address: str) -> Iterator[Workplace]:
     """Give the place where a cluster does the work.
 
     Parameters
@@ -63,7 +63,7 @@ def connect(address: str) -> Iterator[Place]:
     with _client(address) as client:
         _check_versions(client)
         workers = Workers(client, {})
-        yield Place(partial(_run, workers), partial(_evaluator, workers))
+        yield Workplace(partial(_run, workers), partial(_evaluator, workers))
 
 
 @contextlib.contextmanager
@@ -136,9 +136,9 @@ def _restored(shapes: Any, leaves: list[np.ndarray]) -> Any:
 
 
 def _run(
-    workers: Workers, lanes: Lanes, todo: np.ndarray, progress: Progress
+    workers: Workers, lanes: Lanes, todo: np.ndarray, progress: StageProgress
 ) -> Iterator[tuple[int, Lane]]:
-    """Run lanes on the workers, those of one target together; see `consensus.run_here`."""
+    """Run lanes on the workers, those of one target together; see `chains.run_here`."""
     model, keys = cloudpickle.dumps(lanes.model), np.asarray(jax.random.key_data(lanes.keys))
     targets = [todo[lanes.target_of[todo] == k] for k in np.unique(lanes.target_of[todo])]
     tasks = [
@@ -149,7 +149,9 @@ def _run(
         yield from zip(targets[number].tolist(), found, strict=True)
 
 
-def _evaluator(workers: Workers, model: Model, parts: Shard, *, progress: Progress) -> Evaluate:
+def _evaluator(
+    workers: Workers, model: Model, parts: Shard, *, progress: StageProgress
+) -> Evaluate:
     """Return a function that has the workers evaluate all the data, each at some of the theta."""
     pickled = cloudpickle.dumps(model)
 

@@ -16,7 +16,7 @@ import numpy as np
 from homodyne_bayes import FitConfig, fit
 from homodyne_bayes.inference.certify import evaluator
 from homodyne_bayes.inference.chains import run_here
-from homodyne_bayes.inference.places import Place
+from homodyne_bayes.inference.places import Workplace
 from homodyne_bayes.physics import simulate
 from homodyne_bayes.results.view import Result
 
@@ -28,7 +28,7 @@ def fitted(devices, num_shards):
     experiment = simulate.Experiment((-60.0, 0.0, 60.0), 60, simulate.LAMINAR)
     data = simulate.independent(jax.random.key(0), experiment, 0.01)
     config = FitConfig(noise="independent", num_shards=num_shards, rescue_pairs=0)
-    place = Place(partial(run_here, devices=devices), partial(evaluator, devices=devices))
+    place = Workplace(partial(run_here, devices=devices), partial(evaluator, devices=devices))
     began = time.perf_counter()
     return fit(data, config, place=place), time.perf_counter() - began
 
