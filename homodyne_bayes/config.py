@@ -95,7 +95,7 @@ def settings[T](section: str) -> Callable[[type[T]], type[T]]:
             except ValidationError as error:
                 raise InputError(_complaint(section, kind, error)) from None
 
-        kind.__init__ = init  # type: ignore[method-assign]
+        kind.__init__ = init  # type: ignore[method-assign,assignment]
         return kind
 
     return checked

@@ -2,10 +2,12 @@
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xarray as xr
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 PLAIN_DECIMALS = 6
 
@@ -15,7 +17,7 @@ def degrees(phi: float, digits: int = 4) -> str:
     return f"{phi:.{digits}g}°".replace("-", "−")
 
 
-def place(phi: xr.DataArray, digits: int = 4) -> str:
+def place(phi: "xr.DataArray", digits: int = 4) -> str:
     """Return the azimuth of one map as text, with its wavevector where these differ."""
     if phi.dtype.kind in "OU":
         return str(phi.item())

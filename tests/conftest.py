@@ -11,6 +11,9 @@ import jax
 import matplotlib as mpl
 import pytest
 
+from homodyne_bayes.model_files import MODELS
+from tests.truth import LAMINAR, STATIC
+
 jax.config.update("jax_enable_x64", True)
 if "JAX_NUM_CPU_DEVICES" not in os.environ:
     jax.config.update("jax_num_cpu_devices", 4)
@@ -31,7 +34,7 @@ def laminar_data():
     from homodyne_bayes.physics import simulate
 
     experiment = simulate.Experiment(
-        phi=(-60.0, 0.0, 60.0), num_frames=20, parameters=simulate.LAMINAR, dt=0.4
+        MODELS["laminar_flow"], phi=(-60.0, 0.0, 60.0), num_frames=20, parameters=LAMINAR, dt=0.4
     )
     return simulate.independent(jax.random.key(0), experiment, 0.004)
 
@@ -39,7 +42,8 @@ def laminar_data():
 @pytest.fixture(scope="session")
 def laminar_result(laminar_data):
     """A small consensus fit of `laminar_data` under independent noise."""
-    from homodyne_bayes import FitConfig, fit
+    from homodyne_bayes import FitConfig
+    from homodyne_bayes.fitting.pipeline import fit
 
     config = FitConfig(noise="independent", num_shards=2, num_warmup=200, num_samples=200)
     return fit(laminar_data, config)
@@ -48,7 +52,8 @@ def laminar_result(laminar_data):
 @pytest.fixture(scope="session")
 def laplace_result(laminar_data):
     """A fit of `laminar_data` by the least squares fit, reweighted, under independent noise."""
-    from homodyne_bayes import FitConfig, fit
+    from homodyne_bayes import FitConfig
+    from homodyne_bayes.fitting.pipeline import fit
 
     return fit(laminar_data, FitConfig(method="laplace", noise="independent", num_samples=200))
 
@@ -60,10 +65,11 @@ def speckle_result():
 
     import numpy as np
 
-    from homodyne_bayes import FitConfig, fit
+    from homodyne_bayes import FitConfig
+    from homodyne_bayes.fitting.pipeline import fit
     from homodyne_bayes.physics import simulate
 
-    experiment = simulate.Experiment((-60.0, 0.0, 60.0), 24, simulate.STATIC)
+    experiment = simulate.Experiment(MODELS["static"], (-60.0, 0.0, 60.0), 24, STATIC)
     data = simulate.speckle(jax.random.key(0), experiment, 4000, mean_photons=2.0)
     data = replace(data, usable=np.broadcast_to(np.arange(24) != 7, (3, 24)))
     return fit(data, FitConfig(model="static", method="laplace", num_samples=200))

@@ -18,9 +18,11 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from homodyne_bayes import InputError, fit
+from homodyne_bayes import InputError
 from homodyne_bayes.cli import main
 from homodyne_bayes.data import writing
+from homodyne_bayes.fitting import pipeline
+from homodyne_bayes.fitting.pipeline import fit
 from homodyne_bayes.inference import places
 from homodyne_bayes.inference.places import HERE
 from homodyne_bayes.inference.shelf import Shelf
@@ -90,7 +92,8 @@ def test_work_that_does_not_end_after_ctrl_c_is_left():
     """A library that swallows the interrupt, as one that waits for its own lock."""
     code = (
         "import os, signal, threading, time\n"
-        "from homodyne_bayes import cli\n"
+        "from homodyne_bayes.cli import main\n"
+        "from homodyne_bayes.data import reading\n"
         "def stuck(_):\n"
         "    threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()\n"
         "    while True:\n"
@@ -98,8 +101,8 @@ def test_work_that_does_not_end_after_ctrl_c_is_left():
         "            time.sleep(60)\n"
         "        except KeyboardInterrupt:\n"
         "            pass\n"
-        "cli.GRACE, main.formats.contents = 0.5, stuck\n"
-        "cli.main()\n"
+        "main.GRACE, reading.contents = 0.5, stuck\n"
+        "main.main()\n"
     )
     call = [sys.executable, "-c", code, "inspect", "file"]
     run = subprocess.run(call, capture_output=True, text=True, timeout=60, check=False)
@@ -172,7 +175,7 @@ def test_a_device_without_memory_ends_in_a_sentence(laminar_data, tmp_path, monk
         raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes.")
 
     writing.write_netcdf(tmp_path / "data.nc", laminar_data)
-    monkeypatch.setattr(main.pipeline, "fit", exhausted)
+    monkeypatch.setattr(pipeline, "fit", exhausted)
     devices = ["--cpu-devices", str(jax.local_device_count())]
     command = ["fit", str(tmp_path / "data.nc"), "--out", str(tmp_path / "out.nc")]
     monkeypatch.setattr("sys.argv", ["homodyne-bayes", *devices, *command])

@@ -17,6 +17,8 @@ import jax
 import numpy as np
 import pytest
 
+from homodyne_bayes.model_files import MODELS
+
 GOLDEN = Path(__file__).parent / "reference" / "golden.json"
 GROUPS = ("posterior", "prior", "rates", "log_prior", "log_likelihood", "fitted", "cuts", "noise")
 SMALL = {"num_warmup": 60, "num_samples": 60}
@@ -64,12 +66,13 @@ def machine() -> str:
 
 def made(name: str):
     """Return the result of a case."""
-    from homodyne_bayes import FitConfig, fit
+    from homodyne_bayes import FitConfig
+    from homodyne_bayes.fitting.pipeline import fit
     from homodyne_bayes.physics import simulate
 
     config = FitConfig(**SMALL, **CASES[name])
-    truth = simulate.STATIC if config.model == "static" else simulate.LAMINAR
-    experiment = simulate.Experiment((-60.0, 0.0, 60.0), 20, truth, dt=0.4)
+    model = MODELS[config.model]
+    experiment = simulate.Experiment(model, (-60.0, 0.0, 60.0), 20, dict(model.example), dt=0.4)
     key = jax.random.key(0)
     if config.noise == "independent":
         return fit(simulate.independent(key, experiment, 0.004), config)

@@ -1,5 +1,6 @@
 """Everything that README tells a newcomer to type works, and its commands exist."""
 
+import ast
 import os
 import re
 import subprocess
@@ -61,7 +62,8 @@ def test_the_shell_example(tmp_path):
 
 
 def test_the_settings_example(settings_file):
-    from homodyne_bayes.config import SECTIONS, make, read_settings
+    from homodyne_bayes.config import read_settings
+    from homodyne_bayes.fitting.settings import SECTIONS, make
 
     sections = read_settings(settings_file)
     for name, kind in SECTIONS.items():
@@ -76,11 +78,50 @@ def test_make_targets_exist_and_ci_calls_the_test_command():
     assert "make test\n" in (ROOT / ".ci" / "run").read_text()
 
 
+ROW = re.compile(r"^\| `(\w+)` \| [^|]+ \| ([^|]+) \|$", flags=re.MULTILINE)
+FACES = {"__init__", "face"}
+
+
+def imports(folder):
+    """Return which rooms and ground files the files of a folder import."""
+    trees = [ast.parse(path.read_text()) for path in folder.rglob("*.py")]
+    nodes = [node for tree in trees for node in ast.walk(tree)]
+    named = [
+        f"{node.module}.{alias.name}"
+        for node in nodes
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    ]
+    named += [a.name for node in nodes if isinstance(node, ast.Import) for a in node.names]
+    parts = [name.replace("model_files", "models").split(".") for name in named]
+    return {part[1] for part in parts if part[0] == "homodyne_bayes"}
+
+
 def test_rooms_are_the_tree():
-    table = re.findall(r"^\| ((?:`\w+` ?)+)\|", README, flags=re.MULTILINE)
-    named = {room for row in table for room in re.findall(r"`(\w+)`", row)}
-    files = {path.stem for path in (ROOT / "homodyne_bayes").glob("*.py")} - {"__init__"}
-    assert named == files | {"models", "theory"}
+    """The table has a row for every folder, which imports what the row says and ground files."""
+    package = ROOT / "homodyne_bayes"
+    folders = {path.parent.name: path.parent for path in package.glob("*/__init__.py")}
+    folders["models"] = ROOT / "models"
+    del folders["compat"]  # stands apart, in a sentence
+    rows = ROW.findall(README)
+    rooms = [room for room, _ in rows]
+    assert len(rooms) == 9
+    assert set(rooms) == set(folders)
+    ground = {path.stem for path in package.glob("*.py")} - FACES
+    assert ground == set(
+        re.findall(r"`(\w+)`", README.split("the ground files: ")[1].split(".")[0])
+    )
+    for i, (room, allowed) in enumerate(rows):
+        above = rooms[:i] if allowed.strip() == "all above" else re.findall(r"`(\w+)`", allowed)
+        assert set(above) <= set(rooms[:i])
+        assert imports(folders[room]) <= {room, *above} | ground, room
+
+
+def test_readme_is_short_and_begins_with_a_result():
+    lines = README.splitlines()
+    assert len(lines) <= 200
+    assert any(line.startswith("![") for line in lines[:5])
+    assert {"make demo", "make test"} <= set(lines[:12])
 
 
 def test_links_lead_somewhere():

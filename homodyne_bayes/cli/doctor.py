@@ -1,19 +1,43 @@
-"""Whether this machine can do the work: versions, devices, precision, and a test of a second."""
+"""``doctor``: whether this machine can do the work: versions, devices, precision, a short test."""
 
 import os
 import platform
 import time
 
+import click
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from homodyne_bayes import environment
+from homodyne_bayes.cli import screen
+from homodyne_bayes.cli.options import computes, for_machines
+from homodyne_bayes.errors import InputError
 from homodyne_bayes.physics import kernels
 from homodyne_bayes.physics.points import map_grid
 
 D, Q, DT, NUM_FRAMES = 1e4, 0.0054, 0.1, 64
 TOLERANCE = 1e-10
+
+
+@click.command()
+@for_machines
+@computes
+def doctor(as_json: bool) -> None:
+    """Say what this machine offers, and test that it computes what it should."""
+    error, seconds = self_test()
+    passed = f"g1 is its closed form to {error:.1g}, {seconds:.1f} s"
+    lines = {**examine(), "self-test": passed if error < TOLERANCE else "FAILED"}
+    if as_json:
+        screen.print_json(lines)
+    else:
+        for name, value in lines.items():
+            screen.say(f"{name:18}{value}")
+    if not error < TOLERANCE:
+        raise InputError(
+            f"self-test: expected g1 within {TOLERANCE:g} of its closed form, "
+            f"found {error:.2g}: install again, and report this"
+        )
 
 
 def examine() -> dict[str, str]:
@@ -37,7 +61,7 @@ def self_test() -> tuple[float, float]:
     began = time.perf_counter()
     grid = map_grid(np.zeros(1), NUM_FRAMES, DT, Q)
     rate = jnp.full(NUM_FRAMES, D)
-    found = np.asarray(kernels.g1(grid, rate))
+    computed = np.asarray(kernels.g1(grid, rate))
     frames = np.arange(NUM_FRAMES)
     exact = np.exp(-0.5 * Q**2 * D * DT * abs(frames[:, None] - frames))
-    return float(np.abs(found - exact).max()), time.perf_counter() - began
+    return float(np.abs(computed - exact).max()), time.perf_counter() - began

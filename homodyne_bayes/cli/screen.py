@@ -5,14 +5,9 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
-import numpy as np
-import pandas as pd
-import xarray as xr
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -21,112 +16,25 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
-from rich.table import Table
 
-from homodyne_bayes.data.two_time import TwoTimeData
-from homodyne_bayes.results import page, sentences, tables
-from homodyne_bayes.results.diagnostics import Numbers
-from homodyne_bayes.studies import comparison, coverage
-from homodyne_bayes.studies.comparison import Comparison
 from homodyne_bayes.text import plain
+
+if TYPE_CHECKING:
+    from homodyne_bayes.data.two_time import TwoTimeData
 
 LOG_EVERY = 10.0  # s between two lines of a stage in a log
 MIN_WIDTH = 144  # of tables: where the terminal is narrower, it wraps and nothing is lost
 
 
-def print_summary(tree: xr.DataTree) -> None:
-    """Print verdict, cost, posterior and warnings of a result."""
-    screen, numbers = console(), Numbers(tree)
-    verdict = page.certificate(numbers)
-    style = "bold green" if verdict["kind"] == "certified" else "bold red"
-    screen.print(sentences.certificate(numbers), style=style, highlight=False, soft_wrap=True)
-    attempts = (f"{a['proposal']} {a['k_hat']} ({a['ess']})" for a in verdict["attempts"])
-    for line in (
-        f"method {verdict['method']}; k-hat (ESS): {', '.join(attempts)}",
-        f"cost {verdict['cost']}",
-        *(f"refused: {sentence}" for sentence in verdict["refused"]),
-        *(f"to do: {sentence}" for sentence in verdict["advice"]),
-        f"{tree.attrs['model']}, {tree.attrs['convention']} convention",
-    ):
-        screen.print(line, markup=False, highlight=False, soft_wrap=True)
-    for table in tables.shown(numbers, "terminal"):
-        screen.print(laid_out(table))
-    for sentence in sentences.warnings(numbers):
-        screen.print(f"warning: {sentence}", style="yellow", highlight=False, soft_wrap=True)
-
-
-def laid_out(table: tables.Shown) -> Table:
-    """Return a table of a result as the terminal shows it, parameters by their names in code."""
-    made = Table(title=table.title, box=SIMPLE_HEAD, padding=(0, 1), title_justify="left")
-    for column in table.columns:
-        made.add_column(column.head, no_wrap=True)
-    for row in table.cells:
-        made.add_row(*(escape(f"{cell.code or cell.text} {cell.remark}".rstrip()) for cell in row))
-    return made
-
-
-def print_comparison(found: Comparison) -> None:
-    """Print models, highest evidence first, and what their comparison says."""
-    screen = console()
-    heads = ("model", "log evidence", "k-hat", "log Bayes factor", "log p(angle | others)")
-    table = Table(*heads, "minus the first's", box=SIMPLE_HEAD)
-    for name, row in found.models.iterrows():
-        table.add_row(
-            str(name),
-            f"{row['log_evidence']:.2f} ± {row['log_evidence_error']:.2f}",
-            f"{row['k_hat']:.2f}",
-            f"{row['log_bayes_factor']:.2f} ± {row['log_bayes_factor_error']:.2f}",
-            f"{row['loao']:.1f}",
-            f"{row['loao_difference']:.1f} ± {row['loao_difference_error']:.1f}",
-        )
-    screen.print(table)
-    for sentence in comparison.sentences(found):
-        screen.print(sentence, highlight=False, soft_wrap=True)
-
-
-def print_calibration(ranks: xr.Dataset, found: pd.DataFrame) -> None:
-    """Print a test of uniformity for every parameter, and what was left out."""
-    table = Table("parameter", "chi2", "p, adjusted", box=SIMPLE_HEAD)
-    for name, row in found.iterrows():
-        cells = (f"{row['chi2']:.1f}", f"{row['p_adjusted']:.2g}")
-        table.add_row(str(name).replace("[", "\\["), *cells)
-    left_out = f"{ranks.attrs['num_left_out']} of {ranks.sizes['simulation']} simulations"
-    console().print(table, f"left out, not certified: {left_out}", highlight=False)
-
-
-def print_coverage(dataset: xr.Dataset) -> None:
-    """Print how often the intervals of every parameter hold the truth, and what that says."""
-    found = coverage.table(dataset)
-    heads = [
-        f"{kind}:\n{what}"
-        for kind in coverage.KINDS
-        for what in ("90 % hold", "50 % hold", "width of 90 %")
-    ]
-    table = Table("parameter", *heads, box=SIMPLE_HEAD)
-    for name, row in found.iterrows():
-        cells = []
-        for kind in coverage.KINDS:
-            one = row[kind]
-            cells += [
-                f"{100 * one[f'coverage_{level}']:.1f} ± {100 * one[f'error_{level}']:.1f} %"
-                for level in ("90", "50")
-            ]
-            cells.append("" if pd.isna(one["width"]) else f"{one['width']:.3g}")
-        table.add_row(str(name), *cells)
-    left = f"{dataset.attrs['num_uncertified']} of {dataset.sizes['simulation']} experiments"
-    console().print(table, f"not certified, and counted like all others: {left}", highlight=False)
-    console().print(coverage.verdict(found), highlight=False, soft_wrap=True)
-
-
-def print_json(found: Any) -> None:
+def print_json(values: Any) -> None:
     """Print mappings, lists, text and numbers as JSON, which has no NaN: null."""
-    print(json.dumps(plain(found), ensure_ascii=False, indent=2))  # noqa: T201
+    print(json.dumps(plain(values), ensure_ascii=False, indent=2))  # noqa: T201
 
 
-def described(data: TwoTimeData) -> str:
+def described(data: "TwoTimeData") -> str:
     """Return the size of the data in words."""
     dead = int(data.excluded.sum())
-    several = len(np.unique(data.q))
+    several = len(set(data.wavevectors.tolist()))
     bins = f"{several} q, {data.num_angles} bins" if several > 1 else f"{data.num_angles} angles"
     text = f"{bins} × {data.num_frames} frames, {data.num_pairs} distinct pairs"
     text += f", {data.num_missing} not measured" if data.num_missing else ""
@@ -183,16 +91,16 @@ def _logged(screen: Console, work: str) -> Callable[[str, int, int], None]:
     return update
 
 
+def say(sentence: str) -> None:
+    """Print a sentence as it is, however long and whatever brackets it holds."""
+    console().print(sentence, markup=False, highlight=False, soft_wrap=True)
+
+
 def console(*, stderr: bool = False) -> Console:
     """Return the screen, or where progress goes; tables get room and wrap where it is narrow."""
     screen = Console(stderr=stderr)
     screen.width = max(screen.width, MIN_WIDTH) if not stderr else screen.width
     return screen
-
-
-def with_unit(value: float | None, unit: str) -> str:
-    """Return a value of a file with its unit, or that there is none."""
-    return "not in the file" if value is None else f"{value:g} {unit}"
 
 
 def show_warning(message: Warning | str, *_: Any, **__: Any) -> None:

@@ -10,26 +10,29 @@ from numpy.typing import ArrayLike
 
 from homodyne_bayes.config import suggest
 from homodyne_bayes.errors import InputError
-from homodyne_bayes.parameters import (
-    BOUNDS,
-    COORDINATES,
-    DIFFUSION,
-    PARAMETERS,
-    PRIORS,
-    SHEAR,
-    Prior,
-)
+from homodyne_bayes.likelihood.independent import SIGMA
+from homodyne_bayes.likelihood.scaling import CONTRAST, OFFSET
+from homodyne_bayes.model_files import MODELS
+from homodyne_bayes.parameters import Prior, priors_of
 
 Limits = tuple[float, float]
 Bounds = Sequence[Limits]
 
 # homodyne's parameters, their bounds and defaults: all that compat takes from the tables
-NAMES_AT_REST: tuple[str, ...] = DIFFUSION
-NAMES_OF_FLOW: tuple[str, ...] = SHEAR
-NAMES = NAMES_AT_REST + NAMES_OF_FLOW
-UPSTREAM_BOUNDS: dict[str, Limits] = {name: BOUNDS[name] for name in (*NAMES, "contrast", "offset")}
-UPSTREAM_DEFAULTS = {name: cast(float, PARAMETERS[name].default) for name in UPSTREAM_BOUNDS}
-SAMPLED_AT_REST, SAMPLED_OF_FLOW = COORDINATES[:3], (*COORDINATES, "phi0")
+ROWS = {row.name: row for row in (*MODELS["laminar_flow"].table, CONTRAST, OFFSET, SIGMA)}
+PRIORS = priors_of(ROWS.values())
+NAMES_AT_REST = MODELS["static"].reported
+NAMES = MODELS["laminar_flow"].reported
+NAMES_OF_FLOW = NAMES[len(NAMES_AT_REST) :]
+UPSTREAM_BOUNDS: dict[str, Limits] = {
+    name: cast(Limits, ROWS[name].bounds) for name in (*NAMES, "contrast", "offset")
+}
+UPSTREAM_DEFAULTS = {name: cast(float, ROWS[name].default) for name in UPSTREAM_BOUNDS}
+SAMPLED_AT_REST = tuple(priors_of(MODELS["static"].table))
+SAMPLED_OF_FLOW = (
+    *(name for name in priors_of(MODELS["laminar_flow"].table) if name != "phi0"),
+    "phi0",
+)
 CONTRAST_BOUNDS, OFFSET_BOUNDS = UPSTREAM_BOUNDS["contrast"], UPSTREAM_BOUNDS["offset"]
 
 MODES: dict[str, tuple[str, ...]] = {

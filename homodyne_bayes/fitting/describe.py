@@ -99,7 +99,7 @@ def method_words(config: FitConfig) -> dict[str, str]:
     the data, empty where draws need no weights).
     """
     method = METHODS[config.method]
-    made = method.words.format(merge=config.merge, num_shards=config.num_shards)
+    made = method.makes.format(merge=config.merge, num_shards=config.num_shards)
     approximation = made if method.weighed else ""
     return {"summary": f"{config.method}: {made}", "approximation": approximation}
 

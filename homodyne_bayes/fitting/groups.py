@@ -207,8 +207,8 @@ def noise_dataset(estimate: Estimate, data: TwoTimeData, words: NoiseWords) -> x
     """Return what was plugged into the likelihood, what is left of the residuals, and misfit.
 
     Variables with an attribute ``symbol`` are those that a reader is told, with their ``meaning``;
-    ``phrase`` is how a methods section says it, "{}" its value. ``words`` have the meanings of eta and
-    weight, which depend on the noise.
+    ``phrase`` is how a methods section says it, "{}" its value. ``words`` have the meanings of eta
+    and weight, which depend on the noise.
     """
     bins = estimate.noise.bin_frames
     centres = data.dt * (bins * np.arange(estimate.whitened.shape[-1]) + (bins - 1) / 2)

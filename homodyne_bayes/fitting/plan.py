@@ -3,7 +3,8 @@
 from dataclasses import replace
 from typing import NamedTuple
 
-from homodyne_bayes.data.two_time import MIN_FRAMES, TwoTimeData
+from homodyne_bayes.data.axes import MIN_FRAMES
+from homodyne_bayes.data.two_time import TwoTimeData
 from homodyne_bayes.environment import require_x64
 from homodyne_bayes.errors import InputError
 from homodyne_bayes.fitting.settings import FitConfig
@@ -71,12 +72,13 @@ def plan(data: TwoTimeData, config: FitConfig) -> Plan:
         table = config.prior_table()
         held = {name: (value, table[name].scale) for name, value in estimates.items()}
         config = replace(config, priors={**held, **config.priors})
-    planned = _models(config, model, scaling, noise)
+    planned = models_of(config)
     return planned._replace(config=_shards(data, config, planned.whole_angles))
 
 
-def _models(config: FitConfig, model: Model, scaling: Scaling, noise: Noise) -> Plan:
-    """Return the models of a configuration."""
+def models_of(config: FitConfig) -> Plan:
+    """Return the models of settings, before anything is known of the data."""
+    model, scaling, noise = config.record, config.scale, NOISES[config.noise]
     priors = config.prior_table()
     own = {row.name for row in (*scaling.parameters, *noise.parameters)}
     free = {name: prior for name, prior in priors.items() if name not in own}

@@ -34,6 +34,7 @@ class Rule(NamedTuple):
     targets: Callable[[Shard, Gaussian], Targets]
     common: Callable[[int], float]
     merge: Callable[[jax.Array, jax.Array, Sites], jax.Array]
+    title: str
 
 
 def merge(
@@ -128,7 +129,13 @@ def cavity(key: jax.Array, z: jax.Array, sites: Sites) -> jax.Array:
 
 
 RULES: dict[str, Rule] = {
-    "consensus": Rule(sub_posteriors, lambda _: 0.0, consensus),
-    "parametric": Rule(sub_posteriors, lambda _: 0.0, parametric),
-    "cavity": Rule(each_in_cavity, lambda K: 1 - 1 / K, cavity),
+    "consensus": Rule(
+        sub_posteriors, lambda _: 0.0, consensus, "draws averaged by the precisions of the shards"
+    ),
+    "parametric": Rule(
+        sub_posteriors, lambda _: 0.0, parametric, "draws of the product of Gaussians"
+    ),
+    "cavity": Rule(
+        each_in_cavity, lambda K: 1 - 1 / K, cavity, "each shard within the rest as a Gaussian"
+    ),
 }

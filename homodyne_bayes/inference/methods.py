@@ -109,8 +109,10 @@ class Method(NamedTuple):
     ----------
     approximate : callable
         ``approximate(key, problem, sampling, runner)`` gives an `Approximation`.
-    words : str
-        What it makes, for readers; may name {merge} and {num_shards}.
+    title : str
+        What it does, in one line for those who choose.
+    makes : str
+        What its draws are, for readers; may name {merge} and {num_shards}.
     sharded : bool
         Whether data are dealt into shards.
     weighed : bool
@@ -118,7 +120,8 @@ class Method(NamedTuple):
     """
 
     approximate: Callable[[jax.Array, Problem, Sampling, Runner], Approximation]
-    words: str
+    title: str
+    makes: str
     sharded: bool
     weighed: bool
 
@@ -191,7 +194,11 @@ def _gaussian_draws(key: jax.Array, gaussian: Gaussian, shape: tuple[int, ...]) 
 
 
 METHODS: dict[str, Method] = {
-    "consensus": Method(sample_shards, MERGED, sharded=True, weighed=True),
-    "laplace": Method(draw_laplace, AT_THE_MODE, sharded=False, weighed=True),
-    "full": Method(sample_all, ON_ALL, sharded=False, weighed=False),
+    "consensus": Method(
+        sample_shards, "NUTS on shards, merged and weighed", MERGED, sharded=True, weighed=True
+    ),
+    "laplace": Method(
+        draw_laplace, "draws at the mode, weighed", AT_THE_MODE, sharded=False, weighed=True
+    ),
+    "full": Method(sample_all, ON_ALL, ON_ALL, sharded=False, weighed=False),
 }

@@ -112,14 +112,14 @@ def estimate(
         Makes of the working covariance that of the likelihood, where it is another.
     """
     frame_weight = covariance.frame_weights(data.usable, bin_frames)
-    plugged, residual = plug_in(least_squares, maps, start)
-    theta = carried(least_squares, model, shard(maps, 0), start)
-    for refit in range(NUM_REFITS):
-        if refit:
-            plugged, residual = plug_in(model, with_noise(maps, noise), theta)
+    fitted, theta = least_squares, start
+    noise: Any = None
+    for _ in range(NUM_REFITS):
+        plugged, residual = plug_in(fitted, with_noise(maps, noise), theta)
         plugged = with_nugget(plugged, residual, frame_weight, bin_frames, data.wavevectors)
         noise = scaled(working(plugged, frame_weight, bin_frames), residual, start.size - 1)
-        theta, _ = under(model, with_noise(maps, noise), theta)
+        theta = carried(fitted, model, shard(maps, 0), theta)
+        fitted, (theta, _) = model, under(model, with_noise(maps, noise), theta)
     measured = moments(key, model, with_noise(maps, noise), theta, plugged, data.group_c2)
     num_pixels, speckle = np.asarray(measured.trace / measured.squares), noise
     if reweighted is not None:
@@ -150,7 +150,7 @@ def estimate(
     )
 
 
-def with_noise(maps: ShardGrid, noise: WorkingCovariance) -> ShardGrid:
+def with_noise(maps: ShardGrid, noise: WorkingCovariance | None) -> ShardGrid:
     """Return stacked single maps with the noise of each."""
     return replace(maps, noise=jax.tree.map(lambda leaf: leaf[:, None], noise))
 

@@ -79,8 +79,8 @@ class Noise:
     information: Callable[[Any, ShardGrid, jax.Array], jax.Array]
     parameters: tuple[Parameter, ...] = ()
     sample: Callable[[Mapping[str, Prior]], Any] = lambda _: None
-    gram: Callable[[ShardGrid, jax.Array, Any], jax.Array] | None = None
-    log_norm: Callable[[ShardGrid, Any], jax.Array] | None = None
-    estimate: Callable[..., Any] | None = None
+    gram: Any = None
+    log_norm: Any = None
+    estimate: Any = None
     whole_maps: bool = False
     words: NoiseWords = NoiseWords()

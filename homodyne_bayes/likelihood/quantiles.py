@@ -6,12 +6,13 @@ estimates to start from: they hold as far as g1² really falls from 1 to 0 withi
 """
 
 import warnings
+from typing import cast
 
 import numpy as np
 
 from homodyne_bayes.data.two_time import TwoTimeData
 from homodyne_bayes.errors import InputError
-from homodyne_bayes.parameters import BOUNDS
+from homodyne_bayes.likelihood.scaling import CONTRAST, OFFSET
 from homodyne_bayes.physics.points import distinct_pairs
 
 MIN_POINTS = 100
@@ -19,8 +20,8 @@ MIN_REGION = 10
 QUANTILES = (0.80, 0.20, 0.10, 0.90)  # long lags, short lags, c2 at long ones, c2 at short ones
 
 Limits = tuple[float, float]
-CONTRAST_BOUNDS: Limits = BOUNDS["contrast"]
-OFFSET_BOUNDS: Limits = BOUNDS["offset"]
+CONTRAST_BOUNDS: Limits = cast(Limits, CONTRAST.bounds)
+OFFSET_BOUNDS: Limits = cast(Limits, OFFSET.bounds)
 BOTH_BOUNDS = (CONTRAST_BOUNDS, OFFSET_BOUNDS)
 
 

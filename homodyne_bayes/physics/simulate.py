@@ -1,7 +1,7 @@
 """Simulated experiments: true speckle, and independent noise as the plain likelihood assumes."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -88,16 +88,14 @@ def true_sites(model: Model, points: ShardGrid, parameters: Mapping[str, float])
     InputError
         If a parameter is missing, or one is named that the model has not.
     """
-    values = {name: jnp.asarray(value) for name, value in parameters.items()}
 
     def run() -> None:
         numpyro.deterministic("field", model.field(points, priors_of(model.table)))
 
     seeded = handlers.seed(run, jax.random.key(0))
-    trace = handlers.trace(handlers.substitute(seeded, data=values)).get_trace()
     follow = {row.name for rate, law in model.rates for row in law.coordinates(rate)}
     reported = {row.name for rate, law in model.rates for row in law.reported(rate)}
-    free = {name for name, site in trace.items() if site["type"] == "sample"} - follow
+    free = _sampled(seeded) - follow
     expected = [*model.reported, *sorted(free - set(model.reported))]
     missing = [name for name in expected if name not in parameters]
     unknown = [name for name in parameters if name not in {*reported, *free}]
@@ -106,7 +104,20 @@ def true_sites(model: Model, points: ShardGrid, parameters: Mapping[str, float])
         raise InputError(
             f"parameters must be {', '.join(expected)}, found {wrong}: state the true value of each"
         )
-    return trace
+    values = {name: jnp.asarray(value) for name, value in parameters.items()}
+    return handlers.trace(handlers.substitute(seeded, data=values)).get_trace()
+
+
+def _sampled(model: Callable[[], None]) -> set[str]:
+    """Return the names of the sites that a model samples, computing nothing."""
+    names: set[str] = set()
+
+    def look() -> None:
+        trace = handlers.trace(model).get_trace()
+        names.update(name for name, site in trace.items() if site["type"] == "sample")
+
+    jax.eval_shape(look)
+    return names
 
 
 def independent(key: jax.Array, experiment: Experiment, sigma: float) -> TwoTimeData:

@@ -5,7 +5,8 @@ exchangeable, so the rank of the one among the others is uniform if, and for eve
 if, the sampler is right (Talts et al., arXiv:1804.06788).
 """
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -18,14 +19,16 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from homodyne_bayes import environment, files
-from homodyne_bayes.config import FitConfig
 from homodyne_bayes.data.two_time import TwoTimeData
 from homodyne_bayes.errors import InputError
 from homodyne_bayes.files import atomic_path
-from homodyne_bayes.fitting.pipeline import bound_model, sample_posterior
+from homodyne_bayes.fitting.describe import parameter_rows
+from homodyne_bayes.fitting.plan import models_of
+from homodyne_bayes.fitting.sample import sample_posterior
+from homodyne_bayes.fitting.settings import FitConfig
 from homodyne_bayes.inference import density
 from homodyne_bayes.inference.infer import Progress, silent
-from homodyne_bayes.parameters import PARAMETERS
+from homodyne_bayes.model_files import model_name
 from homodyne_bayes.physics.points import ShardGrid, map_grid
 from homodyne_bayes.results.figures import BLUE, GREY
 
@@ -104,20 +107,26 @@ def ranks(
         found.append(rank(truth, draws.reshape(-1, draws.shape[-1])))
         certified.append(inference.certificate.certified)
     progress("simulating", num_simulations, num_simulations)
-    names = [*density.labels(bound_model(config), _grid(design, config)), "log_likelihood"]
+    names = [
+        *density.labels(models_of(config).least_squares, _grid(design, config)),
+        "log_likelihood",
+    ]
     return xr.Dataset(
         {"rank": (("simulation", "parameter"), found), "certified": ("simulation", certified)},
         {"parameter": names},
         files.as_attributes(
             {
                 "title": "homodyne_bayes simulation-based calibration",
-                "model": config.model,
+                "model": model_name(config.model),
+                "parameters": parameter_rows(
+                    config.parameters, {row.name for row in config.parameters}
+                ),
                 "method": config.method,
                 "num_draws": NUM_DRAWS,
                 "num_left_out": certified.count(False),
                 "seed": config.seed,
                 "design": asdict(design),
-                "settings": asdict(config),
+                "settings": config.recorded(),
                 "priors": {name: str(prior) for name, prior in config.prior_table().items()},
                 "versions": environment.versions(),
             }
@@ -177,6 +186,7 @@ def histograms(ranks: xr.Dataset) -> np.ndarray:
 def figure(ranks: xr.Dataset) -> Figure:
     """Draw rank histograms and the band that holds 99 % of the bars of a right sampler."""
     counts = histograms(ranks)
+    latex = {row["name"]: row["latex"] for row in json.loads(ranks.attrs["parameters"])}
     num_parameters, num_bins = counts.shape
     kept = int(ranks["certified"].sum())
     low, high = scipy.stats.binom.interval(BAND, kept, 1 / num_bins)
@@ -189,7 +199,7 @@ def figure(ranks: xr.Dataset) -> Figure:
         ax.axhspan(low, high, color=GREY, lw=0)
         ax.axhline(kept / num_bins, color="0.4", linestyle=":", linewidth=1)
         ax.stairs(bars, edges, color=BLUE)
-        ax.set_title(_symbol(name), fontsize="medium")
+        ax.set_title(_symbol(name, latex), fontsize="medium")
         ax.set(xlim=(0, NUM_DRAWS + 1), ylim=(0, None))
     for ax in list(axes)[num_parameters:]:
         ax.remove()
@@ -222,7 +232,7 @@ def _prior_predictive(
     design: Design, config: FitConfig
 ) -> Callable[[jax.Array], tuple[np.ndarray, TwoTimeData]]:
     """Return a draw of a truth, (d + 1,) with its log likelihood last, and its maps."""
-    model, grid = bound_model(config), _grid(design, config)
+    model, grid = models_of(config).least_squares, _grid(design, config)
     pairs = jnp.triu(jnp.ones((design.num_frames,) * 2, bool), k=1)
 
     @jax.jit
@@ -244,7 +254,7 @@ def _prior_predictive(
     return one
 
 
-def _symbol(label: str) -> str:
+def _symbol(label: str, latex: Mapping[str, str]) -> str:
     """Return a coordinate's name as a paper would write it, e.g. for ``contrast[0]``."""
     name, bracket, index = label.partition("[")
-    return f"${PARAMETERS[name].latex}${bracket}{index}" if name in PARAMETERS else label
+    return f"${latex[name]}${bracket}{index}" if latex.get(name) else label

@@ -11,28 +11,22 @@ import jax
 import numpy as np
 import pandas as pd
 
-from homodyne_bayes.config import FitConfig, Method, NoiseModel
 from homodyne_bayes.data.two_time import TwoTimeData
 from homodyne_bayes.errors import InputError
-from homodyne_bayes.fitting.checks import check_flow
-from homodyne_bayes.fitting.pipeline import bound_model, estimate_noise, sample_posterior
+from homodyne_bayes.fitting.plan import check_needs
+from homodyne_bayes.fitting.sample import estimate_noise, sample_posterior
+from homodyne_bayes.fitting.settings import FitConfig
 from homodyne_bayes.inference.infer import Certificate, Progress, silent
-from homodyne_bayes.likelihood.covariance import Noise
-from homodyne_bayes.likelihood.noise import Estimate
+from homodyne_bayes.likelihood.covariance import WorkingCovariance
+from homodyne_bayes.likelihood.estimate import Estimate
+from homodyne_bayes.likelihood.noises import NOISES
+from homodyne_bayes.model_files import model_name
 from homodyne_bayes.thresholds import MAX_K_HAT
 
-METHOD: Method = "laplace"  # the cheapest; NUTS on all the data follows where its weights fail
+METHOD = "laplace"  # the cheapest; NUTS on all the data follows where its weights fail
 FINITE_VARIANCE = 0.5  # k-hat of weights below which their standard error means something
 CANDIDATES = {name: FitConfig(model=name, method=METHOD) for name in ("static", "laminar_flow")}
 STRENGTH = {"not worth more than a bare mention": 1.0, "positive": 3.0, "strong": 5.0}
-CAVEATS = {
-    "independent": "The likelihood takes the entries of c2 as independent, which they are not: log "
-    "Bayes factors and scores are overstated. Evidence also depends on the priors.",
-    "corrected": "The likelihood is that of least squares, tempered: evidence is understated. It "
-    "also depends on the priors.",
-    "speckle": "All models are given the same noise, that of the model that explains it best. "
-    "Evidence also depends on the priors.",
-}
 
 
 class Evidence(NamedTuple):
@@ -74,7 +68,7 @@ class Comparison(NamedTuple):
     models: pd.DataFrame
     angles: pd.DataFrame
     k_hat: pd.DataFrame
-    noise: NoiseModel
+    noise: str
 
 
 def compare(
@@ -102,8 +96,7 @@ def compare(
         found = ", ".join(configs) or "none"
         raise InputError(f"a comparison needs two models or more, found {found}")
     for config in configs.values():  # all before the first is fitted
-        bound_model(config)
-        check_flow(data, config.model)
+        check_needs(data, config.record, model_name(config.model))
     kinds = {config.noise for config in configs.values()}
     if len(kinds) > 1:
         raise InputError(f"models are compared under one noise, found {', '.join(sorted(kinds))}")
@@ -125,7 +118,7 @@ def compare(
 
 def best_noise(
     data: TwoTimeData, configs: Mapping[str, FitConfig], progress: Progress = silent
-) -> Noise | None:
+) -> WorkingCovariance | None:
     """Return the noise that the best of several models finds in the data; None if independent.
 
     Evidence can only be compared under one noise. The best model is that of the highest likelihood
@@ -133,7 +126,7 @@ def best_noise(
     """
     found: list[Estimate] = []
     for config in configs.values():
-        if config.noise == "independent":
+        if NOISES[config.noise].estimate is None:
             return None
         progress("noise", len(found), len(configs))
         found.append(estimate_noise(data, config))
@@ -154,7 +147,7 @@ def evidence(certificate: Certificate) -> Evidence:
 
 
 def tabulate(
-    names: list[str], phi: np.ndarray, fits: Evidence, noise: NoiseModel = "independent"
+    names: list[str], phi: np.ndarray, fits: Evidence, noise: str = "independent"
 ) -> Comparison:
     """Return the comparison of M models by evidences (M, 1 + P): of all angles, then without each.
 
@@ -247,7 +240,7 @@ def sentences(found: Comparison) -> list[str]:
             )
     if found.angles.empty:
         said.append("With a single angle there is none to leave out.")
-    return [*said, CAVEATS[found.noise]]
+    return [*said, NOISES[found.noise].words.caveat]
 
 
 def strength(log_bayes_factor: float) -> str:

@@ -7,7 +7,7 @@ promises, that 90 % intervals hold the truth in 90 % of experiments, is counted.
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,133 +19,29 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from homodyne_bayes import environment, files
-from homodyne_bayes.config import FitConfig
 from homodyne_bayes.data.two_time import TwoTimeData
 from homodyne_bayes.errors import InputError
 from homodyne_bayes.files import atomic_path
-from homodyne_bayes.fitting.pipeline import Sampled, sample_posterior
+from homodyne_bayes.fitting.describe import parameter_rows
+from homodyne_bayes.fitting.sample import Sampled, sample_posterior
+from homodyne_bayes.fitting.settings import FitConfig
 from homodyne_bayes.inference import density
 from homodyne_bayes.inference.infer import Progress, silent
 from homodyne_bayes.likelihood.rescale import parameter_values
-from homodyne_bayes.parameters import COORDINATES, DIFFUSION, PARAMETERS, SHEAR
-from homodyne_bayes.physics.rates import PowerLaw, to_coordinates
-from homodyne_bayes.physics.simulate import Experiment, speckle
+from homodyne_bayes.model_files import model_name
+from homodyne_bayes.parameters import priors_of
 from homodyne_bayes.results import page
 from homodyne_bayes.results.figures import BLUE, VERMILION
+from homodyne_bayes.studies.study import Study, like, recorded
+
+__all__ = ["Study", "cover", "figure", "like", "render", "table", "verdict", "write"]
 
 METHOD = "laplace"  # fast
 LEVELS = (0.9, 0.5)
 KINDS = ("reported", "uncorrected")
-PHYSICAL = (*DIFFUSION, *SHEAR)
-POOLED = {"all parameters": PHYSICAL, "all coordinates": (*COORDINATES, "phi0")}
-LAWS = (
-    (DIFFUSION, ("log_D_ref", "D_slope", "D_bend")),
-    (SHEAR[:3], ("log_gamma_dot_ref", "gamma_dot_slope", "gamma_dot_bend")),
-)
 NUM_DRAWS = 2000  # of the least squares fit
-MANY_PHOTONS = 1e5  # of a pixel in a frame: counting them adds nothing to speckle
 TOLERANCE = 0.05  # of coverage, which the likelihood promises
-MODELS = {"static": DIFFUSION, "laminar_flow": PHYSICAL}
-DETECTOR = ("num_pixels", "mean_photons", "speckle_size", "num_groups")
-NUM_TRUTHS = 400  # draws of a posterior
-RECORDS = ("study", "settings", "priors", "versions")
-
-
-@dataclass(frozen=True)
-class Study:
-    """What every simulated experiment is.
-
-    Attributes
-    ----------
-    experiment : Experiment
-        Geometry, frames, contrast and the true parameters.
-    truths : tuple of mapping
-        True parameters, of which every experiment takes some at random instead of those of
-        ``experiment``. What data do not fix must vary as the prior says: an interval that the
-        prior sets holds a truth near the prior's centre always, and a far one never.
-    num_pixels : int
-        Pixels of an angle's bin.
-    mean_photons : float or None
-        Photons of a pixel in a frame; None for speckle without photon noise.
-    speckle_size : int
-        Neighbouring pixels that a speckle covers.
-    num_groups : int
-        Groups of pixels whose maps the data hold too.
-    """
-
-    experiment: Experiment
-    truths: tuple[Mapping[str, float], ...] = ()
-    num_pixels: int = 4000
-    mean_photons: float | None = None
-    speckle_size: int = 1
-    num_groups: int = 1
-
-    def measure(self, key: jax.Array) -> tuple[dict[str, np.ndarray], TwoTimeData]:
-        """Return the truth and the data of one experiment.
-
-        True parameters and coordinates have shape (), contrast and offset (P,).
-        """
-        which_key, key = jax.random.split(key)
-        e, detector = self.experiment, {name: getattr(self, name) for name in DETECTOR}
-        if self.truths:
-            which = int(jax.random.randint(which_key, (), 0, len(self.truths)))
-            e = replace(e, parameters=self.truths[which])
-        t_ref, angles = (e.num_frames - 1) * e.dt / jnp.e, np.ones(len(e.phi))
-        truth: dict[str, Any] = dict(e.parameters)
-        for names, coordinates in LAWS:
-            if names[0] in truth:
-                law = PowerLaw(*(jnp.asarray(truth[name]) for name in names))
-                truth |= zip(coordinates, to_coordinates(law, t_ref), strict=True)
-        truth |= {"contrast": e.contrast * angles, "offset": angles}
-        data = speckle(key, e, **detector)
-        return {name: np.asarray(value, float) for name, value in truth.items()}, data
-
-
-def like(tree: xr.DataTree) -> Study:
-    """Return experiments like the one of a result.
-
-    Geometry, frames and convention are those of the result, all frames usable; truths are draws
-    of its posterior. Contrast, photons and the number of independent pixels, medians over
-    maps, are those that its noise was found to have.
-
-    Parameters
-    ----------
-    tree : xarray.DataTree
-        A result of `homodyne_bayes.fitting.pipeline.fit`.
-
-    Raises
-    ------
-    InputError
-        If the result has no noise, or is of a model other than static and laminar_flow.
-    """
-    model = tree.attrs["model"]
-    if model not in MODELS:
-        raise InputError(
-            f"experiments are simulated by models {' and '.join(MODELS)}, found a result of "
-            f"{model!r}: fit one of these to the same data"
-        )
-    if "noise" not in tree.children:
-        raise InputError(
-            "the result must hold the noise of its maps, found that it took entries of c2 as "
-            "independent: fit again with --noise speckle"
-        )
-    fixed, noise = tree["constant_data"].to_dataset(), tree["noise"].to_dataset()
-    draws = tree["posterior"].to_dataset()[list(MODELS[model])].to_dataframe()
-    chosen = draws.iloc[np.linspace(0, len(draws) - 1, NUM_TRUTHS).round().astype(int)]
-    truths = tuple({str(k): float(v) for k, v in row.items()} for row in chosen.to_dict("records"))
-    gap = {"gap": float(fixed["gap"])} if np.isfinite(fixed["gap"]) else {}
-    experiment = Experiment(
-        phi=tuple(float(phi) for phi in fixed["phi"]),
-        num_frames=fixed.sizes["frame"],
-        parameters=truths[0],
-        q=tuple(fixed["q"].values.tolist()) if fixed["q"].ndim else float(fixed["q"]),
-        dt=float(fixed["dt"]),
-        contrast=float(noise["contrast"].median()),
-        convention=tree.attrs["convention"],
-        **gap,
-    )
-    pixels, photons = (float(noise[name].median()) for name in ("num_pixels", "mean_photons"))
-    return Study(experiment, truths, round(pixels), photons if photons < MANY_PHOTONS else None)
+RECORDS = ("study", "settings", "priors", "versions", "parameters")
 
 
 def cover(
@@ -178,17 +74,17 @@ def cover(
     Raises
     ------
     InputError
-        If the experiments have not the parameters of the model that is fitted.
+        If the experiments do not follow the model that is fitted.
     """
-    if set(study.experiment.parameters) != set(MODELS.get(config.model, ())):
+    if config.record != study.experiment.model:
         raise InputError(
             f"experiments must be fitted with the model that they follow, found {config.model!r} "
             f"for {', '.join(study.experiment.parameters)}: leave out --model"
         )
-    if config.scaling == "constant":
+    if config.scale.held:
         raise InputError(
-            "coverage counts intervals of contrast and offset, found scaling 'constant', which has "
-            "none: pass another --scaling"
+            "coverage counts intervals of contrast and offset, found scaling "
+            f"{config.scaling!r}, which has none: pass another --scaling"
         )
     keys = jax.random.split(jax.random.key(config.seed), num_simulations)
     seeds = np.random.SeedSequence(config.seed).generate_state(num_simulations)
@@ -197,18 +93,8 @@ def cover(
         progress("simulating", len(rows), num_simulations)
         began = time.perf_counter()
         truth, data = study.measure(key)
-        made = sample_posterior(data, replace(config, seed=int(seed)))
-        draws = [_scalars(values, list(truth)) for values in _draws(made, int(seed))]
-        rows.append(
-            {
-                "truth": np.concatenate([value.ravel() for value in truth.values()]),
-                "ends": np.stack([_ends(one) for one in draws]),
-                "sd": np.stack([one.std(axis=0) for one in draws]),
-                "certified": made.inference.certificate.certified,
-                "k_hat": made.inference.certificate.attempts[-1].k_hat,
-                "seconds": time.perf_counter() - began,
-            }
-        )
+        row = _experiment(truth, data, replace(config, seed=int(seed)))
+        rows.append({**row, "seconds": time.perf_counter() - began})
     progress("simulating", num_simulations, num_simulations)
     found = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
     dims = ("simulation", "intervals", "level", "parameter")
@@ -224,13 +110,18 @@ def cover(
         files.as_attributes(
             {
                 "title": "homodyne_bayes coverage",
-                "model": config.model,
+                "model": model_name(config.model),
                 "noise": config.noise,
                 "method": config.method,
                 "seed": config.seed,
                 "num_uncertified": int((~found["certified"]).sum()),
-                "study": asdict(replace(study, truths=())),
-                "settings": asdict(config),
+                "study": recorded(study),
+                "parameters": parameter_rows(config.parameters, {*truth}),
+                "pooled": {
+                    "all parameters": list(study.experiment.parameters),
+                    "all coordinates": list(priors_of(config.record.table)),
+                },
+                "settings": config.recorded(),
                 "priors": {name: str(prior) for name, prior in config.prior_table().items()},
                 "versions": environment.versions(),
             }
@@ -260,7 +151,8 @@ def table(dataset: xr.Dataset) -> pd.DataFrame:
     """
     names = [str(name).partition("[")[0] for name in dataset["parameter"].values]
     members: dict[str, tuple[str, ...]] = {name: (name,) for name in names}
-    members |= {row: pooled for row, pooled in POOLED.items() if set(pooled) & set(names)}
+    pools = json.loads(dataset.attrs["pooled"])
+    members |= {row: tuple(pool) for row, pool in pools.items() if {*pool} & {*names}}
     inside = (dataset["lower"] <= dataset["truth"]) & (dataset["truth"] <= dataset["upper"])
     width = (dataset["upper"] - dataset["lower"]).sel(level=LEVELS[0])
     found: dict[str, dict[tuple[str, str], float]] = {}
@@ -272,7 +164,7 @@ def table(dataset: xr.Dataset) -> pd.DataFrame:
                 cells[kind, f"coverage_{level}"] = float(share.mean())
                 cells[kind, f"error_{level}"] = _wilson(share)
             middle = float(np.median(width.sel(intervals=kind).values[:, at]))
-            cells[kind, "width"] = np.nan if row in POOLED else middle
+            cells[kind, "width"] = np.nan if row in pools else middle
         found[row] = cells
     return pd.DataFrame(found).T.rename_axis("parameter")
 
@@ -312,7 +204,8 @@ def figure(dataset: xr.Dataset) -> Figure:
                 lw=1,
                 label=f"{kind}, {level} %",
             )
-    symbols = {name: f"${parameter.latex}$" for name, parameter in PARAMETERS.items()}
+    rows = json.loads(dataset.attrs["parameters"])
+    symbols = {row["name"]: f"${row['latex']}$" for row in rows if row["latex"]}
     left.set_yticks(places, [symbols.get(str(name), str(name)) for name in found.index])
     left.set(xlim=(-2, 102), xlabel="experiments whose interval holds the truth (%)")
     widths = found.xs("width", axis=1, level=1)
@@ -348,18 +241,36 @@ def render(dataset: xr.Dataset) -> str:
     found = table(dataset)
     flat = found.set_axis(["_".join(column) for column in found.columns], axis=1)
     truths = dataset["truth"].quantile((0.0, 0.5, 1.0), "simulation").to_pandas()
+    records = {name: json.loads(dataset.attrs[name]) for name in RECORDS}
+    rows = records.pop("parameters")
+    physical = json.loads(dataset.attrs["pooled"])["all parameters"]
     return page.page(
         "coverage.html",
-        **{name: json.loads(dataset.attrs[name]) for name in RECORDS},
+        **records,
         attrs=dataset.attrs,
-        parameters=PARAMETERS,
+        parameters={row["name"]: row for row in rows},
         verdict=verdict(found),
         total=dataset.sizes["simulation"],
         seconds=float(dataset["seconds"].median()),
         rows=flat.assign(name=found.index).to_dict("records"),
-        truths={name: truths[name].to_list() for name in PHYSICAL if name in truths},
+        truths={name: truths[name].to_list() for name in physical if name in truths},
         figure=page.embedded(figure(dataset)),
     )
+
+
+def _experiment(
+    truth: Mapping[str, np.ndarray], data: TwoTimeData, config: FitConfig
+) -> dict[str, Any]:
+    """Return truth, intervals, sd and verdict of one experiment."""
+    made = sample_posterior(data, config)
+    draws = [_scalars(values, list(truth)) for values in _draws(made, config.seed)]
+    return {
+        "truth": np.concatenate([value.ravel() for value in truth.values()]),
+        "ends": np.stack([_ends(scalars) for scalars in draws]),
+        "sd": np.stack([scalars.std(axis=0) for scalars in draws]),
+        "certified": made.inference.certificate.certified,
+        "k_hat": made.inference.certificate.attempts[-1].k_hat,
+    }
 
 
 def _draws(made: Sampled, seed: int) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
@@ -369,7 +280,7 @@ def _draws(made: Sampled, seed: int) -> tuple[dict[str, np.ndarray], dict[str, n
     draws = jnp.asarray(made.inference.draws.reshape(-1, made.inference.draws.shape[-1]))
     return (
         parameter_values(jax.random.key(seed), made.model, made.whole, draws),
-        density.constrain(made.model, made.unweighted, jnp.asarray(gaussian)),
+        density.constrain(made.plan.least_squares, made.unweighted, jnp.asarray(gaussian)),
     )
 
 

@@ -7,10 +7,10 @@ import numpy as np
 import xarray as xr
 
 from homodyne_bayes import environment
-from homodyne_bayes.config import FitConfig, make
 from homodyne_bayes.data.two_time import TwoTimeData
 from homodyne_bayes.errors import InputError
 from homodyne_bayes.fitting.pipeline import fit
+from homodyne_bayes.fitting.settings import FitConfig, make
 from homodyne_bayes.inference.infer import Progress, silent
 from homodyne_bayes.results.diagnostics import group
 
@@ -65,14 +65,18 @@ def measured(tree: xr.DataTree) -> TwoTimeData:
     return data
 
 
+def settings_of(tree: xr.DataTree) -> FitConfig:
+    """Return the settings of a result."""
+    return make(FitConfig, json.loads(tree.attrs["settings"]))
+
+
 def rerun(tree: xr.DataTree, progress: Progress = silent) -> Rerun:
     """Fit the data of a result again with its settings, and compare the draws.
 
     Draws are the same, bit for bit, with the same versions on the same kind of machine, and
     where both had one device or both several.
     """
-    config = make(FitConfig, json.loads(tree.attrs["settings"]))
-    again = fit(measured(tree), config, progress)
+    again = fit(measured(tree), settings_of(tree), progress)
     old, new = group(tree, "posterior"), group(again, "posterior")
     draws = ("chain", "draw")
     shift = abs(new.mean(draws) - old.mean(draws)) / old.std(draws)

@@ -18,7 +18,7 @@ import pandas as pd
 from cases import CASES, prepare
 from matplotlib.figure import Figure
 
-from homodyne_bayes.physics import simulate
+from tests.truth import LAMINAR
 
 HERE = Path(__file__).parent
 TIME_LIMIT = 1800  # s of one process
@@ -114,7 +114,7 @@ def homodyne():
             dt=data.dt,
             q=data.q,
             gap=data.gap,
-            truth=json.dumps(simulate.LAMINAR),
+            truth=json.dumps(LAMINAR),
         )
         return ours + rows_of(python, "homodyne_cost.py", str(path), HOMODYNE_LIMIT)
 

@@ -13,7 +13,9 @@ import numpy as np
 from arviz_stats.base import array_stats
 
 from homodyne_bayes import TwoTimeData
+from homodyne_bayes.model_files import MODELS
 from homodyne_bayes.physics import kernels, simulate
+from tests.truth import LAMINAR
 
 SIGMA, DURATION = 0.01, 8.0
 NUM_PIXELS, MEAN_PHOTONS = 4000, 2.0
@@ -32,7 +34,7 @@ class Case:
         """What is simulated."""
         phi = tuple(np.linspace(-60.0, 60.0, self.num_angles).tolist())
         dt = DURATION / self.num_frames
-        return simulate.Experiment(phi, self.num_frames, simulate.LAMINAR, dt=dt)
+        return simulate.Experiment(MODELS["laminar_flow"], phi, self.num_frames, LAMINAR, dt=dt)
 
     def data(self, seed: int = 0) -> TwoTimeData:
         """Return maps with independent noise of 0.01."""

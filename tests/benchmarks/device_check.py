@@ -13,19 +13,22 @@ from functools import partial
 import jax
 import numpy as np
 
-from homodyne_bayes import FitConfig, fit
+from homodyne_bayes import FitConfig
+from homodyne_bayes.fitting.pipeline import fit
 from homodyne_bayes.inference.certify import evaluator
 from homodyne_bayes.inference.chains import run_here
 from homodyne_bayes.inference.places import Workplace
+from homodyne_bayes.model_files import MODELS
 from homodyne_bayes.physics import simulate
 from homodyne_bayes.results.view import Result
+from tests.truth import LAMINAR
 
 TOLERANCE = 0.1  # of means, in posterior sd, where programs differ
 
 
 def fitted(devices, num_shards):
     """Return a result of which all was sampled and weighed on these devices, and the seconds."""
-    experiment = simulate.Experiment((-60.0, 0.0, 60.0), 60, simulate.LAMINAR)
+    experiment = simulate.Experiment(MODELS["laminar_flow"], (-60.0, 0.0, 60.0), 60, LAMINAR)
     data = simulate.independent(jax.random.key(0), experiment, 0.01)
     config = FitConfig(noise="independent", num_shards=num_shards, rescue_pairs=0)
     place = Workplace(partial(run_here, devices=devices), partial(evaluator, devices=devices))

@@ -7,15 +7,17 @@ import jax.numpy as jnp
 from cases import CASES, SIGMA, obvious_c2, one_core, prepare, row, seconds
 
 from homodyne_bayes import FitConfig
-from homodyne_bayes.fitting.pipeline import bound_model
+from homodyne_bayes.fitting.plan import models_of
+from homodyne_bayes.fitting.shards import block_shards, some_pairs
 from homodyne_bayes.inference.density import log_density, parts_of, prior_draws
 from homodyne_bayes.likelihood.covariance import frame_weights
-from homodyne_bayes.likelihood.noise import working
+from homodyne_bayes.likelihood.estimate import working
 from homodyne_bayes.likelihood.pixels import Plugged
 from homodyne_bayes.physics import kernels, simulate
-from homodyne_bayes.physics.points import block_shards, each_map, shard, some_pairs
+from homodyne_bayes.physics.points import each_map, shard
+from tests.truth import LAMINAR
 
-MODEL = bound_model(FitConfig())
+MODEL = models_of(FitConfig()).least_squares
 BYTES = 9  # of a pair: its value, and whether it is used
 
 
@@ -46,7 +48,7 @@ def obvious(data):
         mean = obvious_c2(points, D, gamma_dot, at[6], at[7 : 7 + P], at[7 + P :])
         return -0.5 * (((points.c2 - mean) / SIGMA) ** 2).sum()
 
-    return log_likelihood, jnp.array([*simulate.LAMINAR.values(), *[0.25] * P, *[1.0] * P])
+    return log_likelihood, jnp.array([*LAMINAR.values(), *[0.25] * P, *[1.0] * P])
 
 
 def ours(parts):

@@ -8,12 +8,13 @@ import jax
 from cases import Case, prepare, row
 
 from homodyne_bayes import FitConfig
-from homodyne_bayes.fitting.pipeline import bound_model, least_squares
+from homodyne_bayes.fitting.plan import models_of, plan
+from homodyne_bayes.fitting.sample import least_squares
+from homodyne_bayes.fitting.shards import block_shards
 from homodyne_bayes.inference import chains
 from homodyne_bayes.inference.merges import RULES
 from homodyne_bayes.inference.nuts import Gaussian
 from homodyne_bayes.inference.shelf import Shelf
-from homodyne_bayes.physics.points import block_shards
 
 NUM_SHARDS = 64
 CASE = Case(3, 2 * NUM_SHARDS)  # the fewest frames that can be dealt into so many shards
@@ -35,7 +36,7 @@ def timed(program, spent):
 def main():
     """Print wall time, the share of it outside of chains, without and with a shelf."""
     data, config = CASE.data(), FitConfig(noise="independent")
-    model, warm = bound_model(config), least_squares(data, config)
+    model, warm = models_of(config).model, least_squares(data, plan(data, config))
     mode = Gaussian(warm.theta, warm.covariance)
     targets = RULES["cavity"].targets(block_shards(data, NUM_SHARDS), mode)
     programs, spent = chains._programs, []

@@ -15,9 +15,10 @@ import numpyro.distributions as dist
 from cases import CASES, SIGMA, least_ess, obvious_c2, one_core, peak_gib, prepare, row
 from numpyro.infer import MCMC, NUTS, init_to_value
 
-from homodyne_bayes.physics import kernels, simulate
-from homodyne_bayes.physics.points import some_pairs
+from homodyne_bayes.fitting.shards import some_pairs
+from homodyne_bayes.physics import kernels
 from homodyne_bayes.physics.rates import reference_time
+from tests.truth import LAMINAR
 
 MAX_TREE_DEPTH = 7
 RATES = {
@@ -52,7 +53,7 @@ def truth(points):
     """Return the true values of all sites."""
     t_ref, P, found = reference_time(points), points.phi.shape[0], {}
     for name, (amplitude, exponent, offset) in RATES.items():
-        values = simulate.LAMINAR
+        values = LAMINAR
         level = values[amplitude] * t_ref ** values[exponent] + values[offset]
         found |= {
             f"log_{name}": jnp.log(level),
@@ -60,7 +61,7 @@ def truth(points):
             f"{name}_offset_share": values[offset] / level,
         }
     scaling = {"contrast": jnp.full(P, 0.25), "offset": jnp.ones(P), "sigma": SIGMA}
-    return {**found, **scaling, "phi0": simulate.LAMINAR["phi0"]}
+    return {**found, **scaling, "phi0": LAMINAR["phi0"]}
 
 
 def main(name, num_chains, num_warmup, num_samples):

@@ -10,7 +10,7 @@ import time
 from cases import CASES, Case, least_ess, peak_gib, prepare, row
 
 from homodyne_bayes import FitConfig
-from homodyne_bayes.fitting.pipeline import sample_posterior
+from homodyne_bayes.fitting.sample import sample_posterior
 
 
 def cost(case, config, seed):

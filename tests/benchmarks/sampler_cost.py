@@ -6,7 +6,7 @@ import numpy as np
 from cases import CASES, least_ess, prepare, row
 
 from homodyne_bayes import FitConfig
-from homodyne_bayes.fitting.pipeline import sample_posterior
+from homodyne_bayes.fitting.sample import sample_posterior
 
 NUM_SEEDS, NUM_SAMPLES = 20, 250  # of every chain
 

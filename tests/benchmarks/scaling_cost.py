@@ -8,11 +8,12 @@ import jax
 from cases import Case, prepare, row
 
 from homodyne_bayes import FitConfig
-from homodyne_bayes.fitting.pipeline import bound_model, least_squares, sample_posterior
+from homodyne_bayes.fitting.plan import models_of, plan
+from homodyne_bayes.fitting.sample import least_squares, sample_posterior
+from homodyne_bayes.fitting.shards import block_shards
 from homodyne_bayes.inference.chains import Runner, run_here, sample
 from homodyne_bayes.inference.merges import RULES
 from homodyne_bayes.inference.nuts import Gaussian
-from homodyne_bayes.physics.points import block_shards
 
 FRAMES = (64, 200, 632, 2000)  # of 5 angles: 1e4, 1e5, 1e6 and 1e7 pairs
 SHARDS, DEVICES = (1, 2, 4, 8, 16), (1, 2)
@@ -39,7 +40,7 @@ def against_pairs():
 def against_shards():
     """Print what the chains of all shards take together, on one device and on two."""
     data, config = OF_SHARDS.data(), FitConfig(noise="independent")
-    model, warm = bound_model(config), least_squares(data, config)
+    model, warm = models_of(config).model, least_squares(data, plan(data, config))
     mode = Gaussian(warm.theta, warm.covariance)
     for num_shards in SHARDS:
         targets = RULES["cavity"].targets(block_shards(data, num_shards), mode)

@@ -6,7 +6,7 @@ import jax
 from cases import Case, peak_gib, prepare, seconds
 
 from homodyne_bayes import FitConfig
-from homodyne_bayes.fitting.pipeline import bound_model, sample_posterior
+from homodyne_bayes.fitting.sample import sample_posterior
 from homodyne_bayes.inference.density import log_density
 from homodyne_bayes.physics.points import each_map
 
@@ -19,7 +19,7 @@ def cost(num_frames):
     data = Case(NUM_ANGLES, num_frames).speckle()
     config = FitConfig(method="laplace", rescue_pairs=0)
     made = sample_posterior(data, config)
-    parts, model = each_map(data, noise=made.estimate.noise), bound_model(config)
+    parts, model = each_map(data, noise=made.estimate.noise), made.model
     value = jax.jit(lambda theta: log_density(model, parts, theta))
     theta = made.estimate.theta
     gradient = jax.jit(jax.grad(lambda theta: log_density(model, parts, theta)))

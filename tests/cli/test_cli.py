@@ -7,12 +7,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import jax
 import numpy as np
 import pytest
 
 from homodyne_bayes.cli import main, screen
 from homodyne_bayes.data import writing
+from homodyne_bayes.data.two_time import TwoTimeData
+from homodyne_bayes.errors import InputError
+from homodyne_bayes.fitting import pipeline
 from homodyne_bayes.results import store
 from tests.bad_inputs import BAD_INPUTS
 
@@ -20,13 +24,12 @@ OWN_MODEL = '''
 import numpyro
 import numpyro.distributions as dist
 from homodyne_bayes.physics import kernels
-from homodyne_bayes.likelihood.observe import observe_c2
 
-def constant(grid, priors):
+def constant(points, priors):
     """Plain diffusion: one number for D."""
     level = numpyro.sample("log_D", dist.Normal(9.0, 2.0))
-    D = numpyro.deterministic("D", kernels.power_law(grid, 0.0, 0.0, kernels.jnp.exp(level)))
-    observe_c2(grid, priors, kernels.g1(grid, D))
+    D = numpyro.deterministic("D", kernels.jnp.exp(level) * kernels.jnp.ones_like(points.time))
+    return kernels.field_correlation(points, D)
 '''
 QUICK = ["--num-warmup", "100", "--num-samples", "50", "--num-chains", "2", "--num-shards", "2"]
 
@@ -294,7 +297,7 @@ def test_interrupted(run, data_file, tmp_path, monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(main.pipeline, "fit", interrupt)
+    monkeypatch.setattr(pipeline, "fit", interrupt)
     code, _, err = run("fit", data_file)
     assert code == 130
     assert "interrupted; nothing was written" in err
@@ -312,3 +315,67 @@ def test_compiled_programs_are_kept_for_the_user(tmp_path):
         env=inherited | own,
     )
     assert len(list((tmp_path / "cache" / "homodyne-bayes").iterdir())) > 10
+
+
+def test_help_says_what_every_command_says_of_itself():
+    """The table, from which help is written without importing commands, holds their words."""
+    for name, row in main.COMMANDS.items():
+        command = main.commands.get_command(click.Context(main.commands), name)
+        assert command.name == name
+        assert command.help.partition("\n\n")[0].replace("\n", " ") == row.sentence
+
+
+HEAVY = "{'jax', 'jaxlib', 'numpyro', 'arviz', 'matplotlib'}"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "absent"),
+    [
+        (["--help"], f"{HEAVY} | {{'h5py', 'pandas', 'xarray', 'pydantic'}}"),
+        (["--version"], HEAVY),
+        (["inspect", "{data}"], HEAVY),
+    ],
+    ids=lambda given: given[0] if isinstance(given, list) else "",
+)
+def test_commands_load_what_they_need(data_file, arguments, absent):
+    code = (
+        "import sys; from homodyne_bayes.cli import main\n"
+        "try:\n    main.main()\n"
+        "finally:\n"
+        f"    loaded = ({absent}) & set(sys.modules)\n"
+        "    assert not loaded, loaded"
+    )
+    filled = [text.format(data=data_file) for text in arguments]
+    call = [sys.executable, "-c", code, *filled]
+    run = subprocess.run(call, check=False, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout
+
+
+def test_a_file_is_checked_once(run, data_file, tmp_path, monkeypatch):
+    """Frames, angles and scalars of the settings are chosen in one go."""
+    made, check = [], TwoTimeData.__post_init__
+
+    def counting(data):
+        made.append(data)
+        check(data)
+
+    def stop(data, *_):
+        raise InputError(f"{data.num_frames} frames, {data.phi.tolist()}")
+
+    monkeypatch.setattr(TwoTimeData, "__post_init__", counting)
+    monkeypatch.setattr(pipeline, "fit", stop)
+    selection = ["--angles", "60", "--first-frame", 2, "--exclude-frames", "5", "--gap", 2e6]
+    code, _, err = run("fit", data_file, "--out", tmp_path / "r.nc", *selection)
+    assert (code, err) == (2, "error: 18 frames, [60.0]\n")
+    assert len(made) == 1
+
+
+def test_models_lists_every_table(run):
+    code, out, _ = run("models")
+    assert code == 0
+    for name in ("laminar_flow", "power_law", "speckle", "fourier", "gap-average", "aps-u"):
+        assert name in out
+    found = json.loads(run("models", "--json")[1])
+    del found["methods"]  # functions, which the help of fit explains
+    assert all(title for rows in found.values() for title in rows.values())

@@ -16,7 +16,7 @@ from homodyne_bayes.compat.bounds import (
     validate_parameters_detailed,
 )
 from homodyne_bayes.errors import InputError
-from homodyne_bayes.parameters import PARAMETERS
+from tests.truth import PARAMETERS
 
 LAMINAR = parameter_bounds("laminar_flow")
 NAMES = MODES["laminar_flow"]

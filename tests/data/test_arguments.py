@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from homodyne_bayes import InputError, TwoTimeData
-from homodyne_bayes.cli.options import read_data
+from homodyne_bayes.cli.settings import read_data
 from homodyne_bayes.config import DataConfig
 from homodyne_bayes.data import reading, two_time, writing
 from homodyne_bayes.data.formats import table

@@ -11,11 +11,13 @@ import scipy.stats
 from homodyne_bayes import InputError
 from homodyne_bayes.cli import main
 from homodyne_bayes.data import reading
+from homodyne_bayes.model_files import MODELS
 from homodyne_bayes.physics import simulate
 from homodyne_bayes.results import figures, figures_of_maps, page, store
 from homodyne_bayes.studies import rerun
 from tests.bad_inputs import DT, maps
 from tests.data.test_points import LAGS, SPARSE, G, at_lags
+from tests.truth import STATIC
 
 V1, V2 = "entry_0000/dynamix/correlations/directions", "entry_0000/correlations"
 Q = (0.05, 0.054, 0.06)  # 1/nm
@@ -224,7 +226,7 @@ def test_broken_files_are_refused(tmp_path, new, change, said):
 def fitted(tmp_path_factory):
     """A folder with a file in which every second lag is missing, fitted from the command line."""
     folder = tmp_path_factory.mktemp("esrf")
-    experiment = simulate.Experiment((0.0,), 24, simulate.STATIC, q=0.005, dt=0.5)
+    experiment = simulate.Experiment(MODELS["static"], (0.0,), 24, STATIC, q=0.005, dt=0.5)
     data = simulate.independent(jax.random.key(0), experiment, 0.01)
     esrf(folder / "a.h5", c2=data.c2, dt=0.5, lags=np.arange(1, 24, 2))
     run(

@@ -16,8 +16,9 @@ import numpy as np
 import pytest
 
 from homodyne_bayes import InputError, TwoTimeData
-from homodyne_bayes.config import SECTIONS, make, read_settings
+from homodyne_bayes.config import read_settings
 from homodyne_bayes.data.reading import contents, read
+from homodyne_bayes.fitting.settings import SECTIONS, make
 from tests.bad_inputs import MAP_1, USER, array, good_aps_u, maps
 from tests.mutations import (
     HOSTILE,

@@ -1,7 +1,6 @@
 """Lists of points: every value at its two times and nowhere else, and fits of what there is."""
 
 from dataclasses import replace
-from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -12,14 +11,15 @@ from jax.flatten_util import ravel_pytree
 
 from homodyne_bayes import FitConfig, InputError, TwoTimeData
 from homodyne_bayes.data import points, reading, writing
-from homodyne_bayes.fitting.checks import shardable
+from homodyne_bayes.fitting import shards as dealing
+from homodyne_bayes.fitting.plan import plan
 from homodyne_bayes.inference import density
+from homodyne_bayes.likelihood.independent import INDEPENDENT
 from homodyne_bayes.likelihood.marginal import MarginalNormal, NormalPrior
-from homodyne_bayes.model_files import laminar_flow
-from homodyne_bayes.parameters import PRIORS
 from homodyne_bayes.physics import points as grids
 from tests.bad_inputs import DT, good_data, maps
 from tests.physics.test_shards import NEAR_THE_TRUTH, obvious_log_likelihood
+from tests.truth import LAMINAR_MODEL
 
 G = 12
 LAGS = np.arange(G)
@@ -167,12 +167,12 @@ def lacking(laminar_data):
 
 
 def test_every_layout_has_the_likelihood_of_the_pairs_one_by_one(lacking, monkeypatch):
-    monkeypatch.setitem(grids.BLOCK_SIZE, "cpu", 100)
-    model = partial(laminar_flow, priors=PRIORS)
+    monkeypatch.setitem(dealing.BLOCK_SIZE, "cpu", 100)
+    model = LAMINAR_MODEL
     layouts = [
-        grids.block_shards(lacking, 3),
-        grids.angle_shards(lacking, 3),
-        jax.tree.map(lambda leaf: leaf[None, None], grids.some_pairs(lacking, 0)),
+        dealing.block_shards(lacking, 3),
+        dealing.angle_shards(lacking, 3, grids.each_map(lacking)),
+        jax.tree.map(lambda leaf: leaf[None, None], dealing.some_pairs(lacking, 0)),
         grids.each_map(lacking),
     ]
     layouts = [density.parts_of(one) if one.q.ndim > 1 else one for one in layouts]
@@ -194,7 +194,8 @@ def test_integrated_contrast_and_offset_are_those_of_the_pairs(lacking):
     grid = grids.whole_maps(one)
     g1 = jnp.exp(-0.1 * jnp.abs(grid.time[:, None] - grid.time))[None]
     contrast, offset, sigma = NormalPrior(0.4, 0.2), NormalPrior(1.1, 0.3), 0.05
-    found = MarginalNormal(grid, g1, contrast, offset, sigma).log_prob(grid.c2)
+    marginal = MarginalNormal(grid, g1, (contrast, offset), INDEPENDENT, sigma)
+    found = marginal.log_prob(grid.c2)
     _, lo, hi = grids.distinct_pairs(one)
     decay = np.asarray(g1[0, lo, hi] ** 2)
     covariance = sigma**2 * np.eye(len(lo)) + offset.scale**2
@@ -239,6 +240,6 @@ def test_selections_and_files_keep_what_was_measured(tmp_path):
 def test_noise_of_whole_maps_is_refused(noise, scaling):
     config = FitConfig(noise=noise, scaling=scaling, model="static")
     with pytest.raises(InputError, match=f"{noise}.* 99 pairs .* choose --noise independent"):
-        shardable(sparse_data(), config)
-    assert shardable(sparse_data(lags=LAGS), config).noise == noise
-    assert shardable(sparse_data(), replace(config, noise="independent")).noise == "independent"
+        plan(sparse_data(), config)
+    assert plan(sparse_data(lags=LAGS), config).config.noise == noise
+    assert plan(sparse_data(), replace(config, noise="independent")).config.noise == "independent"

@@ -2,20 +2,21 @@
 
 import pytest
 
-from homodyne_bayes.config import DataConfig, FitConfig, make, read_settings
+from homodyne_bayes.config import DataConfig, read_settings
 from homodyne_bayes.errors import InputError
-from homodyne_bayes.parameters import PRIORS
+from homodyne_bayes.fitting.settings import FitConfig, make
+from tests.truth import PRIORS
 
 BAD = [
     (FitConfig, {"num_shard": 3}, "fit.num_shard: unknown; did you mean num_shards"),
     (FitConfig, {"bananas": 3}, "fit.bananas: unknown; known are model"),
     (FitConfig, {"num_shards": "x"}, "fit.num_shards: .*integer.*found 'x'"),
     (FitConfig, {"num_shards": 1}, "fit.num_shards: .*greater than or equal to 2, found 1"),
-    (FitConfig, {"method": "nuts"}, "fit.method: .*'laplace' or 'full', found 'nuts'"),
+    (FitConfig, {"method": "nuts"}, "fit.method: .*consensus, laplace, full, found 'nuts'"),
     (FitConfig, {"rescue_pairs": -1}, "fit.rescue_pairs: .*greater than or equal to 0, found -1"),
     (FitConfig, {"num_samples": 2.5}, "fit.num_samples: .*found 2.5"),
-    (FitConfig, {"merge": "mean"}, "fit.merge: .*'parametric' or 'cavity', found 'mean'"),
-    (FitConfig, {"convention": "new"}, "fit.convention: .*'upstream' or 'gap-average'"),
+    (FitConfig, {"merge": "mean"}, "fit.merge: .*parametric, cavity, found 'mean'"),
+    (FitConfig, {"convention": "new"}, "fit.convention: .*upstream, gap-average, found 'new'"),
     (FitConfig, {"target_accept_prob": 1.0}, "fit.target_accept_prob: .*less than 1"),
     (FitConfig, {"seed": -1}, "fit.seed: .*found -1"),
     (FitConfig, {"priors": {"phi0": [0, 0]}}, r"fit.priors.phi0.1: .*greater than 0, found 0"),
@@ -43,13 +44,13 @@ def test_typed_text_and_yaml_values_mean_the_same():
 
 
 def test_priors_replace_rows_and_keep_families():
-    table = FitConfig(priors={"sigma": (-4.0, 1.0)}).prior_table()
+    table = FitConfig(noise="independent", priors={"sigma": (-4.0, 1.0)}).prior_table()
     assert str(table["sigma"]) == "Lognormal(-4, 1)"
     assert {name: table[name] for name in table if name != "sigma"} == {
         name: prior for name, prior in PRIORS.items() if name != "sigma"
     }
     with pytest.raises(InputError, match="fit.priors.D0: unknown"):
-        FitConfig(priors={"D0": (1e4, 1e3)}).prior_table()
+        FitConfig(priors={"D0": (1e4, 1e3)})
 
 
 BAD_FILES = [

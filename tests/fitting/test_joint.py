@@ -8,17 +8,22 @@ import numpy as np
 import pytest
 from jax.flatten_util import ravel_pytree
 
-from homodyne_bayes import FitConfig, InputError, TwoTimeData, fit
+from homodyne_bayes import FitConfig, InputError, TwoTimeData
 from homodyne_bayes.data import reading, writing
-from homodyne_bayes.fitting import pipeline
+from homodyne_bayes.fitting.pipeline import fit
+from homodyne_bayes.fitting.plan import models_of, plan
+from homodyne_bayes.fitting.sample import estimate_noise
+from homodyne_bayes.fitting.shards import angle_shards, block_shards
 from homodyne_bayes.inference import density
-from homodyne_bayes.likelihood.noise import estimate
+from homodyne_bayes.likelihood.estimate import estimate
+from homodyne_bayes.model_files import MODELS
 from homodyne_bayes.physics import kernels, simulate
-from homodyne_bayes.physics.points import angle_shards, block_shards, each_map, map_grid, whole_maps
+from homodyne_bayes.physics.points import each_map, map_grid, whole_maps
 from homodyne_bayes.results import diagnostics, page, rows, store
 from homodyne_bayes.results.diagnostics import Numbers
 from homodyne_bayes.studies import coverage
 from tests.studies.test_coverage import bent
+from tests.truth import LAMINAR
 
 PHI, Q = (-60.0, -15.0, 30.0, 75.0), (0.0045, 0.0054, 0.0065)
 BINS = [(q, phi) for q in Q for phi in PHI]
@@ -26,10 +31,12 @@ FIXED_BY_DATA = ["log_D_ref", "D_slope", "log_gamma_dot_ref", "gamma_dot_slope",
 CONFIG = FitConfig(method="laplace", seed=1)
 
 
-def experiment(num_frames, parameters=simulate.LAMINAR):
+def experiment(num_frames, parameters=LAMINAR):
     """Four angles at each of three wavevectors."""
     phi, q = tuple(phi for _, phi in BINS), tuple(q for q, _ in BINS)
-    return simulate.Experiment(phi, num_frames, parameters, q=q, contrast=0.3)
+    return simulate.Experiment(
+        MODELS["laminar_flow"], phi, num_frames, parameters, q=q, contrast=0.3
+    )
 
 
 def only(data, q):
@@ -105,11 +112,12 @@ def test_the_formula_of_many_is_that_of_each(flow):
 @pytest.mark.parametrize("noise", ["independent", "speckle"])
 def test_log_likelihoods_add_up_over_wavevectors(data, noise):
     """The joint likelihood is exact: the product of those of single wavevectors."""
-    model, key = pipeline.bound_model(CONFIG), jax.random.key(0)
-    theta = density.prior_draws(key, model, whole_maps(data), 1)[0]
-    made = None
+    planned, key = plan(data, replace(CONFIG, noise=noise)), jax.random.key(0)
+    model, made = planned.model, None
+    theta = density.prior_draws(key, planned.least_squares, whole_maps(data), 1)[0]
     if noise == "speckle":
-        made = estimate(key, model, data, theta, CONFIG).noise
+        models = planned.least_squares, planned.individual
+        made = estimate(key, *models, each_map(data), data, theta).noise
 
     def log_likelihood(maps, kept):
         own = None if made is None else jax.tree.map(lambda leaf: leaf[kept], made)
@@ -126,15 +134,15 @@ def test_log_likelihoods_add_up_over_wavevectors(data, noise):
 
 
 def test_shards_are_hands_of_bins(data):
-    shards = angle_shards(data, 4)
+    shards = angle_shards(data, 4, each_map(data))
     for k in range(4):
         own = np.asarray(shards.phi_index[k]).ravel()
         assert len(np.unique(data.phi[own])) == len(np.unique(data.q[own])) == 3
-    model = pipeline.bound_model(CONFIG)
+    model = models_of(CONFIG).least_squares
     theta = density.prior_draws(jax.random.key(1), model, whole_maps(data), 1)[0]
     values = [
         density.log_prior_and_likelihoods(model, density.parts_of(shards), theta)[1].sum()
-        for shards in (angle_shards(data, 4), block_shards(data, 3))
+        for shards in (angle_shards(data, 4, each_map(data)), block_shards(data, 3))
     ]
     np.testing.assert_allclose(values[0], values[1], rtol=1e-12)
 
@@ -147,10 +155,10 @@ def test_the_noise_of_every_wavevector_is_its_own():
         for i, (q, number) in enumerate(photons.items())
     ]
     joint = stacked(singles)
-    found = pipeline.estimate_noise(joint, CONFIG)
+    found = estimate_noise(joint, CONFIG)
     np.testing.assert_allclose(1 / found.nugget, np.repeat(list(photons.values()), 4), rtol=0.15)
     np.testing.assert_allclose(found.num_pixels, 4000, rtol=0.5)
-    alone = [pipeline.estimate_noise(single, CONFIG) for single in singles]
+    alone = [estimate_noise(single, CONFIG) for single in singles]
     sd = physical_sd(joint, found)
     for data, own in zip(singles, alone, strict=True):
         narrower = sd / physical_sd(data, own)
@@ -174,7 +182,7 @@ def test_a_result_tells_its_bins_apart(data, tmp_path):
 @pytest.mark.slow
 def test_joint_intervals_hold_the_truth():
     """Sixty experiments of flow at three wavevectors; docs/calibration.md."""
-    study = coverage.Study(experiment(48), bent(simulate.LAMINAR), mean_photons=10.0)
+    study = coverage.Study(experiment(48), bent(LAMINAR), mean_photons=10.0)
     config = FitConfig(model="laminar_flow", method="laplace", rescue_pairs=0)
     dataset = coverage.cover(study, config, 60)
     found = coverage.table(dataset)
@@ -199,5 +207,5 @@ def stacked(singles):
 def physical_sd(data, found):
     """Standard deviations of the coordinates that the data fix."""
     grid = each_map(data, noise=found.noise)
-    names = density.labels(pipeline.bound_model(CONFIG), jax.tree.map(lambda x: x[0], grid))
+    names = density.labels(models_of(CONFIG).individual, jax.tree.map(lambda x: x[0], grid))
     return np.sqrt(np.diag(found.covariance))[[names.index(name) for name in FIXED_BY_DATA]]

@@ -6,13 +6,15 @@ import jax
 import numpy as np
 import pytest
 
-from homodyne_bayes import FitConfig, fit
+from homodyne_bayes import FitConfig
 from homodyne_bayes.data.checks import pairs_of
 from homodyne_bayes.fitting import predictive
-from homodyne_bayes.parameters import DIFFUSION
+from homodyne_bayes.fitting.pipeline import fit
+from homodyne_bayes.model_files import MODELS
 from homodyne_bayes.physics import kernels, simulate
 from homodyne_bayes.physics.points import map_grid
 from homodyne_bayes.results.diagnostics import group
+from tests.truth import DIFFUSION, STATIC
 
 NUM_AGAIN = 60
 
@@ -27,7 +29,7 @@ def again(tree, key, count=NUM_AGAIN):
     """Return measured cuts, (count, P, A, L), of new speckle like that of `speckle_result`."""
     usable = group(tree, "constant_data")["usable"].values
     cuts = predictive.cuts_of(pairs_of(usable))
-    experiment = simulate.Experiment((-60.0, 0.0, 60.0), usable.shape[1], simulate.STATIC)
+    experiment = simulate.Experiment(MODELS["static"], (-60.0, 0.0, 60.0), usable.shape[1], STATIC)
     maps = (
         simulate.speckle(one, experiment, 4000, mean_photons=2.0).c2
         for one in jax.random.split(key, count)
@@ -133,7 +135,7 @@ def test_light_band_is_posterior_and_scatter_together(speckle_result):
 @pytest.mark.slow
 def test_light_bands_hold_nine_in_ten_of_new_points(speckle_result):
     """Sixteen fits, 60 new measurements each; points of an angle move together."""
-    experiment = simulate.Experiment((-60.0, 0.0, 60.0), 24, simulate.STATIC)
+    experiment = simulate.Experiment(MODELS["static"], (-60.0, 0.0, 60.0), 24, STATIC)
     shares = []
     for key in jax.random.split(jax.random.key(11), 16):
         own, new = jax.random.split(key)

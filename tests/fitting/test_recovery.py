@@ -1,7 +1,6 @@
 """The sampler against the truth, on data drawn from the model: coverage, cost, consensus."""
 
 from dataclasses import replace
-from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -10,26 +9,26 @@ import pandas as pd
 import pytest
 
 from homodyne_bayes import FitConfig, TwoTimeData
-from homodyne_bayes.fitting.pipeline import sample_posterior
+from homodyne_bayes.fitting.sample import sample_posterior
+from homodyne_bayes.fitting.shards import block_shards, some_pairs
 from homodyne_bayes.fitting.start import warm_start
 from homodyne_bayes.inference import density
 from homodyne_bayes.inference.chains import each_shard, sample
 from homodyne_bayes.inference.convergence import convergence
 from homodyne_bayes.inference.density import parts_of
 from homodyne_bayes.inference.nuts import Gaussian
-from homodyne_bayes.model_files import laminar_flow
-from homodyne_bayes.parameters import DIFFUSION, PRIORS, RATES, SHEAR
+from homodyne_bayes.model_files import MODELS
 from homodyne_bayes.physics import simulate
-from homodyne_bayes.physics.points import block_shards, some_pairs
-from homodyne_bayes.physics.rates import PowerLaw, to_coordinates, to_power_law
+from homodyne_bayes.physics.rate_laws.power_law import PowerLaw, to_coordinates, to_power_law
+from tests.truth import DIFFUSION, LAMINAR, LAMINAR_MODEL, PRIORS, SHEAR
 
 PHYSICAL = (*DIFFUSION, *SHEAR)
 HEAVY_TAILED = ("gamma_dot_t0", "gamma_dot_t_offset")  # see docs/consensus.md
 FIVE_ANGLES = simulate.Experiment(
-    phi=(-60.0, -30.0, 0.0, 30.0, 60.0), num_frames=40, parameters=simulate.LAMINAR
+    MODELS["laminar_flow"], phi=(-60.0, -30.0, 0.0, 30.0, 60.0), num_frames=40, parameters=LAMINAR
 )
 THREE_ANGLES = simulate.Experiment(
-    phi=(0.0, 45.0, 90.0), num_frames=60, parameters=simulate.LAMINAR
+    MODELS["laminar_flow"], phi=(0.0, 45.0, 90.0), num_frames=60, parameters=LAMINAR
 )
 
 
@@ -55,7 +54,7 @@ def bent(experiment: simulate.Experiment, seed: int) -> simulate.Experiment:
 
 def test_intervals_cover_the_truth_under_independent_noise():
     """Forty experiments run as forty lanes of the driver, each with its own full posterior."""
-    model = partial(laminar_flow, priors=PRIORS)
+    model = LAMINAR_MODEL
     experiments = [bent(FIVE_ANGLES, seed) for seed in range(40)]
     grids, guesses = [], []
     for seed, experiment in enumerate(experiments):
@@ -114,7 +113,7 @@ def against_full(seed: int, num_samples: int) -> pd.DataFrame:
 
 
 def not_a_rate(name: str) -> bool:
-    return name not in RATES
+    return name not in ("D", "gamma_dot")
 
 
 def test_the_default_path_is_certified_and_agrees_with_full_nuts_once():

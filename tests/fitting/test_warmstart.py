@@ -1,24 +1,25 @@
 """The warm start finds the best optimum, and its covariance is the curvature there."""
 
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from homodyne_bayes import InputError
+from homodyne_bayes.fitting.plan import models_of
+from homodyne_bayes.fitting.settings import FitConfig
+from homodyne_bayes.fitting.shards import block_shards, some_pairs
 from homodyne_bayes.fitting.start import project, warm_start
 from homodyne_bayes.inference import density
 from homodyne_bayes.inference.density import parts_of
 from homodyne_bayes.likelihood.information import covariance_at
-from homodyne_bayes.model_files import laminar_flow, static
-from homodyne_bayes.parameters import DIFFUSION, PRIORS, SHEAR
+from homodyne_bayes.model_files import MODELS
 from homodyne_bayes.physics import simulate
-from homodyne_bayes.physics.points import block_shards, shard, some_pairs
-from homodyne_bayes.physics.rates import PowerLaw, to_coordinates
+from homodyne_bayes.physics.points import shard
+from homodyne_bayes.physics.rate_laws.power_law import PowerLaw, to_coordinates
+from tests.truth import DIFFUSION, LAMINAR, LAMINAR_MODEL, SHEAR, STATIC, STATIC_MODEL
 
-MODEL = partial(laminar_flow, priors=PRIORS)
+MODEL = LAMINAR_MODEL
 
 
 def blocks(data, num_shards=1):
@@ -48,7 +49,7 @@ def test_projection_survives_a_constant_shape(laminar_data):
 def draw_experiment(seed):
     """Realistic flow with level, slope, bend and direction varied from experiment to experiment."""
     rng = np.random.default_rng(seed)
-    truth = dict(simulate.LAMINAR)
+    truth = dict(LAMINAR)
     truth |= {
         "D0": 10 ** rng.uniform(3.3, 4.5),
         "alpha": rng.normal(-0.2, 0.25),
@@ -58,7 +59,7 @@ def draw_experiment(seed):
         "gamma_dot_t_offset": rng.uniform(-5e-5, 1e-4),
         "phi0": rng.normal(0, 4),
     }
-    experiment = simulate.Experiment((-60.0, 0.0, 60.0), 40, truth)
+    experiment = simulate.Experiment(MODELS["laminar_flow"], (-60.0, 0.0, 60.0), 40, truth)
     return experiment, simulate.independent(jax.random.key(seed), experiment, 0.01)
 
 
@@ -134,9 +135,9 @@ def test_neither_parts_nor_pairs_searched_change_the_mode(laminar_data):
 
 
 def test_static_model_on_one_map():
-    experiment = simulate.Experiment((0.0,), 40, simulate.STATIC)
+    experiment = simulate.Experiment(MODELS["static"], (0.0,), 40, STATIC)
     data = simulate.independent(jax.random.key(3), experiment, 0.01)
-    model = partial(static, priors=PRIORS)
+    model = STATIC_MODEL
     points = some_pairs(data, 0)
     warm = warm_start(jax.random.key(0), model, points, blocks(data))
     values = density.constrain(model, points, warm.theta)
@@ -147,9 +148,11 @@ def test_static_model_on_one_map():
 
 def test_flat_maps_have_two_optima():
     """Maps without decay tell slow from fast only by the priors of contrast and offset."""
-    experiment = simulate.Experiment((0.0,), 16, {"D0": 1e8, "alpha": 0.0, "D_offset": 0.0}, dt=0.2)
+    experiment = simulate.Experiment(
+        MODELS["static"], (0.0,), 16, {"D0": 1e8, "alpha": 0.0, "D_offset": 0.0}, dt=0.2
+    )
     data = simulate.independent(jax.random.key(3), experiment, 0.01)
-    model = partial(static, priors=PRIORS)
+    model = STATIC_MODEL
     points = some_pairs(data, 0)
     warm = warm_start(jax.random.key(1), model, points, blocks(data))
     values = density.constrain(model, points, warm.theta)
@@ -163,13 +166,10 @@ def test_informative_maps_have_one_optimum(laminar_data):
     assert warm_start(jax.random.key(0), MODEL, points, parts).share > 0.999
 
 
-def test_models_without_scaling_sites_are_refused(laminar_data):
-    import numpyro
-    import numpyro.distributions as dist
+def test_a_model_that_returns_no_field_is_refused(laminar_data):
+    def silent(points, priors):
+        pass
 
-    def bare(grid):
-        mean = numpyro.sample("mean", dist.Normal())
-        numpyro.sample("c2", dist.Normal(mean, 1.0), obs=grid.c2)
-
-    with pytest.raises(InputError, match="missing: contrast, offset, sigma"):
-        warm_start(jax.random.key(0), bare, some_pairs(laminar_data, 0), blocks(laminar_data))
+    model = models_of(FitConfig(model=silent)).least_squares
+    with pytest.raises(InputError, match="must return the field correlation.*silent"):
+        warm_start(jax.random.key(0), model, some_pairs(laminar_data, 0), blocks(laminar_data))

@@ -14,9 +14,12 @@ import jax
 import numpy as np
 import pytest
 
-from homodyne_bayes import FitConfig, InputError, fit
+from homodyne_bayes import FitConfig, InputError
+from homodyne_bayes.fitting.pipeline import fit
 from homodyne_bayes.inference import cluster
+from homodyne_bayes.model_files import MODELS
 from homodyne_bayes.physics import simulate
+from tests.truth import STATIC
 
 CONFIG = FitConfig(
     model="static",
@@ -32,7 +35,7 @@ pytestmark = pytest.mark.skipif(jax.local_device_count() < 2, reason="one device
 
 @pytest.fixture(scope="module")
 def data():
-    experiment = simulate.Experiment((-60.0, 0.0, 60.0), 24, simulate.STATIC)
+    experiment = simulate.Experiment(MODELS["static"], (-60.0, 0.0, 60.0), 24, STATIC)
     return simulate.independent(jax.random.key(0), experiment, 0.02)
 
 

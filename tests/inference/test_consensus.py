@@ -23,6 +23,7 @@ from homodyne_bayes.inference.chains import (
 )
 from homodyne_bayes.inference.density import parts_of
 from homodyne_bayes.inference.nuts import Gaussian, NutsSettings
+from tests.truth import LAMINAR_MODEL
 
 
 def nuts_settings(num_warmup, num_samples, num_chains, chain_method="parallel"):
@@ -203,12 +204,10 @@ def test_finished_chains_are_counted_also_those_of_an_earlier_run():
 
 def test_flow_draws_on_several_devices_are_bit_identical(laminar_data):
     """One device compiles to another program; its rounding grows along the chain, from 1e-13."""
+    from homodyne_bayes.fitting.shards import block_shards, some_pairs
     from homodyne_bayes.fitting.start import warm_start
-    from homodyne_bayes.model_files import laminar_flow
-    from homodyne_bayes.parameters import PRIORS
-    from homodyne_bayes.physics.points import block_shards, some_pairs
 
-    model = partial(laminar_flow, priors=PRIORS)
+    model = LAMINAR_MODEL
     shards, points = block_shards(laminar_data, 3), some_pairs(laminar_data, 0)
     warm = warm_start(jax.random.key(0), model, points, parts_of(shards), 2)
     targets = each_shard(shards, Gaussian(warm.theta, 3 * warm.covariance), 1 / 3)

@@ -1,6 +1,5 @@
 """From a warm start to a verdict: sound runs certified, spoiled merges never, any model."""
 
-from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -11,6 +10,7 @@ import numpyro.distributions as dist
 import pytest
 
 from homodyne_bayes import FitConfig
+from homodyne_bayes.fitting.shards import block_shards, some_pairs
 from homodyne_bayes.fitting.start import warm_start
 from homodyne_bayes.inference.certify import evaluator, faults_of_weights
 from homodyne_bayes.inference.chains import Chains
@@ -19,12 +19,11 @@ from homodyne_bayes.inference.infer import conclude, infer
 from homodyne_bayes.inference.methods import Approximation, Problem, merged, sample_shards
 from homodyne_bayes.inference.mode import laplace
 from homodyne_bayes.inference.nuts import Gaussian
-from homodyne_bayes.model_files import laminar_flow
-from homodyne_bayes.parameters import PRIORS
+from homodyne_bayes.model_files import MODELS
 from homodyne_bayes.physics import simulate
-from homodyne_bayes.physics.points import block_shards, some_pairs
+from tests.truth import LAMINAR, LAMINAR_MODEL
 
-MODEL = partial(laminar_flow, priors=PRIORS)
+MODEL = LAMINAR_MODEL
 SPOILED = FitConfig(num_warmup=200, num_samples=250, merge="consensus", rescue_pairs=0).sampling
 
 
@@ -100,7 +99,7 @@ def test_a_shift_that_no_check_of_the_shards_sees_is_found_by_the_weights(run):
 def spoiled_by_too_many_shards(seed):
     """A merge of shards of 57 pairs each, not certified; or, if corrected, then right."""
     experiment = simulate.Experiment(
-        phi=(-60.0, 0.0, 60.0), num_frames=20, parameters=simulate.LAMINAR, dt=0.4
+        MODELS["laminar_flow"], phi=(-60.0, 0.0, 60.0), num_frames=20, parameters=LAMINAR, dt=0.4
     )
     data = simulate.independent(jax.random.key(seed), experiment, 0.004)
     shards = block_shards(data, 10)

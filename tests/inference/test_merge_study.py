@@ -1,13 +1,12 @@
 """What each merge rule does to the laminar ridge, from 2 to 64 shards: docs/consensus.md."""
 
-from functools import partial
-
 import jax
 import numpy as np
 import pandas as pd
 import pytest
 
 from homodyne_bayes import FitConfig
+from homodyne_bayes.fitting.shards import block_shards, some_pairs
 from homodyne_bayes.fitting.start import warm_start
 from homodyne_bayes.inference.certify import certify, evaluator
 from homodyne_bayes.inference.chains import sample
@@ -16,12 +15,11 @@ from homodyne_bayes.inference.infer import infer
 from homodyne_bayes.inference.merges import RULES
 from homodyne_bayes.inference.methods import Problem, merged
 from homodyne_bayes.inference.nuts import Gaussian
-from homodyne_bayes.model_files import laminar_flow
-from homodyne_bayes.parameters import PRIORS
+from homodyne_bayes.model_files import MODELS
 from homodyne_bayes.physics import simulate
-from homodyne_bayes.physics.points import block_shards, some_pairs
+from tests.truth import LAMINAR, LAMINAR_MODEL
 
-MODEL = partial(laminar_flow, priors=PRIORS)
+MODEL = LAMINAR_MODEL
 
 
 def against(draws, exact):
@@ -41,7 +39,7 @@ def against(draws, exact):
 
 @pytest.mark.slow
 def test_merge_rules_on_the_laminar_ridge():
-    experiment = simulate.Experiment((0.0, 45.0, 90.0), 60, simulate.LAMINAR)
+    experiment = simulate.Experiment(MODELS["laminar_flow"], (0.0, 45.0, 90.0), 60, LAMINAR)
     data = simulate.independent(jax.random.key(0), experiment, 0.01)
     whole = block_shards(data, 1)
     warm = warm_start(jax.random.key(0), MODEL, some_pairs(data, 0), parts_of(whole))

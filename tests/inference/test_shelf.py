@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from homodyne_bayes import FitConfig, InputError, fit
+from homodyne_bayes import FitConfig, InputError
 from homodyne_bayes.data import writing
+from homodyne_bayes.fitting.pipeline import fit
 from homodyne_bayes.inference.shelf import Shelf
 
 CONFIG = FitConfig(

@@ -6,7 +6,7 @@ import pytest
 import scipy.stats
 
 from homodyne_bayes.likelihood import covariance
-from homodyne_bayes.likelihood.covariance import Noise, SpeckleNormal
+from homodyne_bayes.likelihood.covariance import SpeckleNormal, WorkingCovariance
 from tests.speckle_oracle import entries, working
 
 FRAMES = 11
@@ -25,7 +25,7 @@ def two_angles(bin_frames, nugget=0.1):
     weight = jnp.array([900.0, 400.0])
     N = n * (n - 1) / 2
     log_norm = 0.5 * (N * jnp.log(weight) - log_det - N * covariance.LOG_2PI)
-    noise = Noise(precision, inverse_square, frame_weight, weight, log_norm, bin_frames)
+    noise = WorkingCovariance(precision, inverse_square, frame_weight, weight, log_norm, bin_frames)
     residual = rng.normal(size=(2, FRAMES, FRAMES))
     residual += np.swapaxes(residual, 1, 2)
     return noise, np.asarray(S), residual, log_det

@@ -8,21 +8,21 @@ import numpy as np
 import pytest
 
 from homodyne_bayes import FitConfig, InputError
-from homodyne_bayes.fitting.pipeline import (
-    bound_model,
-    estimate_noise,
-    least_squares,
-    sample_posterior,
-)
-from homodyne_bayes.likelihood import noise
-from homodyne_bayes.parameters import DIFFUSION
+from homodyne_bayes.fitting.plan import models_of, plan
+from homodyne_bayes.fitting.sample import estimate_noise, least_squares, sample_posterior
+from homodyne_bayes.likelihood import estimate as estimation
+from homodyne_bayes.model_files import MODELS
 from homodyne_bayes.physics import kernels, simulate
-from homodyne_bayes.physics.points import map_grid
-from homodyne_bayes.physics.rates import PowerLaw, to_coordinates
+from homodyne_bayes.physics.points import each_map, map_grid
+from homodyne_bayes.physics.rate_laws.power_law import PowerLaw, to_coordinates
+from tests.truth import DIFFUSION, LAMINAR
+from tests.truth import STATIC as AT_REST
 
 PHI, FRAMES, PIXELS, PHOTONS = (-60.0, 0.0, 60.0), 32, 3000, 2.0
-STILL = simulate.Experiment(PHI, FRAMES, simulate.STATIC, dt=0.2)
-FLOW = simulate.Experiment((-75.0, -45.0, -15.0, 15.0, 45.0, 75.0), 24, simulate.LAMINAR, dt=0.25)
+STILL = simulate.Experiment(MODELS["static"], PHI, FRAMES, AT_REST, dt=0.2)
+FLOW = simulate.Experiment(
+    MODELS["laminar_flow"], (-75.0, -45.0, -15.0, 15.0, 45.0, 75.0), 24, LAMINAR, dt=0.25
+)
 STATIC = FitConfig(model="static", method="laplace")
 
 
@@ -84,16 +84,17 @@ def test_what_bins_of_frames_cost(photons):
 
     The model is right, so that p-values of misfit are no smaller than uniform ones.
     """
-    experiment = simulate.Experiment(PHI, 48, simulate.STATIC)
-    law = PowerLaw(*(jnp.asarray(simulate.STATIC[name]) for name in DIFFUSION))
+    experiment = simulate.Experiment(MODELS["static"], PHI, 48, AT_REST)
+    law = PowerLaw(*(jnp.asarray(AT_REST[name]) for name in DIFFUSION))
     truth = to_coordinates(law, 47 * experiment.dt / np.e)
     found, p_values = {1: [], 2: [], 4: []}, []
     for key in jax.random.split(jax.random.key(5), 60):
         data = simulate.speckle(key, experiment, 4000, photons)
-        start = least_squares(data, STATIC).theta
+        planned = plan(data, STATIC)
+        start = least_squares(data, planned).theta
         for bins, rows in found.items():
-            config = replace(STATIC, bin_frames=bins)
-            made = noise.estimate(key, bound_model(STATIC), data, start, config)
+            models = planned.least_squares, planned.individual
+            made = estimation.estimate(key, *models, each_map(data), data, start, bins)
             sd = np.sqrt(np.diag(made.covariance))
             at = [5, 1, 0]  # log_D_ref, D_slope, D_bend
             rows.append([(np.asarray(made.theta)[at] - truth) / sd[at], sd[at]])
@@ -146,30 +147,32 @@ def test_a_sample_that_changed_is_seen():
 
 
 def test_flow_that_is_not_fitted_is_seen():
-    sheared = replace(STILL, parameters=simulate.LAMINAR | {"gamma_dot_t0": 2e-4})
+    parameters = LAMINAR | {"gamma_dot_t0": 2e-4}
+    sheared = replace(STILL, model=MODELS["laminar_flow"], parameters=parameters)
     data = simulate.speckle(jax.random.key(0), sheared, PIXELS, PHOTONS)
     assert estimate_noise(data, STATIC).lack_of_fit["p"]["angle"] < 1e-4
 
 
 def test_a_model_that_observes_by_itself_is_refused(alone, tmp_path):
+    """Contrast, offset and noise are the package's, whatever the noise."""
     file = tmp_path / "own.py"
     file.write_text(
         "import numpyro, numpyro.distributions as dist\n"
-        "from homodyne_bayes import kernels\n"
-        "from homodyne_bayes.physics.rates import sample_diffusion\n"
-        "def own(grid, priors):\n"
-        "    g1 = kernels.g1(grid, sample_diffusion(grid, priors))\n"
-        "    with numpyro.plate('phi', grid.phi.shape[0]):\n"
+        "from homodyne_bayes.physics import kernels\n"
+        "def own(points, priors):\n"
+        "    level = numpyro.sample('level', dist.LogNormal(9.0, 1.0))\n"
+        "    g1 = kernels.g1(points, level + 0 * points.time)\n"
+        "    with numpyro.plate('phi', points.phi.shape[0]):\n"
         "        contrast = numpyro.sample('contrast', dist.Normal(0.5, 0.2))\n"
         "        offset = numpyro.sample('offset', dist.Normal(1.0, 0.3))\n"
         "    sigma = numpyro.sample('sigma', dist.LogNormal(-3.5, 1.5))\n"
-        "    mean = kernels.g2(grid, g1, contrast, offset)\n"
-        "    numpyro.sample('c2', dist.Normal(mean, sigma).mask(grid.used), obs=grid.c2)\n"
+        "    mean = kernels.g2(points, g1, contrast, offset)\n"
+        "    numpyro.sample('c2', dist.Normal(mean, sigma).mask(points.used), obs=points.c2)\n"
     )
     config = replace(STATIC, model=f"{file}:own")
-    with pytest.raises(InputError, match="observe_c2"):
-        estimate_noise(alone, config)
-    assert sample_posterior(alone, replace(config, noise="independent")).inference.draws.size
+    for noise in ("speckle", "independent"):
+        with pytest.raises(InputError, match="must return the field correlation .* own returns"):
+            sample_posterior(alone, replace(config, noise=noise))
 
 
 @pytest.mark.parametrize(
@@ -222,8 +225,13 @@ def test_shards_of_angles_merge_to_the_posterior_of_all(six, num_shards):
         np.testing.assert_allclose(spread / sd, 1.0, atol=0.1)
 
 
-def test_the_model_is_the_same_object_for_the_same_settings():
-    assert bound_model(STATIC) is bound_model(replace(STATIC, noise="corrected"))
+def test_models_are_equal_for_the_same_content():
+    """What is compiled for one then serves the other."""
+    speckle = models_of(STATIC)
+    assert speckle == models_of(replace(STATIC, seed=3))._replace(config=STATIC)
+    assert speckle.least_squares == models_of(replace(STATIC, noise="corrected")).least_squares
+    assert speckle.model != models_of(replace(STATIC, noise="corrected")).model
+    assert speckle.model != models_of(replace(STATIC, priors={"log_D_ref": (9, 1)})).model
 
 
 def test_independent_noise_is_recognised(laminar_data):

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 from homodyne_bayes.likelihood import covariance, pixels
-from homodyne_bayes.likelihood.covariance import Noise
+from homodyne_bayes.likelihood.covariance import WorkingCovariance
+from homodyne_bayes.model_files import MODELS
 from homodyne_bayes.physics import simulate
 from tests.speckle_oracle import entries, single_pixel, working
+from tests.truth import LAMINAR
 
 FRAMES, CONTRAST, NUGGET = 12, 0.25, 0.2
 STEPS = np.linspace(0.5, 0.1, FRAMES - 1)
@@ -24,7 +26,9 @@ def noise(bin_frames=1, nugget=NUGGET, usable=None):
     S = covariance.intensity_covariance(G1[None] ** 2, CONTRAST, nugget, frame_weight, bin_frames)
     precision, inverse_square, _ = covariance.factorise(S, covariance.num_bins(frame_weight, 1))
     ones = jnp.ones(1)
-    return Noise(precision, inverse_square, frame_weight, ones, 0 * ones, bin_frames), S[0]
+    return WorkingCovariance(
+        precision, inverse_square, frame_weight, ones, 0 * ones, bin_frames
+    ), S[0]
 
 
 def intensities(key, number, nugget=NUGGET):
@@ -65,7 +69,7 @@ def test_scores_scatter_as_the_closed_form_says():
     X = jnp.asarray(np.stack([G1**2, np.ones_like(G1), lag * G1**2, AGE + AGE[:, None]]))
     Y = covariance.solve(at, X)
     weights = jnp.asarray(simulate.mode_weights(CONTRAST))
-    x = pixels.deviations(jax.random.key(1), jnp.asarray(G1**2), weights, 1.0, NUGGET, 200_000)
+    x = pixels.deviations(jax.random.key(1), jnp.asarray(G1), weights, 1.0, NUGGET, 200_000)
     score, quadratic = jax.jit(partial(pixels.single_pixel, Y=Y, noise=at, s=CONTRAST * G1**2))(x)
     a, b = entries(FRAMES)
     exact, y = single_pixel(G1, CONTRAST, NUGGET), np.asarray(Y)[:, a, b]
@@ -93,3 +97,41 @@ def test_pixels_are_looked_at_without_forming_their_maps(bin_frames):
         binned = covariance.average(jnp.asarray(psi)[None], at.frame_weight, bin_frames)
         np.testing.assert_allclose(u, 0.5 * np.einsum("iab,ab->i", Y, binned[0]), rtol=1e-9)
         assert float(q) == pytest.approx(float(covariance.quadratic(at, binned)[0]), rel=1e-9)
+
+
+@pytest.fixture(scope="module")
+def sheared():
+    """The field of a flow along q over 60 frames, in which it changes its sign."""
+    experiment = simulate.Experiment(
+        MODELS["laminar_flow"], (0.0,), 60, LAMINAR, convention="gap-average"
+    )
+    field = np.asarray(simulate.field_correlation(experiment))[0]
+    assert field.min() < -0.1
+    return field
+
+
+def test_the_signed_field_is_a_covariance_and_its_modulus_is_not(sheared):
+    signed, unsigned = np.linalg.eigvalsh(sheared), np.linalg.eigvalsh(np.abs(sheared))
+    assert signed[0] > -1e-12 * signed[-1]
+    assert unsigned[0] < -1.0
+    assert unsigned[-1] == pytest.approx(8.3, abs=0.1)
+
+
+@pytest.mark.parametrize("signed", [True, False])
+def test_pixels_of_a_field_that_changes_its_sign_scatter_as_g1_squared(sheared, signed):
+    """Covariances of 40000 pixels, in units of their sampling errors; |field| does not give them.
+
+    The simulated contrast is 0.25, and the contrast half of it.
+    """
+    number, ratio, weights = 40_000, 0.5, jnp.asarray(simulate.mode_weights(CONTRAST))
+    field = jnp.asarray(sheared if signed else np.abs(sheared))
+    x = np.asarray(pixels.deviations(jax.random.key(2), field, weights, ratio, 0.0, number))
+    expected = float(ratio * weights @ weights) * sheared**2
+    assert expected[0, 0] == pytest.approx(ratio * CONTRAST)
+    error = np.sqrt((x**2).T @ x**2 / number - (x.T @ x / number) ** 2) / np.sqrt(number)
+    z = (x.T @ x / number - expected) / error
+    if signed:
+        assert np.abs(z).max() < 5.0
+        assert np.sqrt(np.mean(z**2)) == pytest.approx(1.0, abs=0.5)
+    else:
+        assert np.abs(z).max() > 20.0

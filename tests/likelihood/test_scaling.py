@@ -8,10 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from homodyne_bayes import FitConfig, InputError, fit
-from homodyne_bayes.config import INTEGRATED, make
+from homodyne_bayes import FitConfig, InputError
 from homodyne_bayes.data.two_time import TwoTimeData
-from homodyne_bayes.fitting.pipeline import bound_model, estimate_noise, sample_posterior
+from homodyne_bayes.fitting.pipeline import fit
+from homodyne_bayes.fitting.plan import models_of
+from homodyne_bayes.fitting.sample import estimate_noise, sample_posterior
+from homodyne_bayes.fitting.settings import make
+from homodyne_bayes.fitting.shards import angle_shards
 from homodyne_bayes.inference.density import (
     constrained,
     labels,
@@ -22,16 +25,19 @@ from homodyne_bayes.inference.density import (
     prior_draws,
     space,
 )
-from homodyne_bayes.parameters import COORDINATES, PER_ANGLE
+from homodyne_bayes.model_files import MODELS
+from homodyne_bayes.parameters import PER_ANGLE
 from homodyne_bayes.physics import simulate
-from homodyne_bayes.physics.points import angle_shards, shard, whole_maps
+from homodyne_bayes.physics.points import each_map, shard, whole_maps
 from homodyne_bayes.results import diagnostics, page
 from homodyne_bayes.results.diagnostics import Numbers
 from homodyne_bayes.results.view import Result
+from tests.truth import COORDINATES, LAMINAR
+from tests.truth import STATIC as AT_REST
 
 PHI = (-90.0, -30.0, 0.0, 45.0, 90.0, 150.0)
 STATIC = FitConfig(model="static", method="laplace")
-MODEL = bound_model(STATIC)
+INTEGRATED = ("hierarchical", "marginal")
 LINEAR = ("individual", "averaged", "fourier:2")
 
 
@@ -40,7 +46,7 @@ def speckle(contrasts, key=0, phi=PHI, **settings):
     maps = [
         simulate.speckle(
             jax.random.fold_in(jax.random.key(key), i),
-            simulate.Experiment((angle,), 32, simulate.STATIC, dt=0.4, contrast=contrast),
+            simulate.Experiment(MODELS["static"], (angle,), 32, AT_REST, dt=0.4, contrast=contrast),
             4000,
             mean_photons=4.0,
         )
@@ -62,22 +68,28 @@ def maps(request, alike):
     return whole_maps(alike, noise=estimate_noise(alike, STATIC).noise)
 
 
-def at_prior(grid, key=1):
-    """Coordinates near the middle of the prior under the scaling of the grid."""
-    names, theta = labels(MODEL, grid), prior_draws(jax.random.key(key), MODEL, grid, 1)[0]
+def model_under(grid, scaling):
+    """The complete model of these points under a scaling, their noise that of speckle or none."""
+    noise = "independent" if grid.noise is None else "speckle"
+    return models_of(replace(STATIC, scaling=scaling, noise=noise)).model
+
+
+def at_prior(grid, model, key=1):
+    """Coordinates near the middle of the prior under the scaling of the model."""
+    names, theta = labels(model, grid), prior_draws(jax.random.key(key), model, grid, 1)[0]
     where = {"log_D_ref": 9.2, "D_slope": -0.2, "sigma": -4.0}
     return jnp.array([where.get(name, x) for name, x in zip(names, theta, strict=True)])
 
 
 def gaussian_of_scaling(grid, values):
     """Log prior x likelihood as a function of contrast and offset: value, mode, covariance."""
-    plain, P = replace(grid, scaling="individual"), len(grid.phi)
-    names = labels(MODEL, plain)
+    model, P = model_under(grid, "individual"), len(grid.phi)
+    names = labels(model, grid)
     scaling = jnp.array([names.index(f"{name}[{i}]") for name in PER_ANGLE for i in range(P)])
     theta = jnp.array([values.get(name.partition("[")[0], 0.0) for name in names])
 
     def height(x):
-        log_prior, log_likelihood = log_prior_and_likelihood(MODEL, plain, theta.at[scaling].set(x))
+        log_prior, log_likelihood = log_prior_and_likelihood(model, grid, theta.at[scaling].set(x))
         return log_prior + log_likelihood
 
     centre = jnp.concatenate([jnp.full(P, 0.25), jnp.full(P, 1.0)])
@@ -87,23 +99,23 @@ def gaussian_of_scaling(grid, values):
 
 
 def test_marginal_is_the_integral_over_contrast_and_offset(maps):
-    grid = replace(maps, scaling="marginal")
-    theta = at_prior(grid)
-    values = dict(zip(labels(MODEL, grid), theta, strict=True))
+    model = model_under(maps, "marginal")
+    theta = at_prior(maps, model)
+    values = dict(zip(labels(model, maps), theta, strict=True))
     height, _, covariance = gaussian_of_scaling(maps, values)
     sign, log_det = jnp.linalg.slogdet(2 * jnp.pi * covariance)
-    found = sum(log_prior_and_likelihood(MODEL, grid, theta))
+    found = sum(log_prior_and_likelihood(model, maps, theta))
     assert sign == 1
     assert float(found) == pytest.approx(float(height + 0.5 * log_det), abs=1e-6)
 
 
 def test_draws_of_contrast_and_offset_are_the_conditional(maps):
-    grid = replace(maps, scaling="marginal")
-    theta = at_prior(grid)
-    values = dict(zip(labels(MODEL, grid), theta, strict=True))
+    model = model_under(maps, "marginal")
+    theta = at_prior(maps, model)
+    values = dict(zip(labels(model, maps), theta, strict=True))
     _, mode, covariance = gaussian_of_scaling(maps, values)
-    conditional, number = observation(MODEL, grid, theta), 4000
-    draws = jax.vmap(lambda key: conditional.draw_scaling(key, grid.c2))(
+    conditional, number = observation(model, maps, theta), 4000
+    draws = jax.vmap(lambda key: conditional.draw_scaling(key, maps.c2))(
         jax.random.split(jax.random.key(0), number)
     )
     draws = np.asarray(draws).reshape(number, -1)
@@ -116,24 +128,25 @@ def test_draws_of_contrast_and_offset_are_the_conditional(maps):
 
 @pytest.mark.parametrize("scaling", [*LINEAR, *INTEGRATED])
 def test_shards_of_whole_angles_multiply_to_the_posterior(alike, scaling):
-    shards = [replace(angle_shards(alike, k), scaling=scaling) for k in (1, 3)]
-    theta = at_prior(shard(parts_of(shards[0]), 0))
-    whole = log_density(MODEL, shard(shards[0], 0), theta)
-    product = sum(log_density(MODEL, shard(shards[1], k), theta, 1 / 3) for k in range(3))
+    shards = [angle_shards(alike, k, each_map(alike)) for k in (1, 3)]
+    model = model_under(shards[0], scaling)
+    theta = at_prior(shard(parts_of(shards[0]), 0), model)
+    whole = log_density(model, shard(shards[0], 0), theta)
+    product = sum(log_density(model, shard(shards[1], k), theta, 1 / 3) for k in range(3))
     assert float(product) == pytest.approx(float(whole), rel=1e-12)
 
 
 def test_fourier_is_a_series_in_the_azimuth(maps):
-    grid = replace(maps, scaling="fourier:2")
-    theta = at_prior(grid)
-    values = constrained(MODEL, grid, space(MODEL, grid).unravel(theta))[0]
+    model = model_under(maps, "fourier:2")
+    theta = at_prior(maps, model)
+    values = constrained(model, maps, space(model, maps).unravel(theta))[0]
     c = values["contrast_harmonics"]
     phi = np.deg2rad(np.array(PHI))
     expected = values["contrast_mean"] + sum(
         c[k - 1] * np.cos(k * phi) + c[k + 1] * np.sin(k * phi) for k in (1, 2)
     )
-    c2 = observation(MODEL, grid, theta).loc
-    order = np.argsort(np.asarray(grid.phi_index).ravel())
+    c2 = observation(model, maps, theta).loc
+    order = np.argsort(np.asarray(maps.phi_index).ravel())
     fall = (c2[:, 0, 0] - c2[:, 0, -1])[order]
     np.testing.assert_allclose(fall / fall[0], expected / expected[0], rtol=1e-12)
 
@@ -186,7 +199,7 @@ def test_angular_variation_is_recovered(scaling):
 @pytest.mark.slow
 def test_marginal_gives_the_same_posterior_for_fewer_gradients():
     """Long runs of NUTS on all the data, the same noise and priors."""
-    experiment = simulate.Experiment(PHI, 32, simulate.LAMINAR, dt=0.2)
+    experiment = simulate.Experiment(MODELS["laminar_flow"], PHI, 32, LAMINAR, dt=0.2)
     data = simulate.speckle(jax.random.key(0), experiment, 4000, mean_photons=4.0)
     base = FitConfig(method="full", num_samples=5000)
     noise = estimate_noise(data, base).noise

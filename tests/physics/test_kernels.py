@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import scipy.integrate
 
-from homodyne_bayes.parameters import DIFFUSION, PARAMETERS, SHEAR
 from homodyne_bayes.physics import kernels
 from homodyne_bayes.physics.points import map_grid
+from tests.truth import DIFFUSION, PARAMETERS, SHEAR
 
 PHI = np.array([-40.0, 0.0, 25.0, 90.0])
 Q, GAP, DT, FRAMES = 0.0054, 2e6, 0.1, 30

@@ -1,23 +1,29 @@
 """Coordinates of the rates, and what the models sample."""
 
+from importlib.metadata import EntryPoint, EntryPoints
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from homodyne_bayes import InputError
+from homodyne_bayes import FitConfig, InputError, model_files
+from homodyne_bayes.fitting.plan import models_of
+from homodyne_bayes.fitting.shards import some_pairs
 from homodyne_bayes.inference import density
-from homodyne_bayes.model_files import MODELS, load_model
-from homodyne_bayes.parameters import COORDINATES, PRIORS
+from homodyne_bayes.model_files import MODELS, load_model, models
 from homodyne_bayes.physics import kernels
-from homodyne_bayes.physics.points import map_grid, some_pairs
-from homodyne_bayes.physics.rates import (
+from homodyne_bayes.physics.points import map_grid
+from homodyne_bayes.physics.rate_laws.power_law import (
     Coordinates,
     PowerLaw,
-    reference_time,
     to_coordinates,
     to_power_law,
 )
+from homodyne_bayes.physics.rates import reference_time
+from homodyne_bayes.physics.simulate import true_sites
+from tests import truth
+from tests.truth import STATIC
 
 LAWS = [(1e4, -0.3, 500.0), (1e-3, 0.1, 1e-4), (2e3, 1.2, -300.0), (5.0, 0.4, 0.0)]
 
@@ -57,22 +63,18 @@ def test_rate_at_the_reference_time_is_the_level():
 @pytest.mark.parametrize("name", MODELS)
 def test_models_sample_the_table(name, laminar_data):
     grid = some_pairs(laminar_data, 0)
-    sites = density.latent_sites(lambda g: MODELS[name](g, PRIORS), grid)
-    flow = {"phi0", *(c for c in COORDINATES if c.startswith(("log_gamma", "gamma")))}
-    others = {name for name in PRIORS if name.endswith(("_harmonics", "_spread"))}
-    expected = set(PRIORS) - others - (flow if name == "static" else set())
-    assert set(sites) == expected
+    config = FitConfig(model=name)
+    sites = density.latent_sites(models_of(config).least_squares, grid)
+    assert set(sites) == {*config.prior_table(), "sigma"}
+    assert ("phi0" in sites) == (name == "laminar_flow")
+    trace = true_sites(MODELS[name], grid, dict(MODELS[name].example))
+    assert {*MODELS[name].reported} <= {*trace}
     assert sites["contrast"]["value"].shape == (3,)
 
 
 def test_user_priors_reach_the_density(laminar_data):
-    from functools import partial
-
-    from homodyne_bayes import FitConfig
-
     grid = some_pairs(laminar_data, 0)
-    narrow = FitConfig(priors={"phi0": (1.0, 0.1)}).prior_table()
-    model = partial(MODELS["laminar_flow"], priors=narrow)
+    model = models_of(FitConfig(priors={"phi0": (1.0, 0.1)})).least_squares
     draws = density.prior_draws(jax.random.key(0), model, grid, 4000)
     phi0 = density.constrain(model, grid, draws)["phi0"]
     assert float(phi0.mean()) == pytest.approx(1.0, abs=0.01)
@@ -82,7 +84,32 @@ def test_user_priors_reach_the_density(laminar_data):
 def test_a_model_of_ones_own(tmp_path):
     path = tmp_path / "mine.py"
     path.write_text("def mine(grid, priors):\n    return 3\n")
-    assert load_model(f"{path}:mine")(None, None) == 3
+    assert load_model(f"{path}:mine").field(None, None) == 3
+    assert load_model(f"{path}:mine") is load_model(f"{path}:mine")
+    assert load_model(len).field is len
+    assert load_model(MODELS["static"]) is MODELS["static"]
+
+
+def test_another_package_adds_a_model(monkeypatch):
+    def points(group, name=None):
+        known = EntryPoints([EntryPoint("theirs", "tests.truth:THEIRS", group)])
+        return known if name is None else known.select(name=name)
+
+    monkeypatch.setattr(truth, "THEIRS", MODELS["static"], raising=False)
+    monkeypatch.setattr(model_files, "entry_points", points)
+    assert load_model("theirs") is MODELS["static"]
+    assert [*models()] == ["static", "laminar_flow", "theirs"]
+
+
+def test_truths_are_stated_by_the_parameters_that_a_model_reports():
+    """D(t) is that of the stated values to the last digit, without a way through coordinates."""
+    grid = map_grid(np.zeros(1), 20, 0.1, 0.0054)
+    trace = true_sites(MODELS["static"], grid, STATIC)
+    expected = kernels.power_law(grid, *(jnp.asarray(value) for value in STATIC.values()))
+    np.testing.assert_array_equal(trace["D"]["value"], expected)
+    for wrong in ({"D0": 1.0}, {**STATIC, "phi0": 3.0}):
+        with pytest.raises(InputError, match="parameters must be D0, alpha, D_offset"):
+            true_sites(MODELS["static"], grid, wrong)
 
 
 @pytest.mark.parametrize(

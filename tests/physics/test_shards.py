@@ -9,25 +9,23 @@ import numpy as np
 import pytest
 from jax.flatten_util import ravel_pytree
 
-from homodyne_bayes import InputError, MissingPrecisionError, TwoTimeData
-from homodyne_bayes.inference import density
-from homodyne_bayes.likelihood.covariance import Noise, frame_weights
-from homodyne_bayes.model_files import laminar_flow, static
-from homodyne_bayes.parameters import PRIORS
-from homodyne_bayes.physics import kernels, simulate
-from homodyne_bayes.physics.points import (
+from homodyne_bayes import FitConfig, InputError, MissingPrecisionError, TwoTimeData
+from homodyne_bayes.fitting.plan import models_of
+from homodyne_bayes.fitting.shards import (
     BLOCK_SIZE,
     angle_shards,
     block_shards,
-    distinct_pairs,
-    each_map,
-    map_grid,
     num_shards,
-    shard,
     some_pairs,
-    whole_maps,
 )
-from homodyne_bayes.physics.rates import Coordinates, reference_time, to_power_law
+from homodyne_bayes.inference import density
+from homodyne_bayes.likelihood.covariance import WorkingCovariance, frame_weights
+from homodyne_bayes.model_files import MODELS
+from homodyne_bayes.physics import kernels, simulate
+from homodyne_bayes.physics.points import distinct_pairs, each_map, map_grid, shard, whole_maps
+from homodyne_bayes.physics.rate_laws.power_law import Coordinates, to_power_law
+from homodyne_bayes.physics.rates import reference_time
+from tests.truth import LAMINAR_MODEL, STATIC
 
 
 @pytest.fixture
@@ -138,7 +136,7 @@ def test_more_shards_than_half_the_frames_are_refused(data, k):
 def test_blocks_maps_and_pairs_have_the_same_likelihood(data, convention, monkeypatch):
     """However the pairs are laid out, values and gradients are the same to rounding."""
     monkeypatch.setitem(BLOCK_SIZE, "cpu", 32)
-    model = partial(laminar_flow, priors=PRIORS)
+    model = LAMINAR_MODEL
     layouts = [density.parts_of(block_shards(data, k, convention)) for k in (1, 3)]
     layouts += [each_map(data, convention)]
     layouts += [jax.tree.map(lambda leaf: leaf[None], some_pairs(data, 0, convention))]
@@ -176,7 +174,7 @@ def obvious_log_likelihood(data, values):
 
 def test_gradients_are_those_of_the_obvious_formula(laminar_data, monkeypatch):
     monkeypatch.setitem(BLOCK_SIZE, "cpu", 100)
-    model = partial(laminar_flow, priors=PRIORS)
+    model = LAMINAR_MODEL
     parts = density.parts_of(block_shards(laminar_data, 1))
     first = shard(parts, 0)
     sites = density.unconstrained(model, first, NEAR_THE_TRUTH)
@@ -199,13 +197,16 @@ def test_unknown_convention_is_refused():
 
 
 def test_float32_is_refused():
-    with jax.enable_x64(False), pytest.raises(MissingPrecisionError, match="jax_enable_x64"):
+    with (
+        jax.enable_x64(False),
+        pytest.raises(MissingPrecisionError, match="float64, found JAX set to float32"),
+    ):
         map_grid(np.zeros(1), 4, 0.1, 0.0054, 2e6)
 
 
 @pytest.fixture(scope="module")
 def five_maps():
-    experiment = simulate.Experiment((60.0, -60.0, 0.0, 30.0, -30.0), 8, simulate.STATIC)
+    experiment = simulate.Experiment(MODELS["static"], (60.0, -60.0, 0.0, 30.0, -30.0), 8, STATIC)
     data = simulate.independent(jax.random.key(0), experiment, 0.01)
     usable = data.usable.copy()
     usable[2, 5] = False
@@ -213,15 +214,15 @@ def five_maps():
 
 
 def unit_noise(data):
-    """Noise of every angle with a weight and a normalisation of its own."""
+    """WorkingCovariance of every angle with a weight and a normalisation of its own."""
     P, G = data.usable.shape
     unit = jnp.broadcast_to(jnp.eye(G), (P, G, G))
     weight = 1e4 * (1 + jnp.arange(P))
-    return Noise(unit, unit, frame_weights(data.usable, 1), weight, jnp.arange(P) * 1.0)
+    return WorkingCovariance(unit, unit, frame_weights(data.usable, 1), weight, jnp.arange(P) * 1.0)
 
 
 def test_angles_are_dealt_once_each_round_the_circle(five_maps):
-    shards = angle_shards(five_maps, 2, noise=unit_noise(five_maps))
+    shards = angle_shards(five_maps, 2, each_map(five_maps, noise=unit_noise(five_maps)))
     dealt = np.asarray(shards.phi_index)[..., 0, 0, 0]
     real = np.asarray(shards.noise.weight)[..., 0] > 0
     assert sorted(dealt[real]) == [0, 1, 2, 3, 4]
@@ -231,22 +232,24 @@ def test_angles_are_dealt_once_each_round_the_circle(five_maps):
     ]
     assert bool(jnp.isfinite(shards.c2).all())
     with pytest.raises(InputError, match="between 1 and 5"):
-        angle_shards(five_maps, 6)
+        angle_shards(five_maps, 6, each_map(five_maps))
 
 
 def test_log_likelihoods_of_angle_shards_add_up(five_maps):
     """However the angles are dealt; padding weighs nothing; least squares is the unit noise."""
-    noise, model = unit_noise(five_maps), partial(static, priors=PRIORS)
+    noise = unit_noise(five_maps)
+    models = models_of(FitConfig(model="static", noise="corrected"))
+    model, plain = models.individual, models.least_squares
     totals = []
     for K in (1, 2, 3, 5):
-        shards = angle_shards(five_maps, K, noise=noise)
+        shards = angle_shards(five_maps, K, each_map(five_maps, noise=noise))
         parts = density.parts_of(shards)
         theta = jnp.full(density.space(model, shard(parts, 0)).size, 0.9)
         totals.append(float(density.log_prior_and_likelihoods(model, parts, theta)[1].sum()))
     np.testing.assert_allclose(totals, totals[0], rtol=1e-12)
     grid = map_grid(five_maps.phi, 8, five_maps.dt, five_maps.q)
-    full_theta = jnp.full(density.space(model, grid).size, 0.9)
-    mean = np.asarray(density.observation(model, grid, full_theta).loc)
+    full_theta = jnp.full(density.space(plain, grid).size, 0.9)
+    mean = np.asarray(density.observation(plain, grid, full_theta).loc)
     both = five_maps.usable[:, :, None] & five_maps.usable[:, None]
     pairs = both & np.triu(np.ones((8, 8), bool), 1)
     squares = (np.where(pairs, five_maps.c2 - mean, 0.0) ** 2).sum(axis=(1, 2))

@@ -9,7 +9,7 @@ import pytest
 import xarray as xr
 
 from homodyne_bayes import InputError, files, text
-from homodyne_bayes.cli import screen
+from homodyne_bayes.cli.report import print_summary
 from homodyne_bayes.fitting import describe
 from homodyne_bayes.results import diagnostics, figures, rows, sentences, tables
 from homodyne_bayes.results import page as report
@@ -327,9 +327,9 @@ def test_corrected_least_squares_say_so(speckle_result, monkeypatch):
 
 
 def test_the_terminal_tells_the_same(speckle_result, laminar_result, capsys):
-    screen.print_summary(speckle_result)
+    print_summary(speckle_result)
     speckle = capsys.readouterr().out
-    screen.print_summary(laminar_result)
+    print_summary(laminar_result)
     independent = capsys.readouterr().out
     (row,) = rows.parameters(Numbers(speckle_result), ["alpha"])
     line = next(line for line in speckle.splitlines() if line.split()[:1] == ["alpha"])
@@ -345,7 +345,7 @@ def test_every_table_of_the_terminal_is_on_the_page(name, request, capsys):
     """A table is a row of `TABLES`: the page and the terminal loop over them."""
     numbers = Numbers(request.getfixturevalue(name))
     here, there = (tables.shown(numbers, medium) for medium in ("terminal", "page"))
-    screen.print_summary(numbers.tree)
+    print_summary(numbers.tree)
     out = capsys.readouterr().out
     assert [table.title for table in here] == ["Parameters", "Contrast and offset of every angle"]
     assert {table.name for table in here} < {table.name for table in there} <= set(tables.TABLES)
@@ -377,7 +377,7 @@ def test_a_table_is_one_record(laminar_result, monkeypatch, capsys):
     monkeypatch.setattr(report, "FIGURES", {})
     page = Page(report.render(Numbers(laminar_result)))
     assert "Pairs of every angle angle n -60" in page.texts("section", id="pairs")[0]
-    screen.print_summary(laminar_result)
+    print_summary(laminar_result)
     assert "Pairs of every angle" in " ".join(capsys.readouterr().out.split())
 
 

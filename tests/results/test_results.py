@@ -10,14 +10,14 @@ import pytest
 import xarray as xr
 from jax.flatten_util import ravel_pytree
 
-from homodyne_bayes import FitConfig, InputError, TwoTimeData, environment, fit
-from homodyne_bayes.fitting.pipeline import bound_model
+from homodyne_bayes import FitConfig, InputError, TwoTimeData, environment
+from homodyne_bayes.fitting.pipeline import fit
 from homodyne_bayes.inference import density
-from homodyne_bayes.parameters import COORDINATES, PARAMETERS
 from homodyne_bayes.physics.points import each_map
 from homodyne_bayes.results import diagnostics, sentences, store
 from homodyne_bayes.results.diagnostics import Numbers
 from homodyne_bayes.results.view import Result
+from tests.truth import COORDINATES, LAMINAR_MODEL, PARAMETERS
 
 LAMINAR = ["D0", "alpha", "D_offset", "gamma_dot_t0", "beta", "gamma_dot_t_offset", "phi0"]
 
@@ -91,7 +91,7 @@ def test_log_densities_are_those_of_the_draws(laminar_result, laminar_data):
         for group, name in zip(names, ("prior", "c2", "lp"), strict=True)
     )
     np.testing.assert_array_equal(prior + likelihood, lp)
-    model = bound_model(FitConfig())
+    model = LAMINAR_MODEL
     shards = each_map(laminar_data)
     draws = laminar_result["unconstrained_posterior"].to_dataset()
     for at in ({"chain": 0, "draw": 0}, {"chain": 3, "draw": 120}):

@@ -15,10 +15,11 @@ import numpyro.distributions as dist
 import pytest
 import xarray as xr
 
-from homodyne_bayes import FitConfig, InputError, fit
-from homodyne_bayes.cli import screen
+from homodyne_bayes import FitConfig, InputError
+from homodyne_bayes.cli.report import print_summary
 from homodyne_bayes.environment import SCHEMA_VERSION
-from homodyne_bayes.fitting import describe
+from homodyne_bayes.fitting.pipeline import fit
+from homodyne_bayes.likelihood.noises import NOISES
 from homodyne_bayes.results import diagnostics, figures, quantities, rows, store, view
 from homodyne_bayes.results.view import Result
 from tests.results.test_report import with_attrs
@@ -156,7 +157,7 @@ def test_choices_that_the_reader_does_not_know_are_reported(name, request, tmp_p
     result = view.load(tmp_path / "moon.nc")
     result.report(tmp_path / "moon.html")
     result.paper(tmp_path / "paper")
-    screen.print_summary(result.tree)
+    print_summary(result.tree)
     assert "Wait for the new moon." in result.warnings()
     assert "noise moonlight" in repr(result)
     page = (tmp_path / "moon.html").read_text()
@@ -218,12 +219,14 @@ def test_a_result_says_what_its_parameters_are(laminar_result):
     assert rates["D"].attrs["units"] == "Å²/s"
 
 
-@pytest.mark.parametrize("noise", describe.NOISES)
+@pytest.mark.parametrize("noise", NOISES)
 def test_every_noise_has_its_words(noise):
-    words = describe.noise_words(noise)
-    assert {"explanation", "interval", "compared", "residuals"} <= set(words)
+    words = NOISES[noise].words
+    assert words.explanation or words.warning
+    assert words.compared
+    assert words.residuals
     told = noise != "independent"
-    assert ({"eta", "weight"} <= set(words)) is told
+    assert (bool(words.eta) and bool(words.weight)) is told
 
 
 def test_a_report_computes_the_summary_once(laminar_result, tmp_path, monkeypatch):
@@ -234,14 +237,13 @@ def test_a_report_computes_the_summary_once(laminar_result, tmp_path, monkeypatc
     assert len(calls) == 1
 
 
-def rate_of_my_own(grid, priors):
+def rate_of_my_own(points, priors):
     """A model with a rate and a parameter of the user's own names."""
-    from homodyne_bayes.likelihood.observe import observe_c2
     from homodyne_bayes.physics import kernels
 
     fast = numpyro.sample("fast", dist.Normal(9.0, 1.0))
-    D = numpyro.deterministic("D_1", jnp.exp(fast) * jnp.ones_like(grid.time))
-    observe_c2(grid, priors, kernels.g1(grid, D))
+    D = numpyro.deterministic("D_1", jnp.exp(fast) * jnp.ones_like(points.time))
+    return kernels.field_correlation(points, D)
 
 
 def test_a_rate_of_a_users_own_name_is_a_rate(laminar_data, tmp_path, monkeypatch):

@@ -30,6 +30,7 @@ def fake_ranks(spread=1.0, shift=0.0, num_simulations=400):
             "certified": ("simulation", np.ones(num_simulations, bool)),
         },
         {"parameter": ["mean"]},
+        {"parameters": "[]"},
     )
 
 

@@ -21,9 +21,10 @@ from homodyne_bayes.data import writing
 from homodyne_bayes.inference.infer import infer
 from homodyne_bayes.inference.methods import Problem
 from homodyne_bayes.inference.nuts import Gaussian
+from homodyne_bayes.likelihood.noises import NOISES
+from homodyne_bayes.model_files import MODELS
 from homodyne_bayes.physics import simulate
 from homodyne_bayes.studies.comparison import (
-    CAVEATS,
     Evidence,
     compare,
     evidence,
@@ -33,12 +34,13 @@ from homodyne_bayes.studies.comparison import (
     strength,
     tabulate,
 )
+from tests.truth import LAMINAR, STATIC
 
 D = 5
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(4, 30, D)) @ RNG.normal(size=(D, D))
 Y = X @ RNG.normal(size=D) + RNG.normal(size=(4, 30))
-MODELS = ["static", "laminar_flow"]
+NAMES = ["static", "laminar_flow"]
 PHI = (-60.0, 0.0, 60.0)
 
 
@@ -121,7 +123,7 @@ def test_the_table():
         "evidence (Kass & Raftery 1995)."
     )
     assert "better by b than by a: log score +9.0 ± 4.6, by the spread over 3 angles" in predicted
-    assert caveat == CAVEATS["independent"]
+    assert caveat == NOISES["independent"].words.caveat
 
 
 def test_what_is_not_known_is_said(capsys):
@@ -157,14 +159,14 @@ def test_words_of_kass_and_raftery():
 
 def measured(parameters, seed):
     """Three angles of 20 frames of speckle."""
-    experiment = simulate.Experiment(PHI, 20, parameters, dt=0.4)
+    experiment = simulate.Experiment(MODELS["laminar_flow"], PHI, 20, parameters, dt=0.4)
     return simulate.speckle(jax.random.key(seed), experiment, 3000, mean_photons=5.0)
 
 
-TRUTHS = {"static": simulate.STATIC, "laminar_flow": simulate.LAMINAR}
+TRUTHS = {"static": STATIC, "laminar_flow": LAMINAR}
 
 
-@pytest.mark.parametrize("truth", MODELS)
+@pytest.mark.parametrize("truth", NAMES)
 def test_the_true_model_wins_once(truth):
     seen = []
     found = compare(measured(TRUTHS[truth], 0), progress=lambda *now: seen.append(now))
@@ -176,10 +178,10 @@ def test_the_true_model_wins_once(truth):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("truth", MODELS)
+@pytest.mark.parametrize("truth", NAMES)
 def test_the_true_model_wins(truth):
     """At least 18 of 20."""
-    other, rows = next(name for name in MODELS if name != truth), []
+    other, rows = next(name for name in NAMES if name != truth), []
     for seed in range(20):
         began = time.perf_counter()
         models = compare(measured(TRUTHS[truth], 100 + seed)).models
@@ -200,7 +202,7 @@ def test_the_true_model_wins(truth):
 
 
 def test_refused_before_anything_is_fitted():
-    data, seen = measured(simulate.STATIC, 0), []
+    data, seen = measured(STATIC, 0), []
     with pytest.raises(InputError, match="two models or more, found static"):
         compare(data, {"static": FitConfig(model="static")})
     mixed = {"a": FitConfig(model="static"), "b": FitConfig(model="static", noise="independent")}
@@ -236,7 +238,7 @@ def run(monkeypatch, capsys):
 @pytest.fixture
 def data_file(tmp_path):
     path = tmp_path / "data.nc"
-    writing.write_netcdf(path, measured(simulate.LAMINAR, 0))
+    writing.write_netcdf(path, measured(LAMINAR, 0))
     return path
 
 
@@ -244,10 +246,10 @@ def test_from_the_command_line(run, data_file):
     code, out, err = run(data_file, "--rescue-pairs", 0)
     assert code == 0, err
     assert "comparing" in err
-    for name in MODELS:
+    for name in NAMES:
         assert name in out.split("The data prefer")[0]
     assert "The data prefer laminar_flow over static by a log Bayes factor of" in out
-    assert CAVEATS["speckle"] in out
+    assert NOISES["speckle"].words.caveat in out
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import json
 import sys
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -12,12 +13,15 @@ import xarray as xr
 
 from homodyne_bayes import FitConfig, InputError, files
 from homodyne_bayes.cli import main
-from homodyne_bayes.parameters import DIFFUSION, PRIORS, SHEAR
+from homodyne_bayes.fitting.describe import describe, parameter_rows
+from homodyne_bayes.model_files import MODELS
+from homodyne_bayes.parameters import priors_of
 from homodyne_bayes.physics import simulate
-from homodyne_bayes.physics.rates import PowerLaw, to_coordinates, to_power_law
+from homodyne_bayes.physics.rate_laws.power_law import PowerLaw, to_coordinates, to_power_law
 from homodyne_bayes.results import store
 from homodyne_bayes.studies import coverage
 from homodyne_bayes.studies.coverage import Study
+from tests.truth import DIFFUSION, LAMINAR, PRIORS, ROWS, SHEAR, STATIC
 
 ANGLES = (-60.0, 0.0, 60.0)
 WEAK = {"D0": 7500.0, "alpha": -0.05, "D_offset": 2500.0}  # bend 1.3, one prior sd from its centre
@@ -26,7 +30,8 @@ QUICK = FitConfig(model="static", method="laplace", rescue_pairs=0, num_samples=
 
 def experiment(parameters):
     """Three angles of 48 frames; 0.3 lies in the middle of the contrasts of four modes."""
-    return simulate.Experiment(ANGLES, 48, parameters, contrast=0.3)
+    model = MODELS["laminar_flow" if "phi0" in parameters else "static"]
+    return simulate.Experiment(model, ANGLES, 48, parameters, contrast=0.3)
 
 
 def bent(parameters, number=400):
@@ -61,16 +66,14 @@ class Regime:
 
 
 REGIMES = {
-    "static": Regime(Study(experiment(simulate.STATIC), bent(simulate.STATIC)), uncorrected=0.5),
-    "one photon": Regime(
-        Study(experiment(simulate.STATIC), bent(simulate.STATIC), mean_photons=1.0)
-    ),
+    "static": Regime(Study(experiment(STATIC), bent(STATIC)), uncorrected=0.5),
+    "one photon": Regime(Study(experiment(STATIC), bent(STATIC), mean_photons=1.0)),
     "laminar flow": Regime(
-        Study(experiment(simulate.LAMINAR), bent(simulate.LAMINAR), mean_photons=10.0),
+        Study(experiment(LAMINAR), bent(LAMINAR), mean_photons=10.0),
         "laminar_flow",
     ),
     "oversampled": Regime(
-        Study(experiment(simulate.STATIC), bent(simulate.STATIC), speckle_size=4),
+        Study(experiment(STATIC), bent(STATIC), speckle_size=4),
         pooled=(0.83, 1.0),
         each=(0.0, 1.0),
         half=(0.0, 1.0),
@@ -126,7 +129,7 @@ def test_intervals_are_narrower_than_those_of_corrected_least_squares():
 @pytest.fixture(scope="module")
 def small():
     """Twenty experiments of still fluid without photon noise."""
-    return coverage.cover(Study(experiment(simulate.STATIC)), QUICK, 20)
+    return coverage.cover(Study(experiment(STATIC)), QUICK, 20)
 
 
 def test_a_small_study_tells_the_likelihoods_apart(small):
@@ -140,7 +143,7 @@ def test_a_small_study_tells_the_likelihoods_apart(small):
 
 
 def test_experiments_do_not_depend_on_how_many_there_are(small):
-    again = coverage.cover(Study(experiment(simulate.STATIC)), QUICK, 1)
+    again = coverage.cover(Study(experiment(STATIC)), QUICK, 1)
     xr.testing.assert_allclose(again["lower"], small["lower"][:1])
 
 
@@ -180,6 +183,11 @@ def hand_made(covered, num_simulations=20):
                     "num_pixels": 100,
                     "speckle_size": 1,
                 },
+                "pooled": {
+                    "all parameters": list(MODELS["laminar_flow"].reported),
+                    "all coordinates": list(priors_of(MODELS["laminar_flow"].table)),
+                },
+                "parameters": parameter_rows(ROWS, {row.name for row in ROWS}),
                 "settings": {"method": "laplace"},
                 "priors": {},
                 "versions": {},
@@ -228,7 +236,7 @@ def test_figure_and_page(tmp_path):
 
 
 def test_truth_is_that_of_the_experiment():
-    study = Study(experiment(simulate.LAMINAR), num_pixels=10)
+    study = Study(experiment(LAMINAR), num_pixels=10)
     truth, data = study.measure(jax.random.key(0))
     t_ref = 47 * 0.1 / np.e
     assert truth["log_D_ref"] == pytest.approx(np.log(1e4 * t_ref**-0.3 + 500), rel=1e-12)
@@ -240,11 +248,11 @@ def test_truth_is_that_of_the_experiment():
 
 def test_experiments_of_another_model_are_refused():
     with pytest.raises(InputError, match=r"found 'laminar_flow' for D0, .*leave out --model"):
-        coverage.cover(Study(experiment(simulate.STATIC)), FitConfig(), 1)
+        coverage.cover(Study(experiment(STATIC)), FitConfig(), 1)
 
 
 def test_truths_vary_from_experiment_to_experiment():
-    study = Study(experiment(simulate.STATIC), bent(simulate.STATIC, 50), num_pixels=10)
+    study = Study(experiment(STATIC), bent(STATIC, 50), num_pixels=10)
     keys = jax.random.split(jax.random.key(0), 20)
     drawn = [study.measure(key)[0] for key in keys]
     assert np.std([truth["D_bend"] for truth in drawn]) == pytest.approx(0.3, abs=0.15)
@@ -255,7 +263,7 @@ def result(**changes):
     """As much of a result as studies look at: four draws of a still fluid at two azimuths."""
     draws = {
         name: (("chain", "draw"), np.full((2, 2), value) + np.arange(4).reshape(2, 2))
-        for name, value in simulate.STATIC.items()
+        for name, value in STATIC.items()
     }
     noise = {"contrast": 0.3, "mean_photons": 2.0, "num_pixels": ("phi", [3000.2, 5000.4])}
     fixed = {"q": 0.004, "dt": 0.1, "gap": np.nan, "usable": (("phi", "frame"), np.ones((2, 48)))}
@@ -263,6 +271,7 @@ def result(**changes):
         "posterior": xr.Dataset(draws),
         "noise": xr.Dataset(noise | changes),
         "constant_data": xr.Dataset(fixed, {"phi": ("phi", [0.0, 45.0])}),
+        "unconstrained_posterior": xr.Dataset(),
         **{name: xr.Dataset() for name in ("certificate", "warm_start", "observed_data")},
     }
     tree = xr.DataTree.from_dict(groups)
@@ -273,6 +282,9 @@ def result(**changes):
         "noise": "speckle",
         "scaling": "individual",
         "settings": json.dumps(settings),
+        **files.as_attributes(
+            describe(SimpleNamespace(num_missing=0), FitConfig(**settings), {*STATIC})
+        ),
     }
     return tree
 
@@ -283,7 +295,7 @@ def test_studies_are_like_a_result():
     assert (e.phi, e.num_frames, e.q, e.dt, e.contrast) == ((0.0, 45.0), 48, 0.004, 0.1, 0.3)
     assert (study.num_pixels, study.mean_photons, study.speckle_size) == (4000, 2.0, 1)
     truths = {tuple(truth.values()) for truth in study.truths}
-    assert truths == {tuple(v + i for v in simulate.STATIC.values()) for i in range(4)}
+    assert truths == {tuple(v + i for v in STATIC.values()) for i in range(4)}
     assert e.parameters in study.truths
 
 
@@ -296,8 +308,8 @@ def test_results_without_noise_or_of_other_models_are_refused():
     del tree["noise"]
     with pytest.raises(InputError, match="fit again with --noise speckle"):
         coverage.like(tree)
-    tree.attrs["model"] = "mine.py:model"
-    with pytest.raises(InputError, match=r"static and laminar_flow, found .*mine.py:model"):
+    tree.attrs["settings"] = json.dumps({"model": "mine.py:model"})
+    with pytest.raises(InputError, match=r"file.py:function of an existing.*mine.py:model"):
         coverage.like(tree)
 
 
@@ -346,4 +358,4 @@ def test_interrupted_leaves_nothing(run, tmp_path, monkeypatch):
 
 def test_held_contrast_has_no_interval_to_count():
     with pytest.raises(InputError, match="scaling 'constant', which has none"):
-        coverage.cover(Study(experiment(simulate.STATIC)), replace(QUICK, scaling="constant"), 1)
+        coverage.cover(Study(experiment(STATIC)), replace(QUICK, scaling="constant"), 1)

@@ -1,59 +1,25 @@
-"""Commands that fit many times: models compared, posteriors calibrated."""
+"""``calibrate``: whether posteriors are right, by simulating and fitting many experiments."""
 
 import json
 from functools import partial
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import click
+import pandas as pd
+import xarray as xr
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
 
 from homodyne_bayes.cli import screen
-from homodyne_bayes.cli.options import (
-    chosen_settings,
-    for_machines,
-    numbers,
-    read_data,
-    refuse_options,
-    settings_options,
-    writable,
-)
-from homodyne_bayes.config import DataConfig, FitConfig, Method, descriptions, make
+from homodyne_bayes.cli.options import computes, numbers, refuse_options, writable
+from homodyne_bayes.cli.settings import chosen_settings, settings_options
+from homodyne_bayes.config import DataConfig, descriptions
+from homodyne_bayes.fitting.settings import FitConfig, make
 from homodyne_bayes.results import store
-from homodyne_bayes.studies import calibration, comparison, coverage
+from homodyne_bayes.studies import calibration, coverage
 
-
-@click.command()
-@click.argument("file")
-@click.option(
-    "--models",
-    default=",".join(comparison.CANDIDATES),
-    show_default=True,
-    help="Two or more, separated by commas.",
-)
-@click.option(
-    "--method",
-    type=click.Choice(get_args(Method)),
-    help="As of fit; the evidence comes "
-    f"from weights whichever it is.  [default: {comparison.METHOD}]",
-)
-@for_machines
-@partial(settings_options, without=("model", "method"))
-def compare(file: str, models: str, settings: str | None, as_json: bool, **flags: Any) -> None:
-    """Say which model the data in FILE prefer, by evidence and by leaving out angles.
-
-    Every model is fitted to all angles and to all but each one.
-    """
-    chosen = chosen_settings(settings, flags)
-    shared = {"method": comparison.METHOD} | chosen["fit"]
-    names = [name.strip() for name in models.split(",")]
-    configs = {name: make(FitConfig, shared | {"model": name}) for name in names}
-    data = read_data(file, make(DataConfig, chosen["data"]))
-    with screen.progress_bar(f"fitting {screen.described(data)}") as progress:
-        found = comparison.compare(data, configs, progress)
-    if as_json:
-        screen.print_json(comparison.plain(found))
-    else:
-        screen.print_comparison(found)
+GEOMETRY = ("phi", "frames", "q", "dt", "gap")
 
 
 @click.command()
@@ -82,6 +48,7 @@ def compare(file: str, models: str, settings: str | None, as_json: bool, **flags
     "and a page on coverage as HTML.  [default: calibration.nc or coverage.nc]",
 )
 @partial(settings_options, without=tuple(descriptions(DataConfig)))
+@computes
 def calibrate(
     result: str | None, simulations: int, out: str | None, settings: str | None, **flags: Any
 ) -> None:
@@ -98,14 +65,13 @@ def calibrate(
     as they say.
     """
     chosen = chosen_settings(settings, flags)["fit"]
-    geometry = ("phi", "frames", "q", "dt", "gap")
     if result is None:
         why = "calibration without --coverage is of independent noise"
         refuse_options(("noise", "bin_frames"), why)
-        design = {name: flags[name] for name in geometry}
+        design = {name: flags[name] for name in GEOMETRY}
         _rank(make(FitConfig, chosen), design, simulations, writable(out or "calibration.nc"))
         return
-    refuse_options(geometry, "with --coverage experiments are those of the result")
+    refuse_options(GEOMETRY, "with --coverage experiments are those of the result")
     path, tree = writable(out or "coverage.nc", result), store.read(result)
     recorded = json.loads(tree.attrs["settings"])
     config = make(FitConfig, recorded | {"method": coverage.METHOD} | chosen)
@@ -113,21 +79,57 @@ def calibrate(
 
 
 def _rank(config: FitConfig, given: dict[str, Any], simulations: int, path: Path) -> None:
-    """Rank truths and write what was found."""
+    """Rank truths, write the ranks and print what they say."""
     phi, frames = numbers("--phi", given.pop("phi")), given.pop("frames")
     design = calibration.Design(phi, frames, **given)
     with screen.progress_bar(f"calibrating {config.model}, method {config.method}") as progress:
         ranks = calibration.ranks(design, config, simulations, progress)
     figure = calibration.write(ranks, path)
-    screen.print_calibration(ranks, calibration.uniformity(ranks))
-    screen.console().print(f"wrote {path} and {figure}", highlight=False)
+    print_calibration(ranks, calibration.uniformity(ranks))
+    screen.say(f"wrote {path} and {figure}")
 
 
 def _cover(study: coverage.Study, config: FitConfig, simulations: int, path: Path) -> None:
-    """Count coverage and write what was found."""
+    """Count coverage, write the counts and print what they say."""
     work = f"covering {config.model}, noise {config.noise}, method {config.method}"
     with screen.progress_bar(work) as progress:
-        found = coverage.cover(study, config, simulations, progress)
-    figure, page = coverage.write(found, path)
-    screen.print_coverage(found)
-    screen.console().print(f"wrote {path}, {figure} and {page}", highlight=False)
+        counts = coverage.cover(study, config, simulations, progress)
+    figure, page = coverage.write(counts, path)
+    print_coverage(counts)
+    screen.say(f"wrote {path}, {figure} and {page}")
+
+
+def print_calibration(ranks: xr.Dataset, tests: pd.DataFrame) -> None:
+    """Print a test of uniformity for every parameter, and what was left out."""
+    table = Table("parameter", "chi2", "p, adjusted", box=SIMPLE_HEAD)
+    for name, row in tests.iterrows():
+        cells = (f"{row['chi2']:.1f}", f"{row['p_adjusted']:.2g}")
+        table.add_row(str(name).replace("[", "\\["), *cells)
+    left_out = f"{ranks.attrs['num_left_out']} of {ranks.sizes['simulation']} simulations"
+    screen.console().print(table)
+    screen.say(f"left out, not certified: {left_out}")
+
+
+def print_coverage(counts: xr.Dataset) -> None:
+    """Print how often the intervals of every parameter hold the truth, and what that says."""
+    rows = coverage.table(counts)
+    heads = [
+        f"{kind}:\n{what}"
+        for kind in coverage.KINDS
+        for what in ("90 % hold", "50 % hold", "width of 90 %")
+    ]
+    table = Table("parameter", *heads, box=SIMPLE_HEAD)
+    for name, row in rows.iterrows():
+        cells: list[str] = []
+        for kind in coverage.KINDS:
+            shares = row[kind]
+            cells += [
+                f"{100 * shares[f'coverage_{level}']:.1f} ± {100 * shares[f'error_{level}']:.1f} %"
+                for level in ("90", "50")
+            ]
+            cells.append("" if pd.isna(shares["width"]) else f"{shares['width']:.3g}")
+        table.add_row(str(name), *cells)
+    left = f"{counts.attrs['num_uncertified']} of {counts.sizes['simulation']} experiments"
+    screen.console().print(table)
+    screen.say(f"not certified, and counted like all others: {left}")
+    screen.say(coverage.verdict(rows))

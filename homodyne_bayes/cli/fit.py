@@ -1,0 +1,110 @@
+"""``fit``: sample a posterior and write it."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+import jax
+import xarray as xr
+
+from homodyne_bayes.cli import screen
+from homodyne_bayes.cli.options import computes, writable
+from homodyne_bayes.cli.report import print_summary
+from homodyne_bayes.cli.settings import chosen_settings, read_data, settings_options
+from homodyne_bayes.config import DataConfig
+from homodyne_bayes.data.two_time import TwoTimeData
+from homodyne_bayes.errors import InputError
+from homodyne_bayes.fitting import pipeline
+from homodyne_bayes.fitting.settings import FitConfig, make
+from homodyne_bayes.inference.places import HERE, Workplace, within
+from homodyne_bayes.results import store
+from homodyne_bayes.results.view import Result
+
+
+@click.command()
+@click.argument("file")
+@click.option("--out", metavar="FILE.nc", help="Result file.  [default: <FILE>_posterior.nc]")
+@click.option("--resume", is_flag=True, help="Go on where the same fit was stopped.")
+@click.option(
+    "--cluster",
+    metavar="ADDRESS",
+    help="Sample and certify on the workers of a Dask scheduler, or of local:N, N processes here.",
+)
+@click.option(
+    "--time-limit",
+    type=click.FloatRange(min=0),
+    metavar="SECONDS",
+    help="Stop chains after this, and certify what there is without them.",
+)
+@settings_options
+@computes
+def fit(
+    file: str,
+    out: str | None,
+    resume: bool,
+    cluster: str | None,
+    time_limit: float | None,
+    settings: str | None,
+    **flags: Any,
+) -> None:
+    """Sample the posterior of a data FILE and write it.
+
+    Finds the mode by least squares and the noise from its residuals, samples by the method asked
+    for (consensus Monte Carlo in 4 shards unless told otherwise), and certifies the draws against
+    the posterior of all the data. A setting given as a flag wins over the same one in the settings
+    file. Finished chains are kept in the folder <out>.parts until the result is written.
+    """
+    chosen = chosen_settings(settings, flags)
+    path = writable(out or f"{Path(file).stem}_posterior.nc", file)
+    config = make(FitConfig, chosen["fit"])
+    data = read_data(file, make(DataConfig, chosen["data"]))
+    parts = path.with_name(f"{path.name}.parts")
+    if not resume:
+        shutil.rmtree(parts, ignore_errors=True)
+    try:
+        with _place(cluster) as place:
+            limited = place if time_limit is None else within(time_limit, place)
+            tree = fit_and_write(data, config, path, parts, limited)
+    except KeyboardInterrupt:
+        kept = f"finished chains are in {parts}: the same command with --resume goes on"
+        raise KeyboardInterrupt(f"interrupted; {kept}" if parts.exists() else "") from None
+    if any(fault.kind == "stopped" for fault in Result(tree).faults):
+        screen.say(f"the same command with --resume goes on from {parts}")
+    else:
+        shutil.rmtree(parts, ignore_errors=True)
+
+
+def fit_and_write(
+    data: TwoTimeData,
+    config: FitConfig,
+    path: Path,
+    parts: Path | None = None,
+    place: Workplace = HERE,
+) -> xr.DataTree:
+    """Fit with progress on the screen, write the result, print its summary, and return it."""
+    devices = f"{jax.local_device_count()} × {jax.devices()[0].device_kind}"
+    where = devices if place.evaluator is HERE.evaluator else "a cluster"
+    work = f"fitting {config.model} to {screen.described(data)}, method {config.method} on {where}"
+    with screen.progress_bar(work) as progress:
+        tree = pipeline.fit(data, config, progress, parts, place)
+    store.write(tree, path)
+    print_summary(tree)
+    screen.say(f"wrote {path}")
+    return tree
+
+
+@contextmanager
+def _place(address: str | None) -> Iterator[Workplace]:
+    """Give the place of work: here, or the cluster of this address."""
+    if address is None:
+        yield HERE
+        return
+    try:
+        from homodyne_bayes.inference.cluster import connect  # noqa: PLC0415 - Dask is optional
+    except ImportError:
+        raise InputError("--cluster needs Dask: pip install 'homodyne-bayes[cluster]'") from None
+    with connect(address) as place:
+        yield place

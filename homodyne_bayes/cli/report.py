@@ -1,0 +1,93 @@
+"""``summary`` and ``report``: what is made of a result."""
+
+from pathlib import Path
+
+import click
+import xarray as xr
+from rich.box import SIMPLE_HEAD
+from rich.markup import escape
+from rich.table import Table
+
+from homodyne_bayes.cli import screen
+from homodyne_bayes.cli.options import for_machines, numbers, refuse_options, writable
+from homodyne_bayes.results import page, paper, sentences, store, tables, view
+from homodyne_bayes.results.diagnostics import Numbers
+
+
+@click.command()
+@click.argument("result")
+@for_machines
+def summary(result: str, as_json: bool) -> None:
+    """Print the posterior of a RESULT file, its diagnostics and its cost."""
+    tree = store.read(result)
+    if as_json:
+        screen.print_json(paper.summary(Numbers(tree)))
+    else:
+        print_summary(tree)
+
+
+@click.command()
+@click.argument("result")
+@click.option(
+    "--out",
+    metavar="PATH",
+    help="An HTML file, or a folder with summary.json beside it.  [default: <RESULT>.html]",
+)
+@click.option(
+    "--latex",
+    is_flag=True,
+    help="Into the folder, a table, methods, references and figures in LaTeX as well.",
+)
+@click.option(
+    "--at",
+    default="",
+    metavar="T,T",
+    help="Times in s at which D and the shear rate are stated.  [default: the reference time]",
+)
+@click.option("--radius", type=float, help="Of the particles in Å, for the Péclet number.")
+def report(result: str, out: str | None, latex: bool, at: str, radius: float | None) -> None:
+    """Write a RESULT file as one self-contained HTML page, or as a folder for a paper."""
+    if out is None or out.endswith(".html"):
+        refuse_options(
+            ("latex", "at", "radius"),
+            "one HTML page has no room for it: name a folder by --out, as --out report/",
+        )
+        path = writable(out or f"{Path(result).with_suffix('')}.html", result)
+        view.load(result).report(path)
+        written = [path]
+    else:
+        times = numbers("--at", at) if at else ()
+        written = view.load(result).paper(out, latex=latex, times=times, radius=radius)
+    for path in written:
+        screen.say(f"wrote {path}")
+
+
+def print_summary(tree: xr.DataTree) -> None:
+    """Print verdict, cost, posterior and warnings of a result."""
+    console, numbers = screen.console(), Numbers(tree)
+    verdict = page.certificate(numbers)
+    style = "bold green" if verdict["kind"] == "certified" else "bold red"
+    console.print(sentences.certificate(numbers), style=style, highlight=False, soft_wrap=True)
+    attempts = (f"{a['proposal']} {a['k_hat']} ({a['ess']})" for a in verdict["attempts"])
+    for line in (
+        f"method {verdict['method']}; k-hat (ESS): {', '.join(attempts)}",
+        f"cost {verdict['cost']}",
+        *(f"refused: {sentence}" for sentence in verdict["refused"]),
+        *(f"to do: {sentence}" for sentence in verdict["advice"]),
+        f"{tree.attrs['model']}, {tree.attrs['convention']} convention",
+    ):
+        screen.say(line)
+    for table in tables.shown(numbers, "terminal"):
+        console.print(laid_out(table))
+    for sentence in sentences.warnings(numbers):
+        console.print(f"warning: {sentence}", style="yellow", highlight=False, soft_wrap=True)
+
+
+def laid_out(table: tables.Shown) -> Table:
+    """Return a table of a result as the terminal shows it, parameters by their names in code."""
+    made = Table(title=table.title, box=SIMPLE_HEAD, padding=(0, 1), title_justify="left")
+    for column in table.columns:
+        made.add_column(column.head, no_wrap=True)
+    for row in table.cells:
+        made.add_row(*(escape(f"{cell.code or cell.text} {cell.remark}".rstrip()) for cell in row))
+    return made

@@ -1,0 +1,316 @@
+"""The public functions that compose rooms; `homodyne_bayes` imports them when they are used."""
+
+import itertools
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import xarray as xr
+
+from homodyne_bayes.config import suggest
+from homodyne_bayes.data.formats.record import Format
+from homodyne_bayes.data.formats.table import formats as all_formats
+from homodyne_bayes.data.reading import contents as inspect
+from homodyne_bayes.data.reading import read
+from homodyne_bayes.data.two_time import TwoTimeData
+from homodyne_bayes.environment import setup
+from homodyne_bayes.errors import InputError
+from homodyne_bayes.fitting import pipeline
+from homodyne_bayes.fitting.plan import plan
+from homodyne_bayes.fitting.sample import estimate_noise
+from homodyne_bayes.fitting.settings import FitConfig
+from homodyne_bayes.inference.infer import Progress, silent
+from homodyne_bayes.inference.places import HERE, Workplace
+from homodyne_bayes.likelihood.noise import Noise
+from homodyne_bayes.likelihood.noises import NOISES
+from homodyne_bayes.likelihood.observe import Observed
+from homodyne_bayes.model_files import load_model, model_name
+from homodyne_bayes.model_files import models as all_models
+from homodyne_bayes.physics.model import Model
+from homodyne_bayes.physics.points import ShardGrid, whole_maps
+from homodyne_bayes.physics.rate_laws import RATE_LAWS
+from homodyne_bayes.physics.rates import RateLaw
+from homodyne_bayes.physics.simulate import Experiment, independent, speckle
+from homodyne_bayes.results.view import Result, load
+from homodyne_bayes.studies import calibration, comparison
+from homodyne_bayes.studies import coverage as covering
+from homodyne_bayes.studies import rerun as repeating
+
+__all__ = ["inspect", "load", "read", "setup"]
+
+rates: Mapping[str, RateLaw] = RATE_LAWS
+noises: Mapping[str, Noise] = NOISES
+models: Mapping[str, Model] = all_models()
+formats: Mapping[str, Format] = all_formats()
+
+GEOMETRY = ("q", "dt", "gap", "contrast", "convention")
+DETECTOR = ("num_pixels", "mean_photons", "flicker", "speckle_size", "num_groups")
+
+
+def fit(
+    data: TwoTimeData,
+    config: FitConfig | None = None,
+    *,
+    progress: Progress = silent,
+    folder: str | Path | None = None,
+    place: Workplace = HERE,
+    **settings: Any,
+) -> Result:
+    """Sample the posterior of a model given measured maps, and certify it.
+
+    Parameters
+    ----------
+    data : TwoTimeData
+        Measured maps, as `read` returns them.
+    config : FitConfig, optional
+        How to fit; the defaults of `FitConfig` without it.
+    progress : callable
+        Called as ``progress(stage, done, total)``.
+    folder : path, optional
+        Where finished chains are kept, and taken from, so that a fit that was stopped goes on.
+    place : Workplace
+        Where the work is done; on the local devices by default.
+    **settings
+        Fields of `FitConfig`, which win over those of ``config``: ``model`` (a name, file.py:name
+        or a Python function), ``noise``, ``seed`` and others.
+
+    Returns
+    -------
+    Result
+
+    Raises
+    ------
+    InputError
+        If a setting is unknown or invalid, or data and settings do not fit together.
+    MissingPrecisionError
+        If JAX is set to float32: call `setup`.
+    """
+    return Result(pipeline.fit(data, _settings(config, settings), progress, folder, place))
+
+
+def numpyro_model(
+    data: TwoTimeData, config: FitConfig | None = None, **settings: Any
+) -> tuple[Observed, ShardGrid]:
+    """Return the complete NumPyro model function of all maps, and the points to call it with.
+
+    ``MCMC(NUTS(model), ...).run(key, points)`` samples the same posterior as `fit`. The noise of
+    speckle is found in the data first; all maps are one shard.
+
+    Parameters
+    ----------
+    data : TwoTimeData
+        Measured maps.
+    config, **settings
+        As for `fit`.
+
+    Returns
+    -------
+    model : Observed
+        Callable on points: samples the parameters, contrast and offset of every angle, and
+        observes c2.
+    points : ShardGrid
+        All maps, with 0 where a pair has no value.
+    """
+    planned = plan(data, _settings(config, settings))
+    noise = None
+    if planned.model.noise.estimate is not None:
+        noise = estimate_noise(data, planned.config).noise
+    return planned.model, whole_maps(data, planned.config.convention, noise)
+
+
+def simulate(
+    model: str | Callable[..., Any] | Model = "laminar_flow",
+    *,
+    phi: tuple[float, ...] = (-60.0, -30.0, 0.0, 30.0, 60.0),
+    num_frames: int = 80,
+    parameters: Mapping[str, float] | None = None,
+    seed: int = 0,
+    sigma: float | None = None,
+    **more: Any,
+) -> TwoTimeData:
+    """Simulate an experiment: speckle, pixel by pixel, and the maps that a beamline makes of it.
+
+    Parameters
+    ----------
+    model : str, callable or Model
+        What the fluid does.
+    phi : tuple of float
+        Azimuths in degree, measured at every wavevector.
+    num_frames : int
+        Number of frames.
+    parameters : mapping of str to float, optional
+        True values, which win over those of the model's example.
+    seed : int
+        Seed of all randomness.
+    sigma : float, optional
+        Instead of speckle, independent noise of this scatter.
+    **more
+        Fields of the experiment: ``q`` (1/Å, one or several), ``dt`` (s), ``gap`` (Å),
+        ``contrast``, ``convention``; and of the detector, without ``sigma``: ``num_pixels``,
+        ``mean_photons``, ``flicker``, ``speckle_size``, ``num_groups``.
+
+    Returns
+    -------
+    TwoTimeData
+        With the truth in its provenance.
+
+    Raises
+    ------
+    InputError
+        If a name is unknown, or a number impossible.
+    """
+    allowed = GEOMETRY if sigma is not None else (*GEOMETRY, *DETECTOR)
+    for name in more:
+        if name not in allowed:
+            raise InputError(f"simulate.{name}: unknown; {suggest(name, allowed)}")
+    record = load_model(model)
+    wavevectors = np.atleast_1d(more.pop("q", 0.0054))
+    q, azimuths = zip(*itertools.product(wavevectors.tolist(), phi), strict=True)
+    geometry = {name: more.pop(name) for name in GEOMETRY if name in more}
+    truth = {**dict(record.example), **(parameters or {})}
+    experiment = Experiment(record, azimuths, num_frames, truth, q=q, **geometry)
+    key = jax.random.key(seed)
+    if sigma is not None:
+        return independent(key, experiment, sigma)
+    return speckle(key, experiment, **more)
+
+
+def compare(
+    data: TwoTimeData,
+    models: tuple[Any, ...] = ("static", "laminar_flow"),
+    *,
+    progress: Progress = silent,
+    **settings: Any,
+) -> comparison.Comparison:
+    """Say which model the data prefer, by evidence and by leaving out angles.
+
+    Parameters
+    ----------
+    data : TwoTimeData
+        Measured maps.
+    models : tuple
+        Two models or more: names, functions or records.
+    progress : callable
+        Called as ``progress(stage, done, total)``.
+    **settings
+        Other fields of `FitConfig`; the method is laplace unless it is given.
+
+    Returns
+    -------
+    Comparison
+        Models against the one of highest evidence.
+
+    Raises
+    ------
+    InputError
+        If fewer than two models are named, two have the same name, or a setting is invalid.
+    """
+    names = [model_name(model) for model in models]
+    if len(set(names)) < len(names):
+        raise InputError(f"models must differ by name, found {', '.join(names)}")
+    shared = {"method": comparison.METHOD} | settings
+    chosen = [FitConfig(**shared, model=model) for model in models]
+    configs = dict(zip(names, chosen, strict=True))
+    return comparison.compare(data, configs, progress)
+
+
+def calibrate(
+    phi: tuple[float, ...] = (-60.0, 0.0, 60.0),
+    num_frames: int = 20,
+    *,
+    dt: float = 0.5,
+    num_simulations: int = 200,
+    progress: Progress = silent,
+    **settings: Any,
+) -> xr.Dataset:
+    """Rank truths among draws of their posteriors: simulation-based calibration.
+
+    Parameters
+    ----------
+    phi : tuple of float
+        Azimuths, degree.
+    num_frames : int
+        Number of frames.
+    dt : float
+        Frame spacing, s.
+    num_simulations : int
+        Number of truths.
+    progress : callable
+        Called as ``progress(stage, done, total)``.
+    **settings
+        Fields of `FitConfig`.
+
+    Returns
+    -------
+    xarray.Dataset
+        As `homodyne_bayes.studies.calibration.ranks` returns; ``uniformity`` there tests it.
+    """
+    design = calibration.Design(phi, num_frames, dt=dt)
+    return calibration.ranks(design, FitConfig(**settings), num_simulations, progress)
+
+
+def coverage(
+    result: Result, num_simulations: int = 200, *, progress: Progress = silent, **settings: Any
+) -> xr.Dataset:
+    """Count how often intervals hold the truth in experiments like the one of a result.
+
+    Parameters
+    ----------
+    result : Result
+        Whose experiment, posterior and settings are taken.
+    num_simulations : int
+        Number of experiments.
+    progress : callable
+        Called as ``progress(stage, done, total)``.
+    **settings
+        Fields of `FitConfig`, which win over those of the result; the method is laplace, which is
+        fast, unless it is given.
+
+    Returns
+    -------
+    xarray.Dataset
+        As `homodyne_bayes.studies.coverage.cover` returns; ``table`` there sums it up.
+
+    Raises
+    ------
+    InputError
+        If the result does not hold the noise of its maps, or a setting is invalid.
+    """
+    recorded = repeating.settings_of(result.tree)
+    config = _replaced(recorded, {"method": covering.METHOD} | settings)
+    return covering.cover(covering.like(result.tree), config, num_simulations, progress)
+
+
+def rerun(result: Result, progress: Progress = silent) -> repeating.Rerun:
+    """Repeat a result from what it recorded, and say whether the draws are the same.
+
+    Parameters
+    ----------
+    result : Result
+        Whose data, settings and seed are taken.
+    progress : callable
+        Called as ``progress(stage, done, total)``.
+
+    Returns
+    -------
+    Rerun
+        The new result, whether its draws are the same bit for bit, and what has changed.
+
+    Raises
+    ------
+    InputError
+        If the data in the result are not those that were fitted.
+    """
+    return repeating.rerun(result.tree, progress)
+
+
+def _settings(config: FitConfig | None, settings: Mapping[str, Any]) -> FitConfig:
+    """Return the settings with some of them replaced."""
+    return FitConfig(**settings) if config is None else _replaced(config, settings)
+
+
+def _replaced(config: FitConfig, settings: Mapping[str, Any]) -> FitConfig:
+    values = {name: getattr(config, name) for name in type(config).__dataclass_fields__}
+    return FitConfig(**{**values, **settings})

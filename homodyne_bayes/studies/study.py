@@ -1,0 +1,126 @@
+"""Simulated experiments whose truth is known: what is measured, and how often something else."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+
+from homodyne_bayes.data.two_time import TwoTimeData
+from homodyne_bayes.errors import InputError
+from homodyne_bayes.model_files import load_model, model_name
+from homodyne_bayes.physics.simulate import Experiment, speckle
+
+MANY_PHOTONS = 1e5  # of a pixel in a frame: counting them adds nothing to speckle
+DETECTOR = ("num_pixels", "mean_photons", "speckle_size", "num_groups")
+NUM_TRUTHS = 400  # draws of a posterior
+
+
+@dataclass(frozen=True)
+class Study:
+    """What every simulated experiment is.
+
+    Attributes
+    ----------
+    experiment : Experiment
+        Geometry, frames, contrast and the true parameters.
+    truths : tuple of mapping
+        True parameters, of which every experiment takes some at random instead of those of
+        ``experiment``. What data do not fix must vary as the prior says: an interval that the
+        prior sets holds a truth near the prior's centre always, and a far one never.
+    num_pixels : int
+        Pixels of an angle's bin.
+    mean_photons : float or None
+        Photons of a pixel in a frame; None for speckle without photon noise.
+    speckle_size : int
+        Neighbouring pixels that a speckle covers.
+    num_groups : int
+        Groups of pixels whose maps the data hold too.
+    """
+
+    experiment: Experiment
+    truths: tuple[Mapping[str, float], ...] = ()
+    num_pixels: int = 4000
+    mean_photons: float | None = None
+    speckle_size: int = 1
+    num_groups: int = 1
+
+    def measure(self, key: jax.Array) -> tuple[dict[str, np.ndarray], TwoTimeData]:
+        """Return the truth and the data of one experiment.
+
+        True parameters and coordinates have shape (), contrast and offset (P,).
+        """
+        which_key, key = jax.random.split(key)
+        e, detector = self.experiment, {name: getattr(self, name) for name in DETECTOR}
+        if self.truths:
+            which = int(jax.random.randint(which_key, (), 0, len(self.truths)))
+            e = replace(e, parameters=self.truths[which])
+        t_ref = jnp.asarray((e.num_frames - 1) * e.dt / jnp.e)
+        angles = np.ones(len(e.phi))
+        truth: dict[str, Any] = dict(e.parameters)
+        for rate, law in e.model.rates:
+            reported = [jnp.asarray(truth[row.name]) for row in law.reported(rate)]
+            names = [row.name for row in law.coordinates(rate)]
+            truth |= zip(names, law.to_coordinates(reported, t_ref), strict=True)
+        truth |= {"contrast": e.contrast * angles, "offset": angles}
+        data = speckle(key, e, **detector)
+        return {name: np.asarray(value, float) for name, value in truth.items()}, data
+
+
+def like(tree: xr.DataTree) -> Study:
+    """Return experiments like the one of a result.
+
+    Geometry, frames and convention are those of the result, all frames usable; truths are draws
+    of its posterior. Contrast, photons and the number of independent pixels, medians over
+    maps, are those that its noise was found to have.
+
+    Parameters
+    ----------
+    tree : xarray.DataTree
+        A result of `homodyne_bayes.fitting.pipeline.fit`.
+
+    Raises
+    ------
+    InputError
+        If the result has no noise, or its model is not there.
+    """
+    model = load_model(json.loads(tree.attrs["settings"])["model"])
+    if "noise" not in tree.children:
+        raise InputError(
+            "the result must hold the noise of its maps, found that it took entries of c2 as "
+            "independent: fit again with --noise speckle"
+        )
+    fixed, noise = tree["constant_data"].to_dataset(), tree["noise"].to_dataset()
+    rows = json.loads(tree.attrs["parameters"])
+    sampled = {row["name"] for row in rows if row["role"] == "physical"}
+    sampled &= {str(name) for name in tree["unconstrained_posterior"].data_vars}
+    names = [*model.reported, *sorted(sampled - {*model.reported})]
+    draws = tree["posterior"].to_dataset()[names].to_dataframe()
+    chosen = draws.iloc[np.linspace(0, len(draws) - 1, NUM_TRUTHS).round().astype(int)]
+    truths = tuple({str(k): float(v) for k, v in row.items()} for row in chosen.to_dict("records"))
+    gap = {"gap": float(fixed["gap"])} if np.isfinite(fixed["gap"]) else {}
+    experiment = Experiment(
+        model,
+        phi=tuple(float(phi) for phi in fixed["phi"]),
+        num_frames=fixed.sizes["frame"],
+        parameters=truths[0],
+        q=tuple(fixed["q"].values.tolist()) if fixed["q"].ndim else float(fixed["q"]),
+        dt=float(fixed["dt"]),
+        contrast=float(noise["contrast"].median()),
+        convention=tree.attrs["convention"],
+        **gap,
+    )
+    pixels, photons = (float(noise[name].median()) for name in ("num_pixels", "mean_photons"))
+    return Study(experiment, truths, round(pixels), photons if photons < MANY_PHOTONS else None)
+
+
+def recorded(study: Study) -> dict[str, Any]:
+    """Return a study as JSON holds it, its model by name."""
+    stated = asdict(replace(study, truths=()))
+    return stated | {
+        "experiment": stated["experiment"] | {"model": model_name(study.experiment.model)}
+    }
