@@ -83,11 +83,16 @@ def test_spoiled_shards_are_never_certified(run, spoil):
 
 
 def test_a_shift_that_no_check_of_the_shards_sees_is_found_by_the_weights(run):
-    """Merged draws 4 sd off along one axis: refused as they are, corrected or not certified."""
-    first = merged(jax.random.key(0), run.chains, run.problem.laplace, "consensus")
-    assert first.faults == []
-    off = first.draws + 4 * np.linalg.cholesky(run.problem.laplace.covariance)[:, 5]
-    spoiled = Approximation("spoiled merge", off, [])
+    """All shards 4 sd off along one axis: refused as they are, corrected or not certified.
+
+    The shards then agree as much as before, and their chains have converged as much.
+    """
+    key, laplace = jax.random.key(0), run.problem.laplace
+    off = run.chains.draws + 4 * np.linalg.cholesky(laplace.covariance)[:, 5]
+    first = merged(key, run.chains, laplace, "consensus")
+    shifted = merged(key, run.chains._replace(draws=off), laplace, "consensus")
+    assert [fault.kind for fault in shifted.faults] == [fault.kind for fault in first.faults]
+    spoiled = Approximation("spoiled merge", shifted.draws, [])
     evaluate = evaluator(MODEL, parts_of(run.problem.shards))
     found = conclude(jax.random.key(1), run.problem, SPOILED, spoiled, evaluate)
     assert faults_of_weights("spoiled merge", found.certificate.attempts[0], 4) != []
