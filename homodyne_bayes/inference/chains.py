@@ -1,4 +1,4 @@
-"""Consensus Monte Carlo: NUTS on many targets, over the devices.
+"""NUTS on many targets, over the devices.
 
 The model is an argument; nothing here knows what it describes. A target is what one set of chains
 samples: a shard, a shard within the rest of the data as a Gaussian, or all the data. A lane is
@@ -142,16 +142,18 @@ def run_here(
     """
     model, targets, target_of, keys, settings = lanes
     dealt = jax.tree.map(np.asarray, targets)  # NumPy takes rows at once, JAX dispatches for each
-    one = jax.tree.map(lambda leaf: leaf[0], dealt.shards)
-    devices = devices or with_room(jax.local_devices(), one, keys.shape[1])
+    parts = jax.tree.map(lambda leaf: leaf[0], dealt.shards)
+    devices = devices or with_room(jax.local_devices(), parts, keys.shape[1])
     devices = devices[: max(2, len(target_of))]
     width = len(devices)
     start, advance = _programs(model, settings, tuple(devices))
     num_chunks = -(-(settings.num_warmup + settings.num_samples) // CHUNK)
     num_rounds = -(-len(todo) // width)
     for number in range(num_rounds):
-        own = todo[number * width : (number + 1) * width]
-        present = np.pad(own, (0, width - len(own)), mode="edge")  # idle devices repeat one
+        batch = todo[number * width : (number + 1) * width]
+        present = np.pad(
+            batch, (0, width - len(batch)), mode="edge"
+        )  # idle devices repeat the last
         target = on_devices(
             jax.tree.map(lambda leaf, at=target_of[present]: leaf[at], dealt), devices
         )
@@ -162,7 +164,7 @@ def run_here(
             chunks.append(jax.tree.map(np.asarray, output))
             progress(number * num_chunks + chunk + 1, num_rounds * num_chunks)
         joined = _after_warmup(chunks, settings)
-        for at, lane in enumerate(own):
+        for at, lane in enumerate(batch):
             kept, num_gradients = jax.tree.map(lambda leaf, at=at: leaf[at], joined)
             yield int(lane), Lane(kept, num_gradients, str(devices[at]))
 
@@ -257,9 +259,9 @@ def counted(run: Run, progress: StageProgress) -> Run:
 
     def told(lanes: Lanes, todo: np.ndarray, look: StageProgress) -> Iterator[tuple[int, Lane]]:
         total, each = lanes.keys.size, lanes.keys.shape[1]
-        for number, one in enumerate(run(lanes, todo, look), 1 + len(lanes.keys) - len(todo)):
+        for number, lane in enumerate(run(lanes, todo, look), 1 + len(lanes.keys) - len(todo)):
             progress(number * each, total)
-            yield one
+            yield lane
 
     return told
 
@@ -282,14 +284,14 @@ def _arrays(lane: Lane) -> dict[str, Any]:
 
 def _shelved(shelf: Shelf, num_lanes: int) -> dict[int, Lane]:
     """Return the lanes that are on the shelf."""
-    found = {}
+    lanes = {}
     for lane in range(num_lanes):
         piece: Any = shelf.load(_piece(lane))
         if piece is not None:
             info = NutsInfo(*(piece[name] for name in NutsInfo._fields))
             kept = Transitions(piece["z"], piece["score"], info)
-            found[lane] = Lane(kept, piece["num_gradients"], str(piece["device"]))
-    return found
+            lanes[lane] = Lane(kept, piece["num_gradients"], str(piece["device"]))
+    return lanes
 
 
 def with_room(devices: Sequence[jax.Device], parts: Shard, num_chains: int = 1) -> list[jax.Device]:
@@ -325,8 +327,8 @@ def _programs(
 
     def standardised(target: Targets, z: jax.Array) -> jax.Array:
         theta = standardise(target.centre, target.scale, z)
-        own = log_density(model, target.shards, theta, target.prior_power)
-        return own - 0.5 * target.cavity * z @ z
+        density = log_density(model, target.shards, theta, target.prior_power)
+        return density - 0.5 * target.cavity * z @ z
 
     chain = nuts(standardised, lambda target: target.centre.shape[-1], settings)
 

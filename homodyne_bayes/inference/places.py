@@ -19,14 +19,14 @@ class Evaluator(Protocol):
 
 
 class Workplace(NamedTuple):
-    """Where work is done: what runs chains, and what makes the evaluation of all the data.
+    """Where work is done.
 
     Attributes
     ----------
     run : callable
-        As `chains.run_here`.
+        Runs chains, as `chains.run_here`.
     evaluator : callable
-        As `certify.evaluator`.
+        Makes the function that evaluates all the data, as `certify.evaluator`.
     """
 
     run: Run

@@ -105,7 +105,7 @@ def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
     """Return the leaves of nested mappings, named with dots."""
     if not isinstance(tree, dict):
         return {prefix: tree}
-    found: dict[str, Any] = {}
+    flat: dict[str, Any] = {}
     for key, value in tree.items():
-        found |= _flat(value, f"{prefix}.{key}" if prefix else key)
-    return found
+        flat |= _flat(value, f"{prefix}.{key}" if prefix else key)
+    return flat

@@ -15,10 +15,8 @@ import jax
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
-from cases import CASES, prepare
+from cases import CASES, LAMINAR, prepare
 from matplotlib.figure import Figure
-
-from tests.truth import LAMINAR
 
 HERE = Path(__file__).parent
 TIME_LIMIT = 1800  # s of one process

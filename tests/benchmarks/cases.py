@@ -15,8 +15,8 @@ from arviz_stats.base import array_stats
 from homodyne_bayes import TwoTimeData
 from homodyne_bayes.model_files import MODELS
 from homodyne_bayes.physics import kernels, simulate
-from tests.truth import LAMINAR
 
+LAMINAR = dict(MODELS["laminar_flow"].example)
 SIGMA, DURATION = 0.01, 8.0
 NUM_PIXELS, MEAN_PHOTONS = 4000, 2.0
 REPEATS, LEAST_REPEATS, LONGEST = 15, 3, 5.0  # timings of a call, and s spent on them

@@ -12,6 +12,7 @@ from functools import partial
 
 import jax
 import numpy as np
+from cases import LAMINAR
 
 from homodyne_bayes import FitConfig
 from homodyne_bayes.fitting.pipeline import fit
@@ -21,7 +22,6 @@ from homodyne_bayes.inference.places import Workplace
 from homodyne_bayes.model_files import MODELS
 from homodyne_bayes.physics import simulate
 from homodyne_bayes.results.view import Result
-from tests.truth import LAMINAR
 
 TOLERANCE = 0.1  # of means, in posterior sd, where programs differ
 

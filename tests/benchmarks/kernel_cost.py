@@ -4,7 +4,7 @@ import sys
 
 import jax
 import jax.numpy as jnp
-from cases import CASES, SIGMA, obvious_c2, one_core, prepare, row, seconds
+from cases import CASES, LAMINAR, SIGMA, obvious_c2, one_core, prepare, row, seconds
 
 from homodyne_bayes import FitConfig
 from homodyne_bayes.fitting.plan import models_of
@@ -15,9 +15,8 @@ from homodyne_bayes.likelihood.estimate import working
 from homodyne_bayes.likelihood.pixels import Plugged
 from homodyne_bayes.physics import kernels, simulate
 from homodyne_bayes.physics.points import each_map, shard
-from tests.truth import LAMINAR
 
-MODEL = models_of(FitConfig()).least_squares
+MODELS = models_of(FitConfig())
 BYTES = 9  # of a pair: its value, and whether it is used
 
 
@@ -52,15 +51,18 @@ def obvious(data):
 
 
 def ours(parts):
-    """Return the log density of stacked parts, and a theta."""
-    theta = prior_draws(jax.random.key(1), MODEL, shard(parts, 0), 1)[0]
-    return lambda at: log_density(MODEL, parts, at), theta
+    """Return the log density of stacked parts under the noise they hold, and a theta."""
+    model = MODELS.least_squares if parts.noise is None else MODELS.individual
+    theta = prior_draws(jax.random.key(1), model, shard(parts, 0), 1)[0]
+    return lambda at: log_density(model, parts, at), theta
 
 
 def speckle(case):
     """Return the single maps of a case under the working covariance of the true speckle."""
     data = case.data()
-    plugged = Plugged(0.25, 0.1, simulate.field_correlation(case.experiment) ** 2)
+    field = simulate.field_correlation(case.experiment)
+    contrast, nugget = (jnp.full(len(field), value) for value in (0.25, 0.1))
+    plugged = Plugged(contrast, nugget, field**2, field)
     return each_map(data, noise=working(plugged, frame_weights(data.usable, 1), 1))
 
 

@@ -12,13 +12,12 @@ import jax
 import jax.numpy as jnp
 import numpyro
 import numpyro.distributions as dist
-from cases import CASES, SIGMA, least_ess, obvious_c2, one_core, peak_gib, prepare, row
+from cases import CASES, LAMINAR, SIGMA, least_ess, obvious_c2, one_core, peak_gib, prepare, row
 from numpyro.infer import MCMC, NUTS, init_to_value
 
 from homodyne_bayes.fitting.shards import some_pairs
 from homodyne_bayes.physics import kernels
 from homodyne_bayes.physics.rates import reference_time
-from tests.truth import LAMINAR
 
 MAX_TREE_DEPTH = 7
 RATES = {

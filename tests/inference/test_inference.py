@@ -24,7 +24,7 @@ from homodyne_bayes.physics import simulate
 from tests.truth import LAMINAR, LAMINAR_MODEL
 
 MODEL = LAMINAR_MODEL
-SPOILED = FitConfig(num_warmup=200, num_samples=250, merge="consensus", rescue_pairs=0).sampling
+SPOILED = FitConfig(num_warmup=300, num_samples=500, merge="consensus", rescue_pairs=0).sampling
 
 
 def moments(draws):

@@ -159,7 +159,8 @@ def test_words_of_kass_and_raftery():
 
 def measured(parameters, seed):
     """Three angles of 20 frames of speckle."""
-    experiment = simulate.Experiment(MODELS["laminar_flow"], PHI, 20, parameters, dt=0.4)
+    model = MODELS["laminar_flow" if "phi0" in parameters else "static"]
+    experiment = simulate.Experiment(model, PHI, 20, parameters, dt=0.4)
     return simulate.speckle(jax.random.key(seed), experiment, 3000, mean_photons=5.0)
 
 

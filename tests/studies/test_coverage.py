@@ -272,7 +272,8 @@ def result(**changes):
         "noise": xr.Dataset(noise | changes),
         "constant_data": xr.Dataset(fixed, {"phi": ("phi", [0.0, 45.0])}),
         "unconstrained_posterior": xr.Dataset(),
-        **{name: xr.Dataset() for name in ("certificate", "warm_start", "observed_data")},
+        "certificate": xr.Dataset(attrs={"faults": "[]"}),
+        **{name: xr.Dataset() for name in ("warm_start", "observed_data")},
     }
     tree = xr.DataTree.from_dict(groups)
     settings = {"model": "static", "method": "full", "rescue_pairs": 0, "num_samples": 100}
