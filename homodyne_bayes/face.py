@@ -22,7 +22,7 @@ from homodyne_bayes.fitting.plan import plan
 from homodyne_bayes.fitting.sample import estimate_noise
 from homodyne_bayes.fitting.settings import FitConfig
 from homodyne_bayes.inference.infer import Progress, silent
-from homodyne_bayes.inference.places import HERE, Place
+from homodyne_bayes.inference.places import HERE, Workplace
 from homodyne_bayes.likelihood.noise import Noise
 from homodyne_bayes.likelihood.noises import NOISES
 from homodyne_bayes.likelihood.observe import Observed
@@ -55,7 +55,7 @@ def fit(
     *,
     progress: Progress = silent,
     folder: str | Path | None = None,
-    place: Place = HERE,
+    place: Workplace = HERE,
     **settings: Any,
 ) -> Result:
     """Sample the posterior of a model given measured maps, and certify it.
@@ -70,7 +70,7 @@ def fit(
         Called as ``progress(stage, done, total)``.
     folder : path, optional
         Where finished chains are kept, and taken from, so that a fit that was stopped goes on.
-    place : Place
+    place : Workplace
         Where the work is done; on the local devices by default.
     **settings
         Fields of `FitConfig`, which win over those of ``config``: ``model`` (a name, file.py:name

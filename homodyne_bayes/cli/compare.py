@@ -12,7 +12,7 @@ from homodyne_bayes.cli.options import computes, for_machines
 from homodyne_bayes.cli.settings import chosen_settings, read_data, settings_options
 from homodyne_bayes.config import DataConfig
 from homodyne_bayes.fitting.settings import FitConfig, make
-from homodyne_bayes.inference.infer import METHODS
+from homodyne_bayes.inference.methods import METHODS
 from homodyne_bayes.studies import comparison
 
 

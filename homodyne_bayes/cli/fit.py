@@ -19,7 +19,7 @@ from homodyne_bayes.data.two_time import TwoTimeData
 from homodyne_bayes.errors import InputError
 from homodyne_bayes.fitting import pipeline
 from homodyne_bayes.fitting.settings import FitConfig, make
-from homodyne_bayes.inference.places import HERE, Place, within
+from homodyne_bayes.inference.places import HERE, Workplace, within
 from homodyne_bayes.results import store
 from homodyne_bayes.results.view import Result
 
@@ -82,7 +82,7 @@ def fit_and_write(
     config: FitConfig,
     path: Path,
     parts: Path | None = None,
-    place: Place = HERE,
+    place: Workplace = HERE,
 ) -> xr.DataTree:
     """Fit with progress on the screen, write the result, print its summary, and return it."""
     devices = f"{jax.local_device_count()} × {jax.devices()[0].device_kind}"
@@ -97,7 +97,7 @@ def fit_and_write(
 
 
 @contextmanager
-def _place(address: str | None) -> Iterator[Place]:
+def _place(address: str | None) -> Iterator[Workplace]:
     """Give the place of work: here, or the cluster of this address."""
     if address is None:
         yield HERE

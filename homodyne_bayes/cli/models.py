@@ -8,8 +8,8 @@ import click
 from homodyne_bayes.cli import screen
 from homodyne_bayes.cli.options import for_machines
 from homodyne_bayes.data.formats.table import formats
-from homodyne_bayes.inference.infer import METHODS
 from homodyne_bayes.inference.merges import RULES
+from homodyne_bayes.inference.methods import METHODS
 from homodyne_bayes.likelihood.noises import NOISES
 from homodyne_bayes.likelihood.scaling import SCALINGS
 from homodyne_bayes.model_files import models as all_models

@@ -19,6 +19,7 @@ from homodyne_bayes import thresholds
 from homodyne_bayes.data.two_time import TwoTimeData
 from homodyne_bayes.environment import SCHEMA_VERSION
 from homodyne_bayes.fitting.settings import FitConfig
+from homodyne_bayes.inference.methods import METHODS
 from homodyne_bayes.likelihood.misfit import KINDS
 from homodyne_bayes.likelihood.noises import NOISES
 from homodyne_bayes.likelihood.observe import Observed
@@ -97,12 +98,9 @@ def method_words(config: FitConfig) -> dict[str, str]:
     Keys: ``summary`` (a few words) and ``approximation`` (what was weighed by the posterior of all
     the data, empty where draws need no weights).
     """
-    made = {
-        "consensus": f"{config.merge} merge of {config.num_shards} shards",
-        "laplace": "least squares fit",
-        "full": "NUTS on all the data",
-    }[config.method]
-    approximation = "" if config.method == "full" else made
+    method = METHODS[config.method]
+    made = method.makes.format(merge=config.merge, num_shards=config.num_shards)
+    approximation = made if method.weighed else ""
     return {"summary": f"{config.method}: {made}", "approximation": approximation}
 
 

@@ -11,7 +11,8 @@ from homodyne_bayes.files import as_attributes
 from homodyne_bayes.fitting.describe import rate_attributes
 from homodyne_bayes.fitting.predictive import LEVELS, Bands, Cuts
 from homodyne_bayes.inference.convergence import Convergence
-from homodyne_bayes.inference.infer import Inference, ShardRun
+from homodyne_bayes.inference.infer import Inference
+from homodyne_bayes.inference.methods import ShardRun
 from homodyne_bayes.likelihood.estimate import Estimate
 from homodyne_bayes.likelihood.noise import NoiseWords
 from homodyne_bayes.parameters import PER_ANGLE

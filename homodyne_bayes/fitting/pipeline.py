@@ -13,7 +13,7 @@ from homodyne_bayes.fitting.sample import sample
 from homodyne_bayes.fitting.settings import FitConfig
 from homodyne_bayes.fitting.tree import make_tree
 from homodyne_bayes.inference.infer import Progress, silent
-from homodyne_bayes.inference.places import HERE, Place
+from homodyne_bayes.inference.places import HERE, Workplace
 from homodyne_bayes.inference.shelf import Shelf
 from homodyne_bayes.model_files import model_name, source_hash
 
@@ -23,7 +23,7 @@ def fit(
     config: FitConfig = FitConfig(),  # noqa: B008 - frozen
     progress: Progress = silent,
     folder: str | Path | None = None,
-    place: Place = HERE,
+    place: Workplace = HERE,
 ) -> xr.DataTree:
     """Sample the posterior of a model given measured maps.
 
@@ -40,7 +40,7 @@ def fit(
     folder : path, optional
         Where finished chains are kept. Those that are there are taken instead of being run, so
         that a fit that was stopped goes on, to the same draws.
-    place : Place
+    place : Workplace
         Where shards are sampled and all the data evaluated, see
         `homodyne_bayes.inference.cluster`; on the local devices by default.
 

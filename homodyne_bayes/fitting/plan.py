@@ -9,6 +9,7 @@ from homodyne_bayes.environment import require_x64
 from homodyne_bayes.errors import InputError
 from homodyne_bayes.fitting.settings import FitConfig
 from homodyne_bayes.fitting.shards import check_num_shards
+from homodyne_bayes.inference.methods import METHODS
 from homodyne_bayes.likelihood.independent import INDEPENDENT
 from homodyne_bayes.likelihood.noise import Noise
 from homodyne_bayes.likelihood.noises import NOISES
@@ -108,7 +109,7 @@ def check_needs(data: TwoTimeData, model: Model, name: str) -> None:
 
 def _shards(data: TwoTimeData, config: FitConfig, whole_angles: bool) -> FitConfig:
     """Return the settings with as many shards as the data can be dealt into."""
-    if config.method != "consensus":
+    if not METHODS[config.method].sharded:
         return config
     if not whole_angles:
         check_num_shards(data, config.num_shards)

@@ -15,9 +15,10 @@ from homodyne_bayes.fitting.shards import angle_shards, block_shards, some_pairs
 from homodyne_bayes.fitting.start import warm_start
 from homodyne_bayes.inference.density import parts_of
 from homodyne_bayes.inference.infer import Inference, Progress, infer, silent, timed
+from homodyne_bayes.inference.methods import METHODS, Problem
 from homodyne_bayes.inference.mode import WarmStart
 from homodyne_bayes.inference.nuts import Gaussian
-from homodyne_bayes.inference.places import HERE, Place
+from homodyne_bayes.inference.places import HERE, Workplace
 from homodyne_bayes.inference.shelf import Shelf
 from homodyne_bayes.likelihood.covariance import WorkingCovariance
 from homodyne_bayes.likelihood.estimate import Estimate, laplace_under, with_noise
@@ -81,7 +82,7 @@ def sample(
     progress: Progress = silent,
     noise: WorkingCovariance | None = None,
     shelf: Shelf | None = None,
-    place: Place = HERE,
+    place: Workplace = HERE,
 ) -> Sampled:
     """Do what is planned: as `sample_posterior`, chains kept on the ``shelf``."""
     config, model = planned.config, planned.model
@@ -105,7 +106,8 @@ def sample(
         with timed(seconds, "scaling"), during(progress, "scaling"):
             laplace = rescaled(fitted, model, parts_of(shards), laplace)
     infer_key = _keys(config)[1]
-    inference = infer(infer_key, model, shards, laplace, config, progress, shelf, place)
+    problem = Problem(model, shards, laplace)
+    inference = infer(infer_key, problem, config.sampling, progress, shelf, place)
     inference = inference._replace(seconds=seconds | inference.seconds)
     inference = _doubted(inference, warm.share)
     return Sampled(planned, whole_maps(data, config.convention, noise), warm, estimated, inference)
@@ -151,7 +153,7 @@ def deal(data: TwoTimeData, planned: Plan, maps: ShardGrid) -> ShardGrid:
         The same maps, each a part of its own, with their noise.
     """
     config = planned.config
-    K = config.num_shards if config.method == "consensus" else 1
+    K = config.num_shards if METHODS[config.method].sharded else 1
     if planned.whole_angles:
         return angle_shards(data, K, maps)
     return block_shards(data, K, config.convention)

@@ -9,16 +9,15 @@ from pydantic.dataclasses import dataclass
 
 from homodyne_bayes.config import STRICT, Count, DataConfig, OneOf, Priors, settings, suggest
 from homodyne_bayes.errors import InputError
-from homodyne_bayes.inference.infer import METHODS
 from homodyne_bayes.inference.merges import RULES
+from homodyne_bayes.inference.methods import METHODS, Sampling
+from homodyne_bayes.inference.nuts import CHAIN_METHODS, NutsSettings
 from homodyne_bayes.likelihood.noises import NOISES
 from homodyne_bayes.likelihood.scaling import SCALINGS, Scaling, scaling_of
 from homodyne_bayes.model_files import load_model, model_name
 from homodyne_bayes.parameters import Parameter, Prior, priors_of
 from homodyne_bayes.physics.convention import CONVENTIONS
 from homodyne_bayes.physics.model import Model
-
-CHAIN_METHODS = ("parallel", "vectorized")
 
 
 def _scaling(value: str) -> str:
@@ -120,6 +119,12 @@ class FitConfig:
             name: Prior(prior.family, *self.priors[name]) if name in self.priors else prior
             for name, prior in priors_of(self.parameters).items()
         }
+
+    @property
+    def sampling(self) -> Sampling:
+        """How a posterior is sampled, whatever it is the posterior of."""
+        nuts = NutsSettings(*(getattr(self, name) for name in NutsSettings._fields))
+        return Sampling(self.method, self.merge, self.rescue_pairs, nuts)
 
     def recorded(self) -> dict[str, Any]:
         """Return the settings as a result keeps them: JSON can hold them."""

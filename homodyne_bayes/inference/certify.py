@@ -20,7 +20,7 @@ import scipy.special
 import scipy.stats
 from arviz_stats.base import array_stats
 
-from homodyne_bayes.inference.chains import Progress, on_devices, with_room
+from homodyne_bayes.inference.chains import StageProgress, on_devices, with_room
 from homodyne_bayes.inference.density import Model, Shard, log_prior_and_likelihoods, num_points
 from homodyne_bayes.inference.nuts import Gaussian, whiten
 from homodyne_bayes.thresholds import (
@@ -31,6 +31,7 @@ from homodyne_bayes.thresholds import (
     Fault,
 )
 
+AT_THE_MODE = "least squares fit"  # what draws of the reference are called
 DEGREES_OF_FREEDOM = 10  # of the proposals' t-distributions
 ESS_PER_DIMENSION = 10  # weights are tempered to this before moments are matched
 FLATTEST = 1e-9  # least variance of a proposal over its largest: flatter ones have no density
@@ -144,18 +145,18 @@ def certify(
     rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
     scale = np.linalg.cholesky(reference.covariance)
     log_volume = np.log(np.diag(scale)).sum()
-    given = _moments(np.asarray(whiten(reference, jnp.asarray(draws))).reshape(-1, d))
+    first = _moments(np.asarray(whiten(reference, jnp.asarray(draws))).reshape(-1, d))
     laplace = Gaussian(np.zeros(d), np.eye(d))
     proposals: list[Any] = []
     z, log_densities, log_ratio = np.empty((0, d)), np.empty((2, 0)), np.empty(0)
     attempts: list[Attempt] = []
-    for label, known in (
-        (name, given),
+    for label, proposed in (
+        (name, first),
         ("moments matched", None),
-        ("least squares fit", laplace),
+        (AT_THE_MODE, laplace),
         ("moments matched again", None),
     ):
-        gaussian = _tempered_moments(z, log_ratio) if known is None else known
+        gaussian = _tempered_moments(z, log_ratio) if proposed is None else proposed
         if gaussian is None or not _proper(gaussian):
             attempts.append(Attempt(label, np.inf, 0.0, 0))
             continue
@@ -179,7 +180,7 @@ def certify(
 
 
 def pareto_smoothed(log_ratio: np.ndarray) -> tuple[np.ndarray, float]:
-    """Return normalised log weights with a smoothed tail, and Pareto's k-hat.
+    """Return normalised log weights (N,) with a smoothed tail, and Pareto's k-hat, of log ratios.
 
     k-hat is infinite where too few ratios are finite to say, and -infinite where all are equal.
     """
@@ -194,19 +195,19 @@ def pareto_smoothed(log_ratio: np.ndarray) -> tuple[np.ndarray, float]:
 
 
 def effective_size(log_weight: np.ndarray) -> float:
-    """Return 1/Σw² of normalised weights."""
+    """Return 1/Σw² of normalised weights, given their logarithms (N,)."""
     return float(np.exp(-scipy.special.logsumexp(2 * log_weight)))
 
 
 def evidence(log_ratio: np.ndarray) -> tuple[float, float]:
-    """Return the logarithm of the mean ratio and its standard error."""
+    """Return the logarithm of the mean ratio and its standard error, of log ratios (N,)."""
     log_mean = scipy.special.logsumexp(log_ratio) - np.log(len(log_ratio))
     relative = np.exp(log_ratio - log_mean)
     return float(log_mean), float(relative.std(ddof=1) / np.sqrt(len(log_ratio)))
 
 
 def resample(key: jax.Array, log_weight: np.ndarray, num_chains: int, num_draws: int) -> np.ndarray:
-    """Return indices (C, S) of draws in proportion to their weights, by systematic resampling.
+    """Return indices (C, S) of draws in proportion to weights (N,), by systematic resampling.
 
     Every chain has its own part of the draws, and copies of a draw stay side by side, so that
     R-hat sees whether the parts agree and the effective sample size counts copies as one.
@@ -214,10 +215,10 @@ def resample(key: jax.Array, log_weight: np.ndarray, num_chains: int, num_draws:
     offsets = np.asarray(jax.random.uniform(key, (num_chains,)))
     indices = np.empty((num_chains, num_draws), dtype=int)
     for chain, offset in enumerate(offsets):
-        own = np.arange(chain, len(log_weight), num_chains)
-        weight = np.exp(log_weight[own] - log_weight[own].max())
+        part = np.arange(chain, len(log_weight), num_chains)
+        weight = np.exp(log_weight[part] - log_weight[part].max())
         steps = (offset + np.arange(num_draws)) / num_draws
-        indices[chain] = own[np.searchsorted(np.cumsum(weight) / weight.sum(), steps)]
+        indices[chain] = part[np.searchsorted(np.cumsum(weight) / weight.sum(), steps)]
     return indices
 
 
@@ -225,7 +226,7 @@ def evaluator(
     model: Model,
     parts: Shard,
     devices: Sequence[jax.Device] | None = None,
-    progress: Progress | None = None,
+    progress: StageProgress | None = None,
 ) -> Evaluate:
     """Return a function that gives log prior and log likelihood of all the data at many theta.
 

@@ -1,4 +1,4 @@
-"""Consensus Monte Carlo: NUTS on many targets, over the devices.
+"""NUTS on many targets, over the devices.
 
 The model is an argument; nothing here knows what it describes. A target is what one set of chains
 samples: a shard, a shard within the rest of the data as a Gaussian, or all the data. A lane is
@@ -102,7 +102,7 @@ class Chains(NamedTuple):
     device: np.ndarray
 
 
-Progress = Callable[[int, int], None]
+StageProgress = Callable[[int, int], None]
 
 
 class Lanes(NamedTuple):
@@ -126,7 +126,72 @@ class Lane(NamedTuple):
     device: str
 
 
-Run = Callable[[Lanes, np.ndarray, Progress], Iterable[tuple[int, Lane]]]
+Run = Callable[[Lanes, np.ndarray, StageProgress], Iterable[tuple[int, Lane]]]
+
+
+def run_here(
+    lanes: Lanes,
+    todo: np.ndarray,
+    progress: StageProgress,
+    devices: Sequence[jax.Device] | None = None,
+) -> Iterator[tuple[int, Lane]]:
+    """Run the lanes ``todo`` in rounds over the local devices, one lane a device.
+
+    Where there are two devices, two are used even for one lane: its program then rounds as that
+    of all others.
+    """
+    model, targets, target_of, keys, settings = lanes
+    dealt = jax.tree.map(np.asarray, targets)  # NumPy takes rows at once, JAX dispatches for each
+    parts = jax.tree.map(lambda leaf: leaf[0], dealt.shards)
+    devices = devices or with_room(jax.local_devices(), parts, keys.shape[1])
+    devices = devices[: max(2, len(target_of))]
+    width = len(devices)
+    start, advance = _programs(model, settings, tuple(devices))
+    num_chunks = -(-(settings.num_warmup + settings.num_samples) // CHUNK)
+    num_rounds = -(-len(todo) // width)
+    for number in range(num_rounds):
+        batch = todo[number * width : (number + 1) * width]
+        present = np.pad(
+            batch, (0, width - len(batch)), mode="edge"
+        )  # idle devices repeat the last
+        target = on_devices(
+            jax.tree.map(lambda leaf, at=target_of[present]: leaf[at], dealt), devices
+        )
+        state = start(keys[present], target)
+        chunks = []
+        for chunk in range(num_chunks):
+            state, output = advance(state, target)
+            chunks.append(jax.tree.map(np.asarray, output))
+            progress(number * num_chunks + chunk + 1, num_rounds * num_chunks)
+        joined = _after_warmup(chunks, settings)
+        for at, lane in enumerate(batch):
+            kept, num_gradients = jax.tree.map(lambda leaf, at=at: leaf[at], joined)
+            yield int(lane), Lane(kept, num_gradients, str(devices[at]))
+
+
+def _silent(_done: int, _total: int) -> None:
+    """Report nothing."""
+
+
+class Runner(NamedTuple):
+    """How chains are run.
+
+    Attributes
+    ----------
+    run : callable
+        Runs some of the lanes and gives each as it ends, as `run_here`.
+    progress : callable
+        Called with work done and in total.
+    shelf : Shelf, optional
+        Where finished chains are kept, and taken from instead of being run.
+    """
+
+    run: Run = run_here
+    progress: StageProgress = _silent
+    shelf: Shelf | None = None
+
+
+LOCALLY = Runner()
 
 
 def sample(
@@ -134,9 +199,7 @@ def sample(
     model: Model,
     targets: Targets,
     settings: NutsSettings,
-    progress: Progress | None = None,
-    shelf: Shelf | None = None,
-    run: Run | None = None,
+    runner: Runner = LOCALLY,
 ) -> Chains:
     """Run NUTS on every target.
 
@@ -150,12 +213,8 @@ def sample(
         K targets.
     settings : NutsSettings
         Chains, draws and adaptation.
-    progress : callable
-        Called with work done and in total.
-    shelf : Shelf, optional
-        Where finished chains are kept, and taken from instead of being run.
-    run : callable, optional
-        Runs some of the lanes and gives each as it ends, as `run_here` does, the default.
+    runner : Runner
+        What runs the chains.
 
     Returns
     -------
@@ -169,9 +228,10 @@ def sample(
         jnp.arange(num_targets)
     ).reshape(num_targets * groups, settings.num_chains // groups)
     lanes = Lanes(model, targets, target_of, keys, settings)
+    run, progress, shelf = runner
     finished = {} if shelf is None else _shelved(shelf, len(target_of))
     todo = np.array([lane for lane in range(len(target_of)) if lane not in finished], int)
-    for number, lane in (run or run_here)(lanes, todo, progress or _silent):
+    for number, lane in run(lanes, todo, progress):
         finished[number] = lane
         if shelf is not None:
             shelf.save(_piece(number), _arrays(lane))
@@ -194,58 +254,16 @@ def sample(
     )
 
 
-def run_here(
-    lanes: Lanes,
-    todo: np.ndarray,
-    progress: Progress,
-    devices: Sequence[jax.Device] | None = None,
-) -> Iterator[tuple[int, Lane]]:
-    """Run the lanes ``todo`` in rounds over the local devices, one lane a device.
-
-    Where there are two devices, two are used even for one lane: its program then rounds as that
-    of all others.
-    """
-    model, targets, target_of, keys, settings = lanes
-    dealt = jax.tree.map(np.asarray, targets)  # NumPy takes rows at once, JAX dispatches for each
-    one = jax.tree.map(lambda leaf: leaf[0], dealt.shards)
-    devices = devices or with_room(jax.local_devices(), one, keys.shape[1])
-    devices = devices[: max(2, len(target_of))]
-    width = len(devices)
-    start, advance = _programs(model, settings, tuple(devices))
-    num_chunks = -(-(settings.num_warmup + settings.num_samples) // CHUNK)
-    num_rounds = -(-len(todo) // width)
-    for number in range(num_rounds):
-        own = todo[number * width : (number + 1) * width]
-        present = np.pad(own, (0, width - len(own)), mode="edge")  # idle devices repeat one
-        target = on_devices(
-            jax.tree.map(lambda leaf, at=target_of[present]: leaf[at], dealt), devices
-        )
-        state = start(keys[present], target)
-        chunks = []
-        for chunk in range(num_chunks):
-            state, output = advance(state, target)
-            chunks.append(jax.tree.map(np.asarray, output))
-            progress(number * num_chunks + chunk + 1, num_rounds * num_chunks)
-        joined = _after_warmup(chunks, settings)
-        for at, lane in enumerate(own):
-            kept, num_gradients = jax.tree.map(lambda leaf, at=at: leaf[at], joined)
-            yield int(lane), Lane(kept, num_gradients, str(devices[at]))
-
-
-def counted(run: Run, progress: Progress) -> Run:
+def counted(run: Run, progress: StageProgress) -> Run:
     """Return what runs lanes as ``run`` does and tells how many of all chains are finished."""
 
-    def told(lanes: Lanes, todo: np.ndarray, look: Progress) -> Iterator[tuple[int, Lane]]:
+    def told(lanes: Lanes, todo: np.ndarray, look: StageProgress) -> Iterator[tuple[int, Lane]]:
         total, each = lanes.keys.size, lanes.keys.shape[1]
-        for number, one in enumerate(run(lanes, todo, look), 1 + len(lanes.keys) - len(todo)):
+        for number, lane in enumerate(run(lanes, todo, look), 1 + len(lanes.keys) - len(todo)):
             progress(number * each, total)
-            yield one
+            yield lane
 
     return told
-
-
-def _silent(_done: int, _total: int) -> None:
-    """Report nothing."""
 
 
 def _piece(lane: int) -> str:
@@ -266,14 +284,14 @@ def _arrays(lane: Lane) -> dict[str, Any]:
 
 def _shelved(shelf: Shelf, num_lanes: int) -> dict[int, Lane]:
     """Return the lanes that are on the shelf."""
-    found = {}
+    lanes = {}
     for lane in range(num_lanes):
         piece: Any = shelf.load(_piece(lane))
         if piece is not None:
             info = NutsInfo(*(piece[name] for name in NutsInfo._fields))
             kept = Transitions(piece["z"], piece["score"], info)
-            found[lane] = Lane(kept, piece["num_gradients"], str(piece["device"]))
-    return found
+            lanes[lane] = Lane(kept, piece["num_gradients"], str(piece["device"]))
+    return lanes
 
 
 def with_room(devices: Sequence[jax.Device], parts: Shard, num_chains: int = 1) -> list[jax.Device]:
@@ -309,8 +327,8 @@ def _programs(
 
     def standardised(target: Targets, z: jax.Array) -> jax.Array:
         theta = standardise(target.centre, target.scale, z)
-        own = log_density(model, target.shards, theta, target.prior_power)
-        return own - 0.5 * target.cavity * z @ z
+        density = log_density(model, target.shards, theta, target.prior_power)
+        return density - 0.5 * target.cavity * z @ z
 
     chain = nuts(standardised, lambda target: target.centre.shape[-1], settings)
 

@@ -24,10 +24,10 @@ from distributed import Client, Future, LocalCluster
 from homodyne_bayes import environment
 from homodyne_bayes.errors import InputError
 from homodyne_bayes.inference.certify import BLOCK, Evaluate, evaluator
-from homodyne_bayes.inference.chains import Lane, Lanes, Progress, run_here
+from homodyne_bayes.inference.chains import Lane, Lanes, StageProgress, run_here
 from homodyne_bayes.inference.density import Model, Shard
 from homodyne_bayes.inference.nuts import NutsSettings
-from homodyne_bayes.inference.places import Place
+from homodyne_bayes.inference.places import Workplace
 
 ANSWER = 10.0  # s that a scheduler has to answer
 PATIENCE = 60.0  # s without a single worker
@@ -45,7 +45,7 @@ class Workers(NamedTuple):
 
 
 @contextlib.contextmanager
-def connect(address: str) -> Iterator[Place]:
+def connect(address: str) -> Iterator[Workplace]:
     """Give the place where a cluster does the work.
 
     Parameters
@@ -63,7 +63,7 @@ def connect(address: str) -> Iterator[Place]:
     with _client(address) as client:
         _check_versions(client)
         workers = Workers(client, {})
-        yield Place(partial(_run, workers), partial(_evaluator, workers))
+        yield Workplace(partial(_run, workers), partial(_evaluator, workers))
 
 
 @contextlib.contextmanager
@@ -99,10 +99,10 @@ def _check_versions(client: Client) -> None:
     _wait_for_workers(client)
     here = _versions()
     for worker, there in client.run(_versions).items():
-        for name, own in here.items():
-            if there.get(name) != own:
+        for name, expected in here.items():
+            if there.get(name) != expected:
                 raise InputError(
-                    f"worker {worker} has {name} {there.get(name)}, expected {own} as here: "
+                    f"worker {worker} has {name} {there.get(name)}, expected {expected} as here: "
                     "install the same versions everywhere"
                 )
 
@@ -131,25 +131,28 @@ def _held(workers: Workers, tree: Any) -> tuple[Any, list[Future]]:
 def _restored(shapes: Any, leaves: list[np.ndarray]) -> Any:
     """Return the tree that was sent."""
     wanted, structure = jax.tree.flatten(shapes)
-    reshaped = [leaf.reshape(own.shape) for own, leaf in zip(wanted, leaves, strict=True)]
+    reshaped = [leaf.reshape(shape.shape) for shape, leaf in zip(wanted, leaves, strict=True)]
     return jax.tree.unflatten(structure, reshaped)
 
 
 def _run(
-    workers: Workers, lanes: Lanes, todo: np.ndarray, progress: Progress
+    workers: Workers, lanes: Lanes, todo: np.ndarray, progress: StageProgress
 ) -> Iterator[tuple[int, Lane]]:
-    """Run lanes on the workers, those of one target together; see `consensus.run_here`."""
+    """Run lanes on the workers, those of one target together; see `chains.run_here`."""
     model, keys = cloudpickle.dumps(lanes.model), np.asarray(jax.random.key_data(lanes.keys))
     targets = [todo[lanes.target_of[todo] == k] for k in np.unique(lanes.target_of[todo])]
     tasks = [
-        (_chains, model, lanes.settings, int(lanes.target_of[own[0]]), keys[own]) for own in targets
+        (_chains, model, lanes.settings, int(lanes.target_of[those[0]]), keys[those])
+        for those in targets
     ]
-    for done, (number, found) in enumerate(_as_done(workers, lanes.targets, tasks), start=1):
+    for done, (number, lanes_done) in enumerate(_as_done(workers, lanes.targets, tasks), start=1):
         progress(done, len(targets))
-        yield from zip(targets[number].tolist(), found, strict=True)
+        yield from zip(targets[number].tolist(), lanes_done, strict=True)
 
 
-def _evaluator(workers: Workers, model: Model, parts: Shard, *, progress: Progress) -> Evaluate:
+def _evaluator(
+    workers: Workers, model: Model, parts: Shard, *, progress: StageProgress
+) -> Evaluate:
     """Return a function that has the workers evaluate all the data, each at some of the theta."""
     pickled = cloudpickle.dumps(model)
 
@@ -158,11 +161,11 @@ def _evaluator(workers: Workers, model: Model, parts: Shard, *, progress: Progre
         shares = np.array_split(ends, max(1, _num_workers(workers)))
         pieces = np.split(np.asarray(theta), [share[-1] for share in shares[:-1] if len(share)])
         tasks = [(_log_densities, pickled, piece) for piece in pieces]
-        found: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+        ended: dict[int, tuple[np.ndarray, np.ndarray]] = {}
         for number, values in _as_done(workers, parts, tasks):
-            found[number] = values
-            progress(sum(len(pieces[n]) for n in found), len(theta))
-        priors, likelihoods = zip(*(found[n] for n in range(len(pieces))), strict=True)
+            ended[number] = values
+            progress(sum(len(pieces[n]) for n in ended), len(theta))
+        priors, likelihoods = zip(*(ended[n] for n in range(len(pieces))), strict=True)
         return np.concatenate(priors), np.concatenate(likelihoods)
 
     return evaluate
@@ -267,12 +270,12 @@ def _chains(
     """Run the lanes with these keys on one target, on the devices of this worker."""
     with _ALONE:
         _prepare()
-        one = jax.tree.map(lambda leaf: leaf[target : target + 1], _restored(shapes, leaves))
-        own_keys = jax.random.wrap_key_data(jax.numpy.asarray(keys))
-        lanes = Lanes(_loaded(model), one, np.zeros(len(keys), int), own_keys, settings)
-        found = run_here(lanes, np.arange(len(keys)), lambda _done, _total: None)
+        alone = jax.tree.map(lambda leaf: leaf[target : target + 1], _restored(shapes, leaves))
+        lane_keys = jax.random.wrap_key_data(jax.numpy.asarray(keys))
+        lanes = Lanes(_loaded(model), alone, np.zeros(len(keys), int), lane_keys, settings)
+        ended = run_here(lanes, np.arange(len(keys)), lambda _done, _total: None)
         where = distributed.get_worker().address
-        return [lane._replace(device=f"{where} {lane.device}") for _, lane in found]
+        return [lane._replace(device=f"{where} {lane.device}") for _, lane in ended]
 
 
 def _log_densities(

@@ -59,8 +59,8 @@ def _space(model: Model, structure: Any, leaves: tuple[tuple[Any, Any], ...]) ->
         return unconstrained(model, shard, values)
 
     shapes = [jax.ShapeDtypeStruct(*leaf) for leaf in leaves]
-    found = jax.eval_shape(sites, jax.tree.unflatten(structure, shapes))
-    flat, unravel = ravel_pytree({name: np.zeros(x.shape) for name, x in found.items()})
+    shaped = jax.eval_shape(sites, jax.tree.unflatten(structure, shapes))
+    flat, unravel = ravel_pytree({name: np.zeros(x.shape) for name, x in shaped.items()})
     return Space(unravel, flat.size)
 
 
@@ -168,11 +168,11 @@ def _summed(model: Model, parts: Shard, theta: jax.Array, prior_power: jax.Array
 def _of_part(model: Model, parts: Shard) -> Callable[..., jax.Array]:
     J = jax.tree.leaves(parts)[0].shape[0]
 
-    def one(theta: jax.Array, prior_power: jax.Array, part: Shard) -> jax.Array:
+    def density(theta: jax.Array, prior_power: jax.Array, part: Shard) -> jax.Array:
         prior, likelihood = log_prior_and_likelihood(model, part, theta)
         return prior_power / J * prior + likelihood
 
-    return one
+    return density
 
 
 def _total(function: Callable[[Shard], Any], parts: Shard, zero: Any) -> Any:
@@ -244,11 +244,11 @@ def constrain(
 def _values(model: Model) -> Callable[[Shard, jax.Array], Mapping[str, jax.Array]]:
     """Return all sites of a shard at draws theta (N, d), compiled when first called."""
 
-    def one(shard: Shard, theta: jax.Array) -> Mapping[str, jax.Array]:
+    def values(shard: Shard, theta: jax.Array) -> Mapping[str, jax.Array]:
         sites = space(model, shard).unravel(theta)
         return constrain_fn(model, (shard,), {}, sites, return_deterministic=True)
 
-    return jax.jit(jax.vmap(one, in_axes=(None, 0)))
+    return jax.jit(jax.vmap(values, in_axes=(None, 0)))
 
 
 def observation(model: Model, shard: Shard, theta: jax.Array) -> Any:

@@ -28,7 +28,8 @@ class Rule(NamedTuple):
     """What the chains of the shards sample, what of it is not the shard's own, and the merge.
 
     ``targets(shards, posterior)``; the part ``common(K)`` of |z|²/2 in every target belongs to no
-    shard; ``merge(key, z, sites)`` makes draws (N, d) of draws z (K, N, d) and their sites.
+    shard; ``merge(key, z, sites)`` makes draws (N, d) of draws z (K, N, d) and their sites;
+    ``title`` says in a line what it does.
     """
 
     targets: Callable[[Shard, Gaussian], Targets]

@@ -25,17 +25,18 @@ class WarmStart(NamedTuple):
     theta : jax.Array
         (d,) mode of the posterior density in unconstrained coordinates.
     covariance : jax.Array
-        (d, d) inverse of the Fisher information plus the curvature of the prior.
+        (d, d) inverse of the curvature of the posterior there, or of what stands for it.
     outcome : str
         "converged", "iteration limit" or "not finite".
     objectives : jax.Array
-        (num_starts,) profile log density each start reached, best first.
+        (num_starts,) log density that each start reached, best first; constants may be missing.
     num_agreeing : int
-        Starts that reached the best optimum to within 0.5.
+        Starts that reached the best optimum, to within `SAME_OPTIMUM`.
     gradient_norm : float
         Norm of the gradient at ``theta`` in standardised coordinates.
     share : float
-        Of the posterior around all optima found, the share around ``theta``, by Laplace's method.
+        Part of the posterior that is around ``theta``, of that around all optima that were reached,
+        by Laplace's method.
     """
 
     theta: jax.Array
@@ -53,8 +54,8 @@ def laplace(key: jax.Array, model: Model, parts: Shard, num_starts: int = NUM_ST
     Parameters
     ----------
     key : jax.Array
-        Random key of the starts, which are draws from the prior: of 32 times as many, those
-        with the highest density.
+        Random key of the starts, which are draws from the prior: of `CANDIDATES_PER_START` times
+        as many, those with the highest density.
     model : callable
         NumPyro function of one shard.
     parts : pytree
@@ -65,7 +66,7 @@ def laplace(key: jax.Array, model: Model, parts: Shard, num_starts: int = NUM_ST
     Returns
     -------
     WarmStart
-        The covariance is the inverse of the negative Hessian.
+        The covariance is the inverse of the negative Hessian; ``share`` is not looked into.
     """
     search, curvature = _laplace_programs(model, num_starts)
     theta, objectives, norm, iterations = search(key, parts)
@@ -79,7 +80,17 @@ def outcome_of(
     norm: jax.Array,
     iterations: jax.Array,
 ) -> WarmStart:
-    """Return the mode with what is to be said of the search."""
+    """Return the mode with what is to be said of the search.
+
+    Parameters
+    ----------
+    theta, covariance : jax.Array
+        (d,) and (d, d) of the best optimum.
+    objectives : jax.Array
+        (num_starts,) log density that each start reached, in any order.
+    norm, iterations : jax.Array
+        Scalars: norm of the gradient at ``theta``, and iterations that it took.
+    """
     best_first = jnp.sort(objectives)[::-1]
     if not bool(jnp.isfinite(covariance).all() & jnp.isfinite(theta).all()):
         outcome = "not finite"
@@ -94,7 +105,21 @@ def outcome_of(
 def minimise(
     loss: Callable[[jax.Array], jax.Array], start: jax.Array
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Minimise by L-BFGS until the gradient is small; return end, loss there and iterations."""
+    """Minimise by L-BFGS until the gradient is small.
+
+    Parameters
+    ----------
+    loss : callable
+        Function of a point (n,) in coordinates of scale one.
+    start : jax.Array
+        (n,) where to start.
+
+    Returns
+    -------
+    end, lowest, iterations : jax.Array
+        (n,) and scalars: the last point, the loss there, and iterations, at most
+        `MAX_ITERATIONS`.
+    """
     solver = optax.lbfgs()
     value_and_grad = optax.value_and_grad_from_state(loss)
 

@@ -8,22 +8,35 @@ import jax.numpy as jnp
 import numpy as np
 from numpyro.infer.hmc import hmc
 
+CHAIN_METHODS = ("parallel", "vectorized")
+
 State = Any
 
 
 class NutsSettings(NamedTuple):
     """How chains run; names as in NumPyro.
 
-    ``chain_method`` "parallel" spreads chains over devices; "vectorized" runs the chains of a
-    shard in lockstep on one device, which pays on a GPU.
+    Attributes
+    ----------
+    num_warmup, num_samples : int
+        Transitions of a chain: before adaptation ends, and kept.
+    num_chains : int
+        Chains of a target.
+    target_accept_prob : float
+        What the step size is adapted to, in (0, 1).
+    max_tree_depth : int
+        A transition has at most 2^depth leapfrog steps.
+    chain_method : str
+        One of `CHAIN_METHODS`: "parallel" spreads chains over devices; "vectorized" runs those of
+        a target in lockstep on one device, which pays on a GPU.
     """
 
-    num_warmup: int = 300
-    num_samples: int = 500
-    num_chains: int = 4
-    target_accept_prob: float = 0.8
-    max_tree_depth: int = 10
-    chain_method: str = "parallel"
+    num_warmup: int
+    num_samples: int
+    num_chains: int
+    target_accept_prob: float
+    max_tree_depth: int
+    chain_method: str
 
 
 class Gaussian(NamedTuple):

@@ -7,42 +7,40 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from homodyne_bayes.inference.certify import Evaluate, evaluator
-from homodyne_bayes.inference.chains import Lane, Lanes, Progress, Run, run_here
+from homodyne_bayes.inference.chains import Lane, Lanes, Run, StageProgress, run_here
 from homodyne_bayes.inference.density import Model, Shard
-from homodyne_bayes.thresholds import FAULTS
 
 
 class Evaluator(Protocol):
     """Makes a function that evaluates all the data, as `certify.evaluator`."""
 
-    def __call__(self, model: Model, parts: Shard, *, progress: Progress) -> Evaluate:
+    def __call__(self, model: Model, parts: Shard, *, progress: StageProgress) -> Evaluate:
         """Return log prior and log likelihood as a function of many theta."""
 
 
-class Place(NamedTuple):
-    """Where work is done: what runs chains, and what makes the evaluation of all the data.
+class Workplace(NamedTuple):
+    """Where work is done.
 
     Attributes
     ----------
     run : callable
-        As `consensus.run_here`.
+        Runs chains, as `chains.run_here`.
     evaluator : callable
-        As `certify.evaluator`.
+        Makes the function that evaluates all the data, as `certify.evaluator`.
     """
 
     run: Run
     evaluator: Evaluator
 
 
-HERE = Place(run_here, evaluator)
-STOPPED = FAULTS["stopped"]
+HERE = Workplace(run_here, evaluator)
 
 
 class TimeUpError(Exception):
     """The time for chains has passed."""
 
 
-def within(limit: float, place: Place) -> Place:
+def within(limit: float, place: Workplace) -> Workplace:
     """Return a place where no chains are run once ``limit`` seconds from now have passed.
 
     What has been finished is kept on the shelf, and the best that can be certified without the
@@ -50,7 +48,7 @@ def within(limit: float, place: Place) -> Place:
     """
     end = time.monotonic() + limit
 
-    def run(lanes: Lanes, todo: np.ndarray, progress: Progress) -> Iterator[tuple[int, Lane]]:
+    def run(lanes: Lanes, todo: np.ndarray, progress: StageProgress) -> Iterator[tuple[int, Lane]]:
         def look(done: int, total: int) -> None:
             progress(done, total)
             if time.monotonic() > end and done < total:

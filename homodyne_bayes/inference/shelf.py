@@ -15,7 +15,7 @@ import numpy as np
 import xarray as xr
 
 from homodyne_bayes.errors import InputError
-from homodyne_bayes.files import READ_ERRORS, atomic_path, check_stored
+from homodyne_bayes.files import atomic_path, check_stored, reading
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -66,16 +66,11 @@ class Shelf:
         path = self._path(name)
         if not path.exists():
             return None
-        try:
+        with reading(path, "finished work", "delete it, or leave out --resume"):
             check_stored(path)
             with xr.open_dataset(path, engine="netcdf4") as piece:
                 recorded = json.loads(piece.attrs["made_from"])
                 arrays = {str(key): np.asarray(value) for key, value in piece.items()}
-        except READ_ERRORS as error:
-            raise InputError(
-                f"{path}: expected finished work, could not read it ({error}); delete it, or "
-                "leave out --resume"
-            ) from error
         self._check(path, recorded)
         return arrays
 
@@ -110,7 +105,7 @@ def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
     """Return the leaves of nested mappings, named with dots."""
     if not isinstance(tree, dict):
         return {prefix: tree}
-    found: dict[str, Any] = {}
+    flat: dict[str, Any] = {}
     for key, value in tree.items():
-        found |= _flat(value, f"{prefix}.{key}" if prefix else key)
-    return found
+        flat |= _flat(value, f"{prefix}.{key}" if prefix else key)
+    return flat

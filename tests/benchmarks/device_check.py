@@ -18,7 +18,7 @@ from homodyne_bayes import FitConfig
 from homodyne_bayes.fitting.pipeline import fit
 from homodyne_bayes.inference.certify import evaluator
 from homodyne_bayes.inference.chains import run_here
-from homodyne_bayes.inference.places import Place
+from homodyne_bayes.inference.places import Workplace
 from homodyne_bayes.model_files import MODELS
 from homodyne_bayes.physics import simulate
 from homodyne_bayes.results.view import Result
@@ -31,7 +31,7 @@ def fitted(devices, num_shards):
     experiment = simulate.Experiment(MODELS["laminar_flow"], (-60.0, 0.0, 60.0), 60, LAMINAR)
     data = simulate.independent(jax.random.key(0), experiment, 0.01)
     config = FitConfig(noise="independent", num_shards=num_shards, rescue_pairs=0)
-    place = Place(partial(run_here, devices=devices), partial(evaluator, devices=devices))
+    place = Workplace(partial(run_here, devices=devices), partial(evaluator, devices=devices))
     began = time.perf_counter()
     return fit(data, config, place=place), time.perf_counter() - began
 

@@ -13,12 +13,12 @@ from homodyne_bayes.fitting.sample import least_squares
 from homodyne_bayes.fitting.shards import block_shards
 from homodyne_bayes.inference import chains
 from homodyne_bayes.inference.merges import RULES
-from homodyne_bayes.inference.nuts import Gaussian, NutsSettings
+from homodyne_bayes.inference.nuts import Gaussian
 from homodyne_bayes.inference.shelf import Shelf
 
 NUM_SHARDS = 64
 CASE = Case(3, 2 * NUM_SHARDS)  # the fewest frames that can be dealt into so many shards
-SETTINGS = NutsSettings(num_warmup=500, num_samples=500, num_chains=4)
+SETTINGS = FitConfig(num_warmup=500, num_samples=500, num_chains=4).sampling.nuts
 
 
 def timed(program, spent):
@@ -45,7 +45,9 @@ def main():
         for seed, shelf in enumerate((None, None, Shelf(Path(folder) / "parts", {}))):
             spent.clear()
             began = time.perf_counter()
-            chains.sample(jax.random.key(seed), model, targets, SETTINGS, shelf=shelf)
+            chains.sample(
+                jax.random.key(seed), model, targets, SETTINGS, chains.Runner(shelf=shelf)
+            )
             took = time.perf_counter() - began
             if seed:  # the first compiles
                 row(

@@ -11,14 +11,14 @@ from homodyne_bayes import FitConfig
 from homodyne_bayes.fitting.plan import models_of, plan
 from homodyne_bayes.fitting.sample import least_squares, sample_posterior
 from homodyne_bayes.fitting.shards import block_shards
-from homodyne_bayes.inference.chains import run_here, sample
+from homodyne_bayes.inference.chains import Runner, run_here, sample
 from homodyne_bayes.inference.merges import RULES
-from homodyne_bayes.inference.nuts import Gaussian, NutsSettings
+from homodyne_bayes.inference.nuts import Gaussian
 
 FRAMES = (64, 200, 632, 2000)  # of 5 angles: 1e4, 1e5, 1e6 and 1e7 pairs
 SHARDS, DEVICES = (1, 2, 4, 8, 16), (1, 2)
 OF_SHARDS = Case(5, 200)
-SETTINGS = NutsSettings(num_warmup=100, num_samples=150, num_chains=2)
+SETTINGS = FitConfig(num_warmup=100, num_samples=150, num_chains=2).sampling.nuts
 
 
 def against_pairs():
@@ -50,7 +50,7 @@ def against_shards():
                 began = time.perf_counter()
                 key = jax.random.key(seed)
                 run = partial(run_here, devices=devices)
-                chains = sample(key, model, targets, SETTINGS, run=run)
+                chains = sample(key, model, targets, SETTINGS, Runner(run))
                 seconds.append(time.perf_counter() - began)
             row(
                 "shards",

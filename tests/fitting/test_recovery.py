@@ -16,7 +16,7 @@ from homodyne_bayes.inference import density
 from homodyne_bayes.inference.chains import each_shard, sample
 from homodyne_bayes.inference.convergence import convergence
 from homodyne_bayes.inference.density import parts_of
-from homodyne_bayes.inference.nuts import Gaussian, NutsSettings
+from homodyne_bayes.inference.nuts import Gaussian
 from homodyne_bayes.model_files import MODELS
 from homodyne_bayes.physics import simulate
 from homodyne_bayes.physics.rate_laws.power_law import PowerLaw, to_coordinates, to_power_law
@@ -66,7 +66,7 @@ def test_intervals_cover_the_truth_under_independent_noise():
         guesses.append(Gaussian(warm.theta, warm.covariance))
     stacked = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *grids)
     guess = jax.tree.map(lambda *leaves: jnp.stack(leaves), *guesses)
-    settings = NutsSettings(num_warmup=120, num_samples=160, num_chains=1)
+    settings = FitConfig(num_warmup=120, num_samples=160, num_chains=1).sampling.nuts
     sub = sample(jax.random.key(0), model, each_shard(stacked, guess, 1.0), settings)
     values = density.constrain(model, points, jnp.asarray(sub.draws[:, 0]))
     covered = {}

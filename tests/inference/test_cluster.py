@@ -2,7 +2,9 @@
 
 import contextlib
 import json
+import logging
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,6 +14,8 @@ import time
 import distributed
 import jax
 import numpy as np
+import numpyro
+import numpyro.distributions as dist
 import pytest
 
 from homodyne_bayes import FitConfig, InputError
@@ -112,24 +116,55 @@ def test_workers_that_are_killed_cost_time_alone(data, alone, tmp_path, count):
     same(alone, found)
 
 
-def test_a_cluster_without_workers_is_given_up(monkeypatch, place):
+@contextlib.contextmanager
+def site(num_workers):
+    """A scheduler with workers that nobody starts again."""
+    with distributed.LocalCluster(
+        n_workers=num_workers,
+        threads_per_worker=1,
+        dashboard_address=":0",
+        silence_logs=logging.CRITICAL,
+    ) as local:
+        yield local
+
+
+def densities(place, progress=lambda _done, _total: None):
+    """Where all the data are evaluated, for a normal model of six values in two parts."""
+
+    def normal(part):
+        numpyro.sample("y", dist.Normal(numpyro.sample("mean", dist.Normal()), 1.0), obs=part)
+
+    return place.evaluator(normal, np.arange(6.0).reshape(2, 3), progress=progress)
+
+
+def test_a_cluster_without_workers_is_given_up(monkeypatch):
     """No hang: after some patience a sentence says what to do."""
-    workers = place.run.args[0]
-    monkeypatch.setattr(cluster, "PATIENCE", 0.0)
-    monkeypatch.setattr(cluster, "POLL", 0.1)
-    monkeypatch.setattr(cluster, "_num_workers", lambda _: 0)
-    future = workers.client.submit(time.sleep, 5, pure=False)
-    with pytest.raises(InputError, match="found none for 0 s: start `dask worker"):
-        list(cluster._ended(workers, {future}))
+    monkeypatch.setattr(cluster, "PATIENCE", 0.5)
+    told = pytest.raises(InputError, match="found none for 0 s: start `dask worker")
+    with site(0) as local, told, cluster.connect(local.scheduler_address):
+        pass
+
+
+def test_a_cluster_whose_workers_go_for_good_is_given_up(monkeypatch):
+    """The only worker goes while it is busy with something else."""
+    with site(1) as local, cluster.connect(local.scheduler_address) as place:
+        evaluate = densities(place)
+        assert np.isfinite(evaluate(np.zeros((1, 1)))).all()
+        monkeypatch.setattr(cluster, "PATIENCE", 2.0)
+        busy = place.run.args[0].client.submit(time.sleep, 60, pure=False)
+        threading.Timer(1.0, local.scale, [0]).start()
+        with pytest.raises(InputError, match="found none for 2 s: start `dask worker"):
+            evaluate(np.zeros((1, 1)))
+        busy.cancel()
 
 
 def test_data_lost_again_and_again_are_given_up(monkeypatch, place):
     def lost(*_):
         raise distributed.CancelledError
 
-    monkeypatch.setattr(cluster, "_result", lost)
+    monkeypatch.setattr(distributed.Future, "result", lost)
     with pytest.raises(InputError, match="workers of the cluster were lost 4 times"):
-        list(cluster._as_done(place.run.args[0], np.zeros(3), [(np.size,)]))
+        densities(place)(np.zeros((1, 1)))
 
 
 @pytest.mark.parametrize(
@@ -147,10 +182,12 @@ def test_addresses_that_cannot_be(monkeypatch, address, message):
 
 
 def test_other_versions_are_refused(monkeypatch, place):
-    client = place.run.args[0].client
-    monkeypatch.setattr(client, "run", lambda _: {"tcp://w": {"jax": "0.0"}})
-    with pytest.raises(InputError, match=r"worker tcp://w has .*, expected .* as here"):
-        cluster._check_versions(client)
+    """Workers tell the version of JAX that they have, which is not the one here."""
+    address = place.run.args[0].client.scheduler.address
+    monkeypatch.setattr(cluster.environment, "versions", lambda: {"jax": "0.0"})
+    told = rf"worker tcp://\S* has jax {re.escape(jax.__version__)}, expected 0.0 as here"
+    with pytest.raises(InputError, match=told), cluster.connect(address):
+        pass
 
 
 @contextlib.contextmanager

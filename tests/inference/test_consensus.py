@@ -12,6 +12,7 @@ import pytest
 
 from homodyne_bayes.inference.chains import (
     Lanes,
+    Runner,
     all_data,
     counted,
     each_in_cavity,
@@ -24,7 +25,12 @@ from homodyne_bayes.inference.density import parts_of
 from homodyne_bayes.inference.nuts import Gaussian, NutsSettings
 from tests.truth import LAMINAR_MODEL
 
-SETTINGS = NutsSettings(num_warmup=200, num_samples=1000, num_chains=4)
+
+def nuts_settings(num_warmup, num_samples, num_chains, chain_method="parallel"):
+    return NutsSettings(num_warmup, num_samples, num_chains, 0.8, 10, chain_method)
+
+
+SETTINGS = nuts_settings(num_warmup=200, num_samples=1000, num_chains=4)
 D = 5
 RNG = np.random.default_rng(0)
 DESIGN = jnp.asarray(RNG.normal(size=(4, 30, D)) @ RNG.normal(size=(D, D)))
@@ -108,17 +114,17 @@ def test_gradients_are_counted_with_warm_up(sub_posteriors):
 
 def on_first(count):
     """Run lanes on the first devices only."""
-    return partial(run_here, devices=jax.devices()[:count])
+    return Runner(partial(run_here, devices=jax.devices()[:count]))
 
 
 @pytest.mark.parametrize("chain_method", ["parallel", "vectorized"])
 def test_draws_do_not_depend_on_the_number_of_devices(chain_method):
     """Three shards on 1, 2 and 4 devices: rounds with a remainder, and idle devices."""
-    settings = NutsSettings(num_warmup=60, num_samples=60, num_chains=1, chain_method=chain_method)
+    settings = nuts_settings(num_warmup=60, num_samples=60, num_chains=1, chain_method=chain_method)
     guess = Gaussian(jnp.asarray(WHOLE[0]), 4 * jnp.asarray(WHOLE[1]))
     targets = each_shard((DESIGN[:3, None], TARGET[:3, None]), guess, 1 / 3)
     runs = [
-        sample(jax.random.key(5), regression, targets, settings, run=on_first(count))
+        sample(jax.random.key(5), regression, targets, settings, on_first(count))
         for count in (1, 2, 4)
     ]
     assert runs[0].draws.shape == (3, 1, 60, D)
@@ -135,19 +141,19 @@ def test_shards_share_one_compiled_program():
         traced.append(None)
         regression(shard)
 
-    settings = NutsSettings(num_warmup=60, num_samples=60, num_chains=2)
+    settings = nuts_settings(num_warmup=60, num_samples=60, num_chains=2)
     guess = Gaussian(jnp.asarray(WHOLE[0]), 4 * jnp.asarray(WHOLE[1]))
     repeated = tuple(jnp.concatenate([leaf, leaf])[:6] for leaf in SHARDS)
     counts = []
     for shards in (tuple(leaf[:2] for leaf in SHARDS), repeated, SHARDS):
         targets = each_shard(shards, guess, 0.25)
-        sample(jax.random.key(0), counted, targets, settings, run=on_first(2))
+        sample(jax.random.key(0), counted, targets, settings, on_first(2))
         counts.append(len(traced))
     assert 0 < counts[0] == counts[1] == counts[2]
 
 
 def test_the_seed_decides():
-    settings = NutsSettings(num_warmup=60, num_samples=60, num_chains=1)
+    settings = nuts_settings(num_warmup=60, num_samples=60, num_chains=1)
     guess = Gaussian(jnp.asarray(WHOLE[0]), 4 * jnp.asarray(WHOLE[1]))
     one, same, other = (
         sample(jax.random.key(s), regression, each_shard(SHARDS, guess, 0.25), settings).draws
@@ -159,15 +165,14 @@ def test_the_seed_decides():
 
 def test_progress_counts_to_the_end():
     seen = []
-    settings = NutsSettings(num_warmup=60, num_samples=60, num_chains=1)
+    settings = nuts_settings(num_warmup=60, num_samples=60, num_chains=1)
     guess = Gaussian(jnp.asarray(WHOLE[0]), 4 * jnp.asarray(WHOLE[1]))
     sample(
         jax.random.key(1),
         regression,
         each_shard(SHARDS, guess, 0.25),
         settings,
-        lambda done, total: seen.append((done, total)),
-        run=on_first(2),
+        on_first(2)._replace(progress=lambda done, total: seen.append((done, total))),
     )
     total = 3 * 4 // min(2, jax.local_device_count())  # chunks of four chains
     assert seen == [(i, total) for i in range(1, total + 1)]
@@ -206,9 +211,9 @@ def test_flow_draws_on_several_devices_are_bit_identical(laminar_data):
     shards, points = block_shards(laminar_data, 3), some_pairs(laminar_data, 0)
     warm = warm_start(jax.random.key(0), model, points, parts_of(shards), 2)
     targets = each_shard(shards, Gaussian(warm.theta, 3 * warm.covariance), 1 / 3)
-    settings = NutsSettings(num_warmup=5, num_samples=5, num_chains=1)
+    settings = nuts_settings(num_warmup=5, num_samples=5, num_chains=1)
     one, two, four = (
-        sample(jax.random.key(5), model, targets, settings, run=on_first(count)).draws
+        sample(jax.random.key(5), model, targets, settings, on_first(count)).draws
         for count in (1, 2, 4)
     )
     np.testing.assert_array_equal(two, four)

@@ -15,16 +15,16 @@ from homodyne_bayes.fitting.start import warm_start
 from homodyne_bayes.inference.certify import evaluator, faults_of_weights
 from homodyne_bayes.inference.chains import Chains
 from homodyne_bayes.inference.density import parts_of
-from homodyne_bayes.inference.infer import Approximation, infer, merged, sample_shards, settle
+from homodyne_bayes.inference.infer import conclude, infer
+from homodyne_bayes.inference.methods import Approximation, Problem, merged, sample_shards
 from homodyne_bayes.inference.mode import laplace
 from homodyne_bayes.inference.nuts import Gaussian
 from homodyne_bayes.model_files import MODELS
 from homodyne_bayes.physics import simulate
-from homodyne_bayes.physics.points import ShardGrid
 from tests.truth import LAMINAR, LAMINAR_MODEL
 
 MODEL = LAMINAR_MODEL
-SPOILED = FitConfig(num_warmup=300, num_samples=500, merge="consensus", rescue_pairs=0)
+SPOILED = FitConfig(num_warmup=300, num_samples=500, merge="consensus", rescue_pairs=0).sampling
 
 
 def moments(draws):
@@ -33,10 +33,9 @@ def moments(draws):
 
 
 class Run(NamedTuple):
-    """Chains of four shards, the mode, and full NUTS as the judge."""
+    """Four shards and the mode, their chains, and full NUTS as the judge."""
 
-    shards: ShardGrid
-    laplace: Gaussian
+    problem: Problem
     chains: Chains
     truth: tuple[np.ndarray, np.ndarray]
 
@@ -46,11 +45,12 @@ def run(laminar_data):
     shards = block_shards(laminar_data, 4)
     warm = warm_start(jax.random.key(0), MODEL, some_pairs(laminar_data, 0), parts_of(shards))
     mode = Gaussian(warm.theta, warm.covariance)
-    first = sample_shards(jax.random.key(1), MODEL, shards, mode, SPOILED)
+    problem = Problem(MODEL, shards, mode)
+    first = sample_shards(jax.random.key(1), problem, SPOILED)
     config = FitConfig(method="full", num_warmup=300, num_samples=750)
-    full = infer(jax.random.key(2), MODEL, shards, mode, config)
+    full = infer(jax.random.key(2), problem, config.sampling)
     assert full.certificate.certified
-    return Run(shards, mode, first.shards.chains, moments(full.draws))
+    return Run(problem, first.shards.chains, moments(full.draws))
 
 
 def shifted(chains, seed):
@@ -71,25 +71,30 @@ def stuck(chains, seed):
 @pytest.mark.parametrize("spoil", [shifted, stuck])
 def test_spoiled_shards_are_never_certified(run, spoil):
     """Twenty of each: the result says so, names the shard, and keeps what it has."""
-    evaluate = evaluator(MODEL, parts_of(run.shards))
+    evaluate = evaluator(MODEL, parts_of(run.problem.shards))
     for seed in range(20):
-        first = merged(jax.random.key(seed), spoil(run.chains, seed), run.laplace, "consensus")
-        found = settle(
-            jax.random.key(seed), MODEL, run.shards, run.laplace, SPOILED, first, evaluate
+        first = merged(
+            jax.random.key(seed), spoil(run.chains, seed), run.problem.laplace, "consensus"
         )
+        found = conclude(jax.random.key(seed), run.problem, SPOILED, first, evaluate)
         assert not found.certificate.certified
         assert any(f"shard {seed % 4}" in fault.sentence() for fault in found.certificate.faults)
         np.testing.assert_array_equal(found.draws, first.draws)
 
 
 def test_a_shift_that_no_check_of_the_shards_sees_is_found_by_the_weights(run):
-    """Merged draws 4 sd off along one axis: refused as they are, corrected or not certified."""
-    first = merged(jax.random.key(0), run.chains, run.laplace, "consensus")
-    assert first.faults == []
-    off = first.draws + 4 * np.linalg.cholesky(run.laplace.covariance)[:, 5]
-    spoiled = Approximation("spoiled merge", off, [])
-    evaluate = evaluator(MODEL, parts_of(run.shards))
-    found = settle(jax.random.key(1), MODEL, run.shards, run.laplace, SPOILED, spoiled, evaluate)
+    """All shards 4 sd off along one axis: refused as they are, corrected or not certified.
+
+    The shards then agree as much as before, and their chains have converged as much.
+    """
+    key, laplace = jax.random.key(0), run.problem.laplace
+    off = run.chains.draws + 4 * np.linalg.cholesky(laplace.covariance)[:, 5]
+    first = merged(key, run.chains, laplace, "consensus")
+    shifted = merged(key, run.chains._replace(draws=off), laplace, "consensus")
+    assert [fault.kind for fault in shifted.faults] == [fault.kind for fault in first.faults]
+    spoiled = Approximation("spoiled merge", shifted.draws, [])
+    evaluate = evaluator(MODEL, parts_of(run.problem.shards))
+    found = conclude(jax.random.key(1), run.problem, SPOILED, spoiled, evaluate)
     assert faults_of_weights("spoiled merge", found.certificate.attempts[0], 4) != []
     if found.certificate.certified:
         mean, _ = moments(found.draws)
@@ -114,7 +119,7 @@ def spoiled_by_too_many_shards(seed):
         rescue_pairs=0,
         max_tree_depth=6,
     )
-    return infer(jax.random.key(seed), MODEL, shards, mode, config)
+    return infer(jax.random.key(seed), Problem(MODEL, shards, mode), config.sampling)
 
 
 @pytest.mark.parametrize("seeds", [range(1), pytest.param(range(20), marks=pytest.mark.slow)])
@@ -127,10 +132,10 @@ def test_far_too_many_shards_are_never_certified(seeds):
 
 
 def test_full_nuts_rescues_where_it_is_affordable(run):
-    first = merged(jax.random.key(0), shifted(run.chains, 0), run.laplace, "consensus")
-    evaluate = evaluator(MODEL, parts_of(run.shards))
+    first = merged(jax.random.key(0), shifted(run.chains, 0), run.problem.laplace, "consensus")
+    evaluate = evaluator(MODEL, parts_of(run.problem.shards))
     config = FitConfig(num_samples=500, rescue_pairs=100_000)
-    found = settle(jax.random.key(2), MODEL, run.shards, run.laplace, config, first, evaluate)
+    found = conclude(jax.random.key(2), run.problem, config.sampling, first, evaluate)
     assert found.certificate.certified
     assert found.certificate.draws_from == "NUTS on all the data"
     assert any("shard 0" in fault.sentence() for fault in found.certificate.faults)
@@ -146,7 +151,7 @@ def test_full_nuts_rescues_where_it_is_affordable(run):
 )
 def test_every_way_ends_at_the_same_posterior(run, settings):
     config = FitConfig(**settings, num_warmup=200, num_samples=500, rescue_pairs=0)
-    found = infer(jax.random.key(4), MODEL, run.shards, run.laplace, config)
+    found = infer(jax.random.key(4), run.problem, config.sampling)
     assert found.certificate.certified, found.certificate.faults
     mean, sd = moments(found.draws)
     np.testing.assert_allclose((mean - run.truth[0]) / run.truth[1], 0, atol=0.2)
@@ -171,17 +176,12 @@ def test_a_model_that_is_not_ours(merge):
     warm = laplace(jax.random.key(0), logistic, parts)
     shards = jax.tree.map(lambda leaf: leaf[:, None], parts)
     assert warm.outcome == "converged"
-    mode = Gaussian(warm.theta, warm.covariance)
+    problem = Problem(logistic, shards, Gaussian(warm.theta, warm.covariance))
     config = FitConfig(num_shards=16, merge=merge, num_warmup=100, num_samples=400, rescue_pairs=0)
-    found = infer(jax.random.key(1), logistic, shards, mode, config)
+    found = infer(jax.random.key(1), problem, config.sampling)
     assert found.certificate.certified
-    full = infer(
-        jax.random.key(2),
-        logistic,
-        shards,
-        mode,
-        FitConfig(method="full", num_warmup=150, num_samples=500),
-    )
+    long = FitConfig(method="full", num_warmup=150, num_samples=500)
+    full = infer(jax.random.key(2), problem, long.sampling)
     (mean, sd), (exact, spread) = moments(found.draws), moments(full.draws)
     np.testing.assert_allclose((mean - exact) / spread, 0, atol=0.1)
     np.testing.assert_allclose(sd / spread, 1, atol=0.1)

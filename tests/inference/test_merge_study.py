@@ -11,8 +11,9 @@ from homodyne_bayes.fitting.start import warm_start
 from homodyne_bayes.inference.certify import certify, evaluator
 from homodyne_bayes.inference.chains import sample
 from homodyne_bayes.inference.density import parts_of
-from homodyne_bayes.inference.infer import infer, merged, nuts_settings
+from homodyne_bayes.inference.infer import infer
 from homodyne_bayes.inference.merges import RULES
+from homodyne_bayes.inference.methods import Problem, merged
 from homodyne_bayes.inference.nuts import Gaussian
 from homodyne_bayes.model_files import MODELS
 from homodyne_bayes.physics import simulate
@@ -44,8 +45,8 @@ def test_merge_rules_on_the_laminar_ridge():
     warm = warm_start(jax.random.key(0), MODEL, some_pairs(data, 0), parts_of(whole))
     mode = Gaussian(warm.theta, warm.covariance)
     evaluate = evaluator(MODEL, parts_of(whole))
-    long = FitConfig(method="full", num_samples=4000)
-    exact = infer(jax.random.key(1), MODEL, whole, mode, long).draws
+    long = FitConfig(method="full", num_samples=4000).sampling
+    exact = infer(jax.random.key(1), Problem(MODEL, whole, mode), long).draws
     rows = {}
     for num_shards in (2, 4, 8, 16, 30):
         shards = block_shards(data, num_shards)
@@ -53,7 +54,7 @@ def test_merge_rules_on_the_laminar_ridge():
         for rule in RULES:
             targets = RULES[rule].targets
             if targets not in runs:
-                settings = nuts_settings(FitConfig())
+                settings = FitConfig().sampling.nuts
                 runs[targets] = sample(jax.random.key(2), MODEL, targets(shards, mode), settings)
             chains = runs[targets]
             first = merged(jax.random.key(3), chains, mode, rule)

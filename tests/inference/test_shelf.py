@@ -50,7 +50,9 @@ def test_what_cannot_be_read_is_refused(tmp_path):
     whole = (tmp_path / "one.nc").read_bytes()
     for broken in (b"", whole[: len(whole) // 2], b"not a netCDF file"):
         (tmp_path / "one.nc").write_bytes(broken)
-        with pytest.raises(InputError, match="expected finished work, could not read it"):
+        with pytest.raises(
+            InputError, match="expected finished work, found one that cannot be read"
+        ):
             shelf.load("one")
 
 

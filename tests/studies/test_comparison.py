@@ -19,6 +19,7 @@ from homodyne_bayes import FitConfig, InputError
 from homodyne_bayes.cli import main, screen
 from homodyne_bayes.data import writing
 from homodyne_bayes.inference.infer import infer
+from homodyne_bayes.inference.methods import Problem
 from homodyne_bayes.inference.nuts import Gaussian
 from homodyne_bayes.likelihood.noises import NOISES
 from homodyne_bayes.model_files import MODELS
@@ -67,7 +68,8 @@ def wrong_mode(parts):
 def estimated(parts, seed=0, **settings):
     config = FitConfig(num_samples=250, rescue_pairs=0, **settings)
     shards = (jnp.asarray(X[parts][:, None]), jnp.asarray(Y[parts][:, None]))
-    found = infer(jax.random.key(seed), regression, shards, wrong_mode(parts), config)
+    problem = Problem(regression, shards, wrong_mode(parts))
+    found = infer(jax.random.key(seed), problem, config.sampling)
     return evidence(found.certificate)
 
 
