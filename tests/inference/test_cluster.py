@@ -90,8 +90,11 @@ def test_finished_chains_are_kept_and_taken_up_here(data, alone, place, tmp_path
 def test_a_model_of_ones_own_travels(data, place, tmp_path):
     path = tmp_path / "own.py"
     path.write_text(
-        "from homodyne_bayes.model_files import static\n"
-        "def own(grid, priors):\n    static(grid, priors)\n"
+        "import jax.numpy as jnp, numpyro, numpyro.distributions as dist\n"
+        "from homodyne_bayes.physics import kernels\n"
+        "def own(points, priors):\n"
+        "    D0 = numpyro.sample('D0', dist.LogNormal(9.0, 1.0))\n"
+        "    return kernels.field_correlation(points, D0 * jnp.ones_like(points.time))\n"
     )
     config = CONFIG.__class__(**{**CONFIG.__dict__, "model": f"{path}:own", "num_shards": 2})
     found = fit(data, config, place=place)
