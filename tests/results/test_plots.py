@@ -6,9 +6,8 @@ import xarray as xr
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
-from homodyne_bayes.physics.simulate import LAMINAR
 from homodyne_bayes.results import diagnostics, figures, figures_of_maps
-from tests.truth import DIFFUSION
+from tests.truth import DIFFUSION, LAMINAR
 
 
 def edited(tree, **groups):
