@@ -4,6 +4,7 @@ Workers are processes that have this package. Each uses its own devices, by the 
 process does: a lane has its own key, so that draws do not depend on where it runs.
 """
 
+import asyncio
 import contextlib
 import hashlib
 import logging
@@ -71,13 +72,13 @@ def _client(address: str) -> Iterator[Client]:
     name, _, number = address.partition(":")
     if name != "local":
         try:
-            client = Client(address, timeout=ANSWER, set_as_default=False)
+            asyncio.run(_knock(address))
         except (OSError, ValueError, TypeError) as error:
             raise InputError(
                 f"--cluster must be local, local:N or the address of a Dask scheduler, found that "
                 f"{address!r} does not answer ({error}): start `dask scheduler` and workers"
             ) from error
-        with client:
+        with Client(address, timeout=ANSWER, set_as_default=False) as client:
             yield client
         return
     if number and not (number.isdecimal() and int(number)):
@@ -92,6 +93,13 @@ def _client(address: str) -> Iterator[Client]:
     )
     with cluster, Client(cluster, set_as_default=False) as client:
         yield client
+
+
+async def _knock(address: str) -> None:
+    """Connect and leave: a client that finds nobody waits for ever when it is collected."""
+    security = distributed.Security().get_connection_args("client")
+    comm = await distributed.comm.connect(address, timeout=ANSWER, **security)
+    await comm.close()
 
 
 def _check_versions(client: Client) -> None:
