@@ -235,7 +235,7 @@ def test_a_browser_shows_every_figure_and_complains_of_nothing(laminar_result, t
         )
     assert "CONSOLE" not in run.stderr
     shown = re.search("<title>(.*?)</title>", run.stdout).group(1)
-    assert int(shown) == page.count("<figure")
+    assert int(shown) == text.count("<figure")
 
 
 def test_a_result_is_repeated_from_what_it_recorded(laplace_result):
