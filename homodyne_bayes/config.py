@@ -3,7 +3,7 @@
 import difflib
 import functools
 import reprlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -54,10 +54,15 @@ def _named(value: Any) -> Any:
 
 
 class OneOf:
-    """Checks that a setting names a row of a table; ``choices`` are the names."""
+    """Checks that a setting names a row of a table, as it is when the setting is made."""
 
-    def __init__(self, table: Iterable[str]) -> None:
-        self.choices = tuple(table)
+    def __init__(self, table: Collection[str]) -> None:
+        self.table = table
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """The names of the rows."""
+        return tuple(self.table)
 
     def __call__(self, value: str) -> str:
         """Return the name, or say which there are and which may have been meant."""

@@ -1,7 +1,7 @@
 """The public functions that compose rooms; `homodyne_bayes` imports them when they are used."""
 
-import itertools
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from homodyne_bayes.environment import setup
 from homodyne_bayes.errors import InputError
 from homodyne_bayes.fitting import pipeline
 from homodyne_bayes.fitting.plan import plan
-from homodyne_bayes.fitting.sample import estimate_noise
+from homodyne_bayes.fitting.sample import noise_of
 from homodyne_bayes.fitting.settings import FitConfig
 from homodyne_bayes.inference.infer import Progress, silent
 from homodyne_bayes.inference.places import HERE, Workplace
@@ -32,7 +32,7 @@ from homodyne_bayes.physics.model import Model
 from homodyne_bayes.physics.points import ShardGrid, whole_maps
 from homodyne_bayes.physics.rate_laws import RATE_LAWS
 from homodyne_bayes.physics.rates import RateLaw
-from homodyne_bayes.physics.simulate import Experiment, independent, speckle
+from homodyne_bayes.physics.simulate import Experiment, every_bin, independent, speckle
 from homodyne_bayes.results.view import Result, load
 from homodyne_bayes.studies import calibration, comparison
 from homodyne_bayes.studies import coverage as covering
@@ -116,7 +116,7 @@ def numpyro_model(
     planned = plan(data, _settings(config, settings))
     noise = None
     if planned.model.noise.estimate is not None:
-        noise = estimate_noise(data, planned.config).noise
+        noise = noise_of(data, planned).noise
     return planned.model, whole_maps(data, planned.config.convention, noise)
 
 
@@ -166,8 +166,7 @@ def simulate(
         if name not in allowed:
             raise InputError(f"simulate.{name}: unknown; {suggest(name, allowed)}")
     record = load_model(model)
-    wavevectors = np.atleast_1d(more.pop("q", 0.0054))
-    q, azimuths = zip(*itertools.product(wavevectors.tolist(), phi), strict=True)
+    q, azimuths = every_bin(np.ravel(more.pop("q", Experiment.q)).tolist(), phi)
     geometry = {name: more.pop(name) for name in GEOMETRY if name in more}
     truth = {**dict(record.example), **(parameters or {})}
     experiment = Experiment(record, azimuths, num_frames, truth, q=q, **geometry)
@@ -279,7 +278,7 @@ def coverage(
         If the result does not hold the noise of its maps, or a setting is invalid.
     """
     recorded = repeating.settings_of(result.tree)
-    config = _replaced(recorded, {"method": covering.METHOD} | settings)
+    config = replace(recorded, **{"method": covering.METHOD, **settings})
     return covering.cover(covering.like(result.tree), config, num_simulations, progress)
 
 
@@ -308,9 +307,4 @@ def rerun(result: Result, progress: Progress = silent) -> repeating.Rerun:
 
 def _settings(config: FitConfig | None, settings: Mapping[str, Any]) -> FitConfig:
     """Return the settings with some of them replaced."""
-    return FitConfig(**settings) if config is None else _replaced(config, settings)
-
-
-def _replaced(config: FitConfig, settings: Mapping[str, Any]) -> FitConfig:
-    values = {name: getattr(config, name) for name in type(config).__dataclass_fields__}
-    return FitConfig(**{**values, **settings})
+    return FitConfig(**settings) if config is None else replace(config, **settings)

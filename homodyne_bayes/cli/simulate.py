@@ -1,6 +1,5 @@
 """``simulate``: data of an experiment whose truth is known."""
 
-import itertools
 from typing import Any
 
 import click
@@ -13,7 +12,7 @@ from homodyne_bayes.errors import InputError
 from homodyne_bayes.model_files import load_model
 from homodyne_bayes.physics.convention import CONVENTIONS
 from homodyne_bayes.physics.model import Model
-from homodyne_bayes.physics.simulate import Experiment, independent, speckle
+from homodyne_bayes.physics.simulate import Experiment, every_bin, independent, speckle
 
 
 @click.command()
@@ -69,8 +68,7 @@ def simulate(out: str, model: str, phi: str, values: tuple[str, ...], **o: Any) 
 def _experiment(model: Model, phi: str, values: tuple[str, ...], o: dict[str, Any]) -> Experiment:
     """Return the experiment of the command's options."""
     geometry = {name: o[name] for name in ("dt", "gap", "contrast", "convention")}
-    bins = itertools.product(numbers("--q", o["q"]), numbers("--phi", phi))
-    q, azimuths = zip(*bins, strict=True)
+    q, azimuths = every_bin(numbers("--q", o["q"]), numbers("--phi", phi))
     parameters = _true_parameters(model, values)
     return Experiment(model, azimuths, o["frames"], parameters, q=q, **geometry)
 

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -147,7 +148,7 @@ class TwoTimeData:
         """Frame times in s, (G,)."""
         return self.dt * np.arange(self.num_frames)
 
-    @property
+    @cached_property
     def pairs(self) -> np.ndarray:
         """Which two different frames have a value to fit, (P, G, G), symmetric."""
         return pairs_of(self.usable) if self.measured is None else self.measured

@@ -21,10 +21,10 @@ from homodyne_bayes.inference.nuts import Gaussian
 from homodyne_bayes.inference.places import HERE, Workplace
 from homodyne_bayes.inference.shelf import Shelf
 from homodyne_bayes.likelihood.covariance import WorkingCovariance
-from homodyne_bayes.likelihood.estimate import Estimate, laplace_under, with_noise
+from homodyne_bayes.likelihood.estimate import Estimate, laplace_under
 from homodyne_bayes.likelihood.observe import Observed
 from homodyne_bayes.likelihood.rescale import rescaled
-from homodyne_bayes.physics.points import ShardGrid, each_map, whole_maps
+from homodyne_bayes.physics.points import ShardGrid, split, whole_maps
 from homodyne_bayes.thresholds import MIN_SHARE, Fault
 
 
@@ -90,18 +90,18 @@ def sample(
     with timed(seconds, "warm start"), during(progress, "warm start"):
         warm = least_squares(data, planned)
     fitted, laplace = planned.least_squares, Gaussian(warm.theta, warm.covariance)
-    maps, estimated = each_map(data, config.convention), None
+    whole, estimated = whole_maps(data, config.convention), None
     if model.noise.estimate is not None:
         fitted = planned.individual
         with timed(seconds, "noise"), during(progress, "noise"):
             if noise is None:
-                estimated = _estimate(data, planned, maps, warm)
+                estimated = _estimate(data, planned, whole, warm)
                 laplace, noise = Gaussian(estimated.theta, estimated.covariance), estimated.noise
+                whole = replace(whole, noise=noise)
             else:
-                under = with_noise(maps, noise)
-                laplace = laplace_under(planned.least_squares, fitted, under, warm.theta)
-        maps = with_noise(maps, noise)
-    shards = deal(data, planned, maps)
+                whole = replace(whole, noise=noise)
+                laplace = laplace_under(planned.least_squares, fitted, split(whole), warm.theta)
+    shards = deal(data, planned, whole)
     if model != fitted:
         with timed(seconds, "scaling"), during(progress, "scaling"):
             laplace = rescaled(fitted, model, parts_of(shards), laplace)
@@ -110,20 +110,24 @@ def sample(
     inference = infer(infer_key, problem, config.sampling, progress, shelf, place)
     inference = inference._replace(seconds=seconds | inference.seconds)
     inference = _doubted(inference, warm.share)
-    return Sampled(planned, whole_maps(data, config.convention, noise), warm, estimated, inference)
+    return Sampled(planned, whole, warm, estimated, inference)
 
 
 def estimate_noise(data: TwoTimeData, config: FitConfig) -> Estimate:
     """Return the noise of measured maps, and the fit under it, without sampling."""
-    planned = plan(data, config)
-    warm = least_squares(data, planned)
-    return _estimate(data, planned, each_map(data, planned.config.convention), warm)
+    return noise_of(data, plan(data, config))
 
 
-def _estimate(data: TwoTimeData, planned: Plan, maps: ShardGrid, warm: WarmStart) -> Estimate:
+def noise_of(data: TwoTimeData, planned: Plan) -> Estimate:
+    """Return the same for what is planned."""
+    whole = whole_maps(data, planned.config.convention)
+    return _estimate(data, planned, whole, least_squares(data, planned))
+
+
+def _estimate(data: TwoTimeData, planned: Plan, whole: ShardGrid, warm: WarmStart) -> Estimate:
     key, estimate = _keys(planned.config)[2], planned.individual.noise.estimate
     models = planned.least_squares, planned.individual
-    return estimate(key, *models, maps, data, warm.theta, planned.config.bin_frames)
+    return estimate(key, *models, split(whole), data, warm.theta, planned.config.bin_frames)
 
 
 def least_squares(data: TwoTimeData, planned: Plan) -> WarmStart:
@@ -140,7 +144,7 @@ def least_squares(data: TwoTimeData, planned: Plan) -> WarmStart:
     return warm
 
 
-def deal(data: TwoTimeData, planned: Plan, maps: ShardGrid) -> ShardGrid:
+def deal(data: TwoTimeData, planned: Plan, whole: ShardGrid) -> ShardGrid:
     """Return all data in shards of parts, one shard where the method samples all at once.
 
     Parameters
@@ -149,13 +153,13 @@ def deal(data: TwoTimeData, planned: Plan, maps: ShardGrid) -> ShardGrid:
         Measured maps.
     planned : Plan
         What is to be done.
-    maps : ShardGrid
-        The same maps, each a part of its own, with their noise.
+    whole : ShardGrid
+        The same maps in one grid, with their noise.
     """
     config = planned.config
     K = config.num_shards if METHODS[config.method].sharded else 1
     if planned.whole_angles:
-        return angle_shards(data, K, maps)
+        return angle_shards(data, K, split(whole))
     return block_shards(data, K, config.convention)
 
 

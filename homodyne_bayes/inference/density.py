@@ -253,14 +253,6 @@ def _values(model: Model) -> Callable[[Shard, jax.Array], Mapping[str, jax.Array
 
 def observation(model: Model, shard: Shard, theta: jax.Array) -> Any:
     """Return the distribution of the one observation of the shard at theta, without its mask."""
-    return _observed(_traced(model, shard, space(model, shard).unravel(theta))[0])
-
-
-def substituted_observation(model: Model, shard: Shard, values: Mapping[str, jax.Array]) -> Any:
-    """Return the distribution of the one observation where latent sites take ``values``."""
-    return _observed(handlers.trace(handlers.substitute(model, data=dict(values))).get_trace(shard))
-
-
-def _observed(trace: Mapping[str, Any]) -> Any:
+    trace, _ = _traced(model, shard, space(model, shard).unravel(theta))
     (observed,) = [s for s in trace.values() if s["type"] == "sample" and s["is_observed"]]
     return getattr(observed["fn"], "base_dist", observed["fn"])

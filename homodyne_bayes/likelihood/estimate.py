@@ -29,7 +29,6 @@ from homodyne_bayes.likelihood.covariance import LOG_2PI, WorkingCovariance
 from homodyne_bayes.likelihood.information import (
     physical,
     prior_precision,
-    squared_g1,
 )
 from homodyne_bayes.likelihood.misfit import Joint, lack_of_fit, whitened
 from homodyne_bayes.likelihood.mode import refine
@@ -112,29 +111,29 @@ def estimate(
         Makes of the working covariance that of the likelihood, where it is another.
     """
     frame_weight = covariance.frame_weights(data.usable, bin_frames)
-    fitted, theta = least_squares, start
-    noise: Any = None
+    fitted, theta, noisy = least_squares, start, maps
     for _ in range(NUM_REFITS):
-        plugged, residual = plug_in(fitted, with_noise(maps, noise), theta)
+        plugged, residual = plug_in(fitted, noisy, theta)
         plugged = with_nugget(plugged, residual, frame_weight, bin_frames, data.wavevectors)
         noise = scaled(working(plugged, frame_weight, bin_frames), residual, start.size - 1)
         theta = carried(fitted, model, shard(maps, 0), theta)
-        fitted, (theta, _) = model, under(model, with_noise(maps, noise), theta)
-    measured = moments(key, model, with_noise(maps, noise), theta, plugged, data.group_c2)
+        fitted, noisy = model, with_noise(maps, noise)
+        theta, _ = under(model, noisy, theta)
+    measured = moments(key, model, noisy, theta, plugged, data.group_c2)
     num_pixels, speckle = np.asarray(measured.trace / measured.squares), noise
     if reweighted is not None:
-        residual = plug_in(model, with_noise(maps, noise), theta)[1]
-        noise = scaled(reweighted(noise), residual, theta.size)
-        theta, _ = under(model, with_noise(maps, noise), theta)
-        measured = moments(key, model, with_noise(maps, noise), theta, plugged, data.group_c2)
-    first = shard(with_noise(maps, noise), 0)
+        noise = scaled(reweighted(noise), plug_in(model, noisy, theta)[1], theta.size)
+        noisy = with_noise(maps, noise)
+        theta, _ = under(model, noisy, theta)
+        measured = moments(key, model, noisy, theta, plugged, data.group_c2)
     joint = assemble(measured, np.asarray(noise.weight), num_pixels, theta.size)
+    first = shard(noisy, 0)
     prior = np.asarray(_prior(model)(first, theta))
     eta = real_part(joint, prior, physical(model, first))
     height = (noise.log_norm - 0.5 * noise.weight * measured.squares).sum()
     noise = with_weight(noise, eta * noise.weight)
-    maps = with_noise(maps, noise)
-    theta, posterior = under(model, maps, theta)
+    noisy = with_noise(maps, noise)
+    theta, posterior = under(model, noisy, theta)
     return Estimate(
         noise=noise,
         theta=theta,
@@ -145,12 +144,12 @@ def estimate(
         num_pixels=num_pixels,
         scale=1 / np.asarray(speckle.weight),
         log_likelihood=float(height),
-        whitened=whitened(speckle, plug_in(model, maps, theta)[1]),
+        whitened=whitened(speckle, plug_in(model, noisy, theta)[1]),
         lack_of_fit=lack_of_fit(joint, prior),
     )
 
 
-def with_noise(maps: ShardGrid, noise: WorkingCovariance | None) -> ShardGrid:
+def with_noise(maps: ShardGrid, noise: WorkingCovariance) -> ShardGrid:
     """Return stacked single maps with the noise of each."""
     return replace(maps, noise=jax.tree.map(lambda leaf: leaf[:, None], noise))
 
@@ -187,9 +186,9 @@ def carried(
 
 
 def plug_in(model: Observed, maps: ShardGrid, theta: jax.Array) -> tuple[Plugged, jax.Array]:
-    """Return β, g1² and field of a fit, without a nugget, and its residuals, (P, G, G)."""
-    contrast, g1_squared, field, residual = _fitted(model)(maps, theta)
-    return Plugged(contrast, jnp.zeros_like(contrast), g1_squared, field), residual
+    """Return β and field of a fit, without a nugget, and its residuals, (P, G, G)."""
+    contrast, field, residual = _fitted(model)(maps, theta)
+    return Plugged(contrast, jnp.zeros_like(contrast), field), residual
 
 
 def working(plugged: Plugged, frame_weight: jax.Array, bin_frames: int) -> WorkingCovariance:
@@ -282,7 +281,7 @@ def _prior(model: Observed) -> Any:
 
 @lru_cache(maxsize=16)
 def _fitted(model: Observed) -> Any:
-    """Return contrast, g1², field and residual of every single map, compiled when first called."""
+    """Return contrast, field and residual of every single map, compiled when first called."""
 
     @jax.jit
     def fitted(maps: ShardGrid, theta: jax.Array) -> Any:
@@ -291,9 +290,8 @@ def _fitted(model: Observed) -> Any:
             same = jnp.ravel(wavevector(grid)) == grid.q
             contrast = (values["contrast"] / values["offset"] ** 2).mean(where=same)
             residual = grid.c2 - observation(model, grid, theta).loc
-            g1_squared = squared_g1(model, grid, theta)
-            field = jnp.broadcast_to(model.signed_g1(grid, values), g1_squared.shape)
-            return contrast, g1_squared[0], field[0], residual[0]
+            field = jnp.broadcast_to(model.signed_g1(grid, values), residual.shape)
+            return contrast, field[0], residual[0]
 
         return jax.lax.map(one, maps)
 

@@ -77,9 +77,7 @@ class Observed:
         contrast, offset : jax.Array
             (P,) of every angle.
         """
-        with handlers.substitute(data=dict(values)):
-            field = self._field(points)
-        return kernels.g2(points, kernels.modulus(field), contrast, offset)
+        return kernels.g2(points, kernels.modulus(self._at(points, values)), contrast, offset)
 
     def signed_g1(self, points: ShardGrid, values: Mapping[str, jax.Array]) -> jax.Array:
         """Return the field correlation of every point, (N,), its modulus floored as g1 is.
@@ -87,9 +85,13 @@ class Observed:
         Arguments are those of `c2`. It is the covariance of the field, which g1 is not where the
         field changes its sign.
         """
-        with handlers.substitute(data=dict(values)):
-            field = self._field(points)
+        field = self._at(points, values)
         return jnp.where(field == 0, 1.0, jnp.sign(field)) * kernels.modulus(field)
+
+    def _at(self, points: ShardGrid, values: Mapping[str, jax.Array]) -> jax.Array:
+        """Return the field at values of all sites that the model samples."""
+        with handlers.substitute(data=dict(values)):
+            return self._field(points)
 
     def _field(self, points: ShardGrid) -> jax.Array:
         field = self.model.field(points, dict(self.priors))

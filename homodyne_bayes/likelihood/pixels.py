@@ -32,14 +32,18 @@ class Plugged(NamedTuple):
     ----------
     contrast, nugget : jax.Array
         (P,) β and e.
-    g1_squared, field : jax.Array
-        (P, G, G) g1², and the signed or complex correlation of the field.
+    field : jax.Array
+        (P, G, G) signed or complex correlation of the field.
     """
 
     contrast: jax.Array
     nugget: jax.Array
-    g1_squared: jax.Array
     field: jax.Array
+
+    @property
+    def g1_squared(self) -> jax.Array:
+        """(P, G, G) g1²."""
+        return jnp.abs(self.field) ** 2
 
 
 class Moments(NamedTuple):
@@ -80,7 +84,7 @@ def moments(
     """Return the moments of every angle of stacked maps, in their order."""
     simulated = min(max(float(plugged.contrast.max()), 1 / MAX_MODES), 1.0)
     weights = jnp.asarray(simulate.mode_weights(simulated))
-    keys = jax.random.split(key, len(plugged.g1_squared))
+    keys = jax.random.split(key, len(plugged.field))
     groups = None if group_c2 is None else jnp.asarray(np.nan_to_num(group_c2), float)
     ratio = plugged.contrast / simulated
     found: Moments = _moments(model)(keys, grids, theta, plugged, groups, weights, ratio)

@@ -65,10 +65,6 @@ class Scaling:
         return table
 
 
-def _row(name: str, meaning: str, prior: Prior | None, symbol: str = "", latex: str = "") -> Any:
-    return Parameter(name, symbol or name, latex, "", meaning, prior=prior, role="scaling")
-
-
 CONTRAST = Parameter(
     "contrast",
     "contrast",
@@ -93,29 +89,32 @@ OFFSET = Parameter(
 )
 
 
-def _more(ending: str, latex: str, meaning: str, priors: tuple[Prior | None, Prior | None]) -> Any:
-    """Return the rows of contrast and offset with this ending."""
-    words = {"contrast": "contrast", "offset": "baseline"}
+def _of_all_angles(
+    ending: str, latex: str, meaning: str, priors: tuple[Prior | None, Prior | None]
+) -> tuple[Parameter, ...]:
+    """Return the rows with this ending of contrast and of offset, whose priors these are."""
     return tuple(
-        _row(
+        Parameter(
             f"{name}_{ending}",
-            meaning.format(words[name]),
-            prior,
             f"{name}, {ending}",
             latex.replace("NAME", rf"\mathrm{{{name}}}"),
+            "",
+            meaning.format(word),
+            prior=prior,
+            role="scaling",
         )
-        for name, prior in zip(PER_ANGLE, priors, strict=True)
+        for name, word, prior in zip(PER_ANGLE, ("contrast", "baseline"), priors, strict=True)
     )
 
 
-MEANS = _more("mean", r"\overline{NAME}", "{}, mean over angles", (None, None))
-HARMONICS = _more(
+MEANS = _of_all_angles("mean", r"\overline{NAME}", "{}, mean over angles", (None, None))
+HARMONICS = _of_all_angles(
     "harmonics",
     "NAME_k",
     "cosine and sine of φ, 2φ, … in the {}",
     (Prior("normal", 0.0, 0.1), Prior("normal", 0.0, 0.1)),
 )
-SPREADS = _more(
+SPREADS = _of_all_angles(
     "spread",
     r"\sigma_NAME",
     "sd of the {} over angles",

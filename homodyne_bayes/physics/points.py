@@ -126,10 +126,15 @@ def whole_maps(data: TwoTimeData, convention: str = "upstream", noise: Any = Non
 
 def each_map(data: TwoTimeData, convention: str = "upstream", noise: Any = None) -> ShardGrid:
     """Return every map as a part of its own: P stacked grids of (1, G, G)."""
-    whole, P = whole_maps(data, convention, noise), data.num_angles
+    return split(whole_maps(data, convention, noise))
+
+
+def split(whole: ShardGrid) -> ShardGrid:
+    """Return every map of whole maps, (P, G, G), as a part of its own, their noise included."""
     alone: Any = {name: getattr(whole, name)[:, None] for name in ("c2", "used", "phi_index")}
-    same = repeated(whole, (P,), ("lo", "hi"))
-    return replace(whole, **alone, **same, noise=jax.tree.map(lambda leaf: leaf[:, None], noise))
+    same = repeated(whole, whole.phi.shape, ("lo", "hi"))
+    noise = jax.tree.map(lambda leaf: leaf[:, None], whole.noise)
+    return replace(whole, **alone, **same, noise=noise)
 
 
 def shard(shards: ShardGrid, index: int) -> ShardGrid:

@@ -1,7 +1,8 @@
 """Simulated experiments: true speckle, and independent noise as the plain likelihood assumes."""
 
+import itertools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -55,6 +56,14 @@ class Experiment:
     gap: float = 2e6
     contrast: float = 0.25
     convention: str = "upstream"
+
+
+def every_bin(
+    q: Iterable[float], phi: Iterable[float]
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return wavevectors and azimuths of an experiment that has all azimuths at every q."""
+    wavevectors, azimuths = zip(*itertools.product(q, phi), strict=True)
+    return wavevectors, azimuths
 
 
 def field_correlation(experiment: Experiment) -> jax.Array:

@@ -62,7 +62,7 @@ def speckle(case):
     data = case.data()
     field = simulate.field_correlation(case.experiment)
     contrast, nugget = (jnp.full(len(field), value) for value in (0.25, 0.1))
-    plugged = Plugged(contrast, nugget, field**2, field)
+    plugged = Plugged(contrast, nugget, field)
     return each_map(data, noise=working(plugged, frame_weights(data.usable, 1), 1))
 
 

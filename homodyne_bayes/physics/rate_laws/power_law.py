@@ -78,65 +78,52 @@ def reported(rate: Rate) -> tuple[Parameter, ...]:
     """Return the rows of amplitude, exponent and offset: upstream's names where it has them."""
     if rate.name in UPSTREAM:
         return UPSTREAM[rate.name]
-    symbol, latex = rate.symbol, rate.latex
-    return (
+    parts = (
+        ("amplitude", rate.unit, f"{rate.meaning} at t = 1 s, without its offset"),
+        ("exponent", "", f"exponent of the {rate.meaning}"),
+        ("offset", rate.unit, f"constant {rate.meaning}"),
+    )
+    return tuple(
         Parameter(
-            f"{rate.name}_amplitude",
-            f"{symbol} amplitude",
-            rf"{latex}^\mathrm{{amplitude}}",
-            rate.unit,
-            f"{rate.meaning} at t = 1 s, without its offset",
-        ),
-        Parameter(
-            f"{rate.name}_exponent",
-            f"{symbol} exponent",
-            rf"{latex}^\mathrm{{exponent}}",
-            "",
-            f"exponent of the {rate.meaning}",
-        ),
-        Parameter(
-            f"{rate.name}_offset",
-            f"{symbol} offset",
-            rf"{latex}^\mathrm{{offset}}",
-            rate.unit,
-            f"constant {rate.meaning}",
-        ),
+            f"{rate.name}_{what}",
+            f"{rate.symbol} {what}",
+            rf"{rate.latex}^\mathrm{{{what}}}",
+            unit,
+            meaning,
+        )
+        for what, unit, meaning in parts
     )
 
 
 def coordinates(rate: Rate) -> tuple[Parameter, ...]:
     """Return the rows of log level, slope and bend."""
-    name, latex = rate.name, rate.latex
-    short, short_latex = SHORT.get(name, (rate.symbol, latex))
+    name, symbol = rate.name, rate.symbol
+    short, latex = SHORT.get(name, (symbol, rate.latex))
+    level = Parameter(
+        f"log_{name}_ref",
+        f"log {symbol}(t_ref)",
+        rf"\log {rate.latex}(t_\mathrm{{ref}})",
+        f"log {rate.unit}",
+        f"level of the {rate.meaning} at t_ref",
+        prior=rate.level,
+        role="coordinate",
+    )
     exponent = reported(rate)[1].name
-    return (
+    shapes = (
+        ("slope", "s", f"d log {symbol} / d log t at t_ref", SLOPE),
+        ("bend", "v", f"{exponent} / s_{short}, 1 for a power law", BEND),
+    )
+    return level, *(
         Parameter(
-            f"log_{name}_ref",
-            f"log {rate.symbol}(t_ref)",
-            rf"\log {latex}(t_\mathrm{{ref}})".replace(r"\log \dot", r"\log\dot"),
-            f"log {rate.unit}",
-            f"level of the {rate.meaning} at t_ref",
-            prior=rate.level,
-            role="coordinate",
-        ),
-        Parameter(
-            f"{name}_slope",
-            f"s_{short}",
-            f"s_{{{short_latex}}}" if len(short_latex) > 1 else f"s_{short_latex}",
+            f"{name}_{what}",
+            f"{letter}_{short}",
+            f"{letter}_{{{latex}}}",
             "",
-            f"d log {rate.symbol} / d log t at t_ref",
-            prior=SLOPE,
+            meaning,
+            prior=prior,
             role="coordinate",
-        ),
-        Parameter(
-            f"{name}_bend",
-            f"v_{short}",
-            f"v_{{{short_latex}}}" if len(short_latex) > 1 else f"v_{short_latex}",
-            "",
-            f"{exponent} / s_{short}, 1 for a power law",
-            prior=BEND,
-            role="coordinate",
-        ),
+        )
+        for what, letter, meaning, prior in shapes
     )
 
 
