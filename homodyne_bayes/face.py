@@ -265,7 +265,7 @@ def coverage(
         Called as ``progress(stage, done, total)``.
     **settings
         Fields of `FitConfig`, which win over those of the result; the method is laplace, which is
-        fast, unless it is given.
+        fast, unless it is given. A model that was a Python function must be given again.
 
     Returns
     -------
@@ -277,12 +277,14 @@ def coverage(
     InputError
         If the result does not hold the noise of its maps, or a setting is invalid.
     """
-    recorded = repeating.settings_of(result.tree)
-    config = replace(recorded, **{"method": covering.METHOD, **settings})
-    return covering.cover(covering.like(result.tree), config, num_simulations, progress)
+    config = repeating.settings_of(result.tree, **{"method": covering.METHOD, **settings})
+    study = covering.like(result.tree, config.record)
+    return covering.cover(study, config, num_simulations, progress)
 
 
-def rerun(result: Result, progress: Progress = silent) -> repeating.Rerun:
+def rerun(
+    result: Result, *, progress: Progress = silent, model: Model | Callable[..., Any] | None = None
+) -> repeating.Rerun:
     """Repeat a result from what it recorded, and say whether the draws are the same.
 
     Parameters
@@ -291,6 +293,8 @@ def rerun(result: Result, progress: Progress = silent) -> repeating.Rerun:
         Whose data, settings and seed are taken.
     progress : callable
         Called as ``progress(stage, done, total)``.
+    model : Model or callable, optional
+        That of the result, where it was a Python function, which results do not keep.
 
     Returns
     -------
@@ -302,7 +306,8 @@ def rerun(result: Result, progress: Progress = silent) -> repeating.Rerun:
     InputError
         If the data in the result are not those that were fitted.
     """
-    return repeating.rerun(result.tree, progress)
+    others = {} if model is None else {"model": model}
+    return repeating.rerun(result.tree, progress, **others)
 
 
 def _settings(config: FitConfig | None, settings: Mapping[str, Any]) -> FitConfig:

@@ -121,13 +121,15 @@ def test_the_blocks_of_a_page_run(page, tutorial, tmp_path, monkeypatch):
     from homodyne_bayes.data.formats.table import FORMATS
     from homodyne_bayes.inference.merges import RULES
     from homodyne_bayes.likelihood.noises import NOISES
+    from homodyne_bayes.model_files import MODELS
+    from homodyne_bayes.physics.rate_laws import RATE_LAWS
     from homodyne_bayes.results.tables import TABLES
 
     for name in ("flow.h5", "flow.nc"):
         shutil.copy(tutorial / name, tmp_path)
     monkeypatch.chdir(tmp_path)
     with contextlib.ExitStack() as restored:  # pages add rows
-        for table in (FORMATS, RULES, NOISES, TABLES):
+        for table in (FORMATS, MODELS, NOISES, RATE_LAWS, RULES, TABLES):
             restored.enter_context(mock.patch.dict(table))
         run(page)
 

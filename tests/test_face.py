@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from unittest import mock
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +15,7 @@ from numpyro.infer import MCMC, NUTS
 
 import homodyne_bayes as hb
 from homodyne_bayes.data import writing
-from homodyne_bayes.fitting import pipeline
+from homodyne_bayes.fitting import pipeline, plan
 from homodyne_bayes.physics import kernels
 
 QUICK = {"method": "laplace", "noise": "independent", "num_samples": 100, "rescue_pairs": 0}
@@ -47,8 +48,11 @@ def test_dir_holds_after_rooms_were_imported():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_a_fit_is_that_of_the_pipeline_and_survives_a_file(data, tmp_path):
+def test_a_fit_is_that_of_the_pipeline_and_survives_a_file(data, tmp_path, monkeypatch):
+    resolved = mock.Mock(wraps=plan.models_of)
+    monkeypatch.setattr(plan, "models_of", resolved)
     result = hb.fit(data, hb.FitConfig(**QUICK, seed=9), model="static", seed=3)
+    resolved.assert_called_once()
     tree = pipeline.fit(data, hb.FitConfig(**QUICK, model="static", seed=3))
     np.testing.assert_array_equal(result.tree["posterior"]["D0"], tree["posterior"]["D0"])
     result.save(tmp_path / "result.nc")

@@ -1,6 +1,5 @@
 """``calibrate``: whether posteriors are right, by simulating and fitting many experiments."""
 
-import json
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from homodyne_bayes.config import DataConfig, descriptions
 from homodyne_bayes.fitting.settings import FitConfig, make
 from homodyne_bayes.results import store
 from homodyne_bayes.studies import calibration, coverage
+from homodyne_bayes.studies.rerun import settings_of
 
 GEOMETRY = ("phi", "frames", "q", "dt", "gap")
 
@@ -73,9 +73,8 @@ def calibrate(
         return
     refuse_options(GEOMETRY, "with --coverage experiments are those of the result")
     path, tree = writable(out or "coverage.nc", result), store.read(result)
-    recorded = json.loads(tree.attrs["settings"])
-    config = make(FitConfig, recorded | {"method": coverage.METHOD} | chosen)
-    _cover(coverage.like(tree), config, simulations, path)
+    config = settings_of(tree, **{"method": coverage.METHOD, **chosen})
+    _cover(coverage.like(tree, config.record), config, simulations, path)
 
 
 def _rank(config: FitConfig, given: dict[str, Any], simulations: int, path: Path) -> None:

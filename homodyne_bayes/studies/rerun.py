@@ -1,7 +1,7 @@
 """A result once more, from what it recorded: its data, its settings, its seed."""
 
 import json
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -65,18 +65,18 @@ def measured(tree: xr.DataTree) -> TwoTimeData:
     return data
 
 
-def settings_of(tree: xr.DataTree) -> FitConfig:
-    """Return the settings of a result."""
-    return make(FitConfig, json.loads(tree.attrs["settings"]))
+def settings_of(tree: xr.DataTree, **others: Any) -> FitConfig:
+    """Return the settings of a result, with others in the place of some."""
+    return make(FitConfig, json.loads(tree.attrs["settings"]) | others)
 
 
-def rerun(tree: xr.DataTree, progress: Progress = silent) -> Rerun:
+def rerun(tree: xr.DataTree, progress: Progress = silent, **others: Any) -> Rerun:
     """Fit the data of a result again with its settings, and compare the draws.
 
     Draws are the same, bit for bit, with the same versions on the same kind of machine, and
     where both had one device or both several.
     """
-    again = fit(measured(tree), settings_of(tree), progress)
+    again = fit(measured(tree), settings_of(tree, **others), progress)
     old, new = group(tree, "posterior"), group(again, "posterior")
     draws = ("chain", "draw")
     shift = abs(new.mean(draws) - old.mean(draws)) / old.std(draws)

@@ -12,7 +12,8 @@ import xarray as xr
 
 from homodyne_bayes.data.two_time import TwoTimeData
 from homodyne_bayes.errors import InputError
-from homodyne_bayes.model_files import load_model, model_name
+from homodyne_bayes.model_files import model_name
+from homodyne_bayes.physics.model import Model
 from homodyne_bayes.physics.simulate import Experiment, speckle
 
 MANY_PHOTONS = 1e5  # of a pixel in a frame: counting them adds nothing to speckle
@@ -71,7 +72,7 @@ class Study:
         return {name: np.asarray(value, float) for name, value in truth.items()}, data
 
 
-def like(tree: xr.DataTree) -> Study:
+def like(tree: xr.DataTree, model: Model) -> Study:
     """Return experiments like the one of a result.
 
     Geometry, frames and convention are those of the result, all frames usable; truths are draws
@@ -82,13 +83,14 @@ def like(tree: xr.DataTree) -> Study:
     ----------
     tree : xarray.DataTree
         A result of `homodyne_bayes.fitting.pipeline.fit`.
+    model : Model
+        That of the result.
 
     Raises
     ------
     InputError
-        If the result has no noise, or its model is not there.
+        If the result has no noise.
     """
-    model = load_model(json.loads(tree.attrs["settings"])["model"])
     if "noise" not in tree.children:
         raise InputError(
             "the result must hold the noise of its maps, found that it took entries of c2 as "

@@ -21,6 +21,7 @@ from homodyne_bayes.physics.rate_laws.power_law import PowerLaw, to_coordinates,
 from homodyne_bayes.results import store
 from homodyne_bayes.studies import coverage
 from homodyne_bayes.studies.coverage import Study
+from homodyne_bayes.studies.rerun import settings_of
 from tests.truth import DIFFUSION, LAMINAR, PRIORS, ROWS, SHEAR, STATIC
 
 ANGLES = (-60.0, 0.0, 60.0)
@@ -291,7 +292,7 @@ def result(**changes):
 
 
 def test_studies_are_like_a_result():
-    study = coverage.like(result())
+    study = coverage.like(result(), MODELS["static"])
     e = study.experiment
     assert (e.phi, e.num_frames, e.q, e.dt, e.contrast) == ((0.0, 45.0), 48, 0.004, 0.1, 0.3)
     assert (study.num_pixels, study.mean_photons, study.speckle_size) == (4000, 2.0, 1)
@@ -301,17 +302,17 @@ def test_studies_are_like_a_result():
 
 
 def test_photons_that_do_not_matter_are_not_counted():
-    assert coverage.like(result(mean_photons=1e6)).mean_photons is None
+    assert coverage.like(result(mean_photons=1e6), MODELS["static"]).mean_photons is None
 
 
 def test_results_without_noise_or_of_other_models_are_refused():
     tree = result()
     del tree["noise"]
     with pytest.raises(InputError, match="fit again with --noise speckle"):
-        coverage.like(tree)
+        coverage.like(tree, MODELS["static"])
     tree.attrs["settings"] = json.dumps({"model": "mine.py:model"})
     with pytest.raises(InputError, match=r"file.py:function of an existing.*mine.py:model"):
-        coverage.like(tree)
+        settings_of(tree)
 
 
 @pytest.fixture
