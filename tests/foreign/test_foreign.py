@@ -1,5 +1,7 @@
 """The foreign simulator against formulas, and formulas against quadrature."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import scipy.integrate
@@ -13,6 +15,8 @@ from tests.foreign.formula import (
     strain,
     transport,
 )
+from tests.foreign.oracle import FLOW as FLOWING
+from tests.foreign.oracle import REST, Priors, coordinates, oracle, sample_at
 from tests.foreign.simulator import Beam, mode_weights, simulate, times
 from tests.speckle_oracle import entries, single_pixel
 
@@ -162,3 +166,35 @@ def test_afterpulses_follow_counts():
     beam = Beam(afterpulse=0.1, photons=0.5, num_frames=8, num_pixels=20_000)
     lag = simulate(Sample(D0=1e6), beam, 0).c2[:, range(7), range(1, 8)]
     assert lag.mean() == pytest.approx(1 + 0.1 / 0.55, rel=0.05)
+
+
+@pytest.mark.parametrize("sample", [Sample(), FLOW])
+def test_coordinates_come_back(sample):
+    names = FLOWING if sample.flows else REST
+    back = sample_at(coordinates(sample, 1.5, names), Sample(), 1.5)
+    if not sample.flows:
+        back = replace(back, phi0=sample.phi0)
+    assert vars(back) == pytest.approx(vars(sample))
+
+
+def test_scatter_of_estimates_is_that_of_the_oracle():
+    """Linear estimates of 300 experiments of three angles, priors wide: covariance and mean."""
+    beam = Beam(phi=(-60.0, 0.0, 60.0), num_frames=10, dt=0.5, num_pixels=800, contrast=0.25)
+    sample = replace(FLOW, D0=3000.0, phi0=0.0)
+    wide = Priors(
+        **dict.fromkeys((*FLOWING, "contrast_spread", "offset_spread"), 100.0)
+        | {"ratio": 0.02, "shear_ratio": 0.02}
+    )
+    known = oracle(sample, beam, wide, flow=True)
+    many = replace(beam, phi=beam.phi * 300)
+    maps = simulate(sample, many, 5).c2[:, *entries(10)].reshape(300, 3, -1)
+    means = [
+        1 + 0.25 * intensity_correlation(sample, times(sample, beam), phi, beam.q, beam.gap)
+        for phi in beam.phi
+    ]
+    residual = maps - np.array(means)[:, *entries(10)]
+    estimates = np.einsum("jin,ein->ej", known.gain, residual)
+    fixed = [i for i, name in enumerate(known.names) if "ratio" not in name] + [7, 8, 9, 10, 11, 12]
+    sd = np.sqrt(np.diag(known.covariance))[fixed]
+    assert np.abs(estimates[:, fixed].mean(axis=0) / sd).max() < 0.3
+    assert estimates[:, fixed].std(axis=0) == pytest.approx(sd, rel=0.15)
