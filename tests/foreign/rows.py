@@ -1,0 +1,145 @@
+"""The experiments of the foreign study: a table of what is measured, and how it is fitted."""
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from tests.foreign.formula import Sample
+from tests.foreign.simulator import Beam
+
+
+@dataclass(frozen=True)
+class Row:
+    """One regime.
+
+    Attributes
+    ----------
+    meaning : str
+        In a few words.
+    sample, beam
+        The middle of what experiments are drawn about.
+    fit : dict
+        Settings of the fit.
+    slope_sd : float
+        sd of alpha from experiment to experiment.
+    """
+
+    meaning: str
+    sample: Sample
+    beam: Beam
+    fit: dict = field(default_factory=dict)
+    slope_sd: float = 0.1
+
+    @property
+    def flow(self):
+        """Whether the fit is one of a flow."""
+        return self.fit.get("model") == "laminar_flow"
+
+    def draw(self, rng):
+        """Return the sample and the beam of one experiment: level, slope, offset, contrast, γ̇."""
+        sample, beam = self.sample, self.beam
+        scatter = np.exp([0.3, 0.1, 0.1, 0.2] * rng.standard_normal(4))
+        alpha = sample.alpha + self.slope_sd * rng.standard_normal()
+        offset = sample.D_offset + sample.D0 * rng.uniform(0, 0.2)
+        return (
+            replace(
+                sample,
+                D0=sample.D0 * scatter[0],
+                alpha=alpha,
+                D_offset=offset * scatter[0],
+                gamma_dot_t0=sample.gamma_dot_t0 * scatter[3],
+                gamma_dot_t_offset=sample.gamma_dot_t_offset * scatter[3],
+                phi0=sample.phi0 + rng.uniform(-3, 3),
+            ),
+            replace(
+                beam,
+                contrast=beam.contrast * scatter[1],
+                photons=beam.photons and beam.photons * scatter[2],
+            ),
+        )
+
+
+REST, FLOW = {"model": "static"}, {"model": "laminar_flow"}
+TWELVE = tuple(range(-170, 190, 30))
+STILL = Sample(D0=1e4, alpha=-0.3, D_offset=0.0)
+SLOW = Sample(D0=1e3, alpha=0.0, D_offset=0.0)
+SHEARED = replace(STILL, gamma_dot_t0=1e-3, gamma_dot_t_offset=1e-4)
+STEADY = replace(SHEARED, alpha=0.0, beta=0.0)
+DIM = Beam(contrast=0.15, photons=0.1)
+CLEAR = Beam(contrast=0.33, photons=1.0, dt=0.2)  # the decay is in the window
+
+ROWS = {
+    "dim": Row("incomplete decay, few photons", STILL, DIM, REST),
+    "dim-12": Row("the same, 12 angles", STILL, replace(DIM, phi=TWELVE), REST),
+    "slow": Row("hardly any decay", SLOW, Beam(contrast=0.15), REST),
+    "slow-0.33": Row("the same, contrast 0.33", SLOW, Beam(contrast=0.33), REST),
+    "clear": Row("right model, at rest", STILL, CLEAR, REST),
+    "clear-flow": Row("right model, flow", SHEARED, CLEAR, FLOW),
+    "unequal": Row(
+        "contrast scatters by 5 % over angles", STILL, replace(CLEAR, contrast_spread=0.05), REST
+    ),
+    "still": Row("no flow, fitted with flow", STILL, CLEAR, FLOW),
+    "envelope": Row("lognormal 0.3 intensity", STILL, replace(CLEAR, envelope=0.3), REST),
+    "envelope-dim": Row("lognormal 0.3 intensity", STILL, replace(DIM, envelope=0.3), REST),
+    "hot": Row("1 % hot pixels, 8 times brighter", STILL, replace(CLEAR, hot=0.01), REST),
+    "hot-dim": Row("1 % hot pixels, 8 times brighter", STILL, replace(DIM, hot=0.01), REST),
+    "static-0.1": Row("frozen share 0.1", replace(STILL, static=0.1), CLEAR, REST),
+    "static-0.2": Row("frozen share 0.2", replace(STILL, static=0.2), CLEAR, REST),
+    "static-0.5": Row("frozen share 0.5", replace(STILL, static=0.5), CLEAR, REST),
+    "reference-0.02": Row("heterodyne 2 %", replace(SHEARED, reference=0.02), CLEAR, FLOW),
+    "reference-0.1": Row("heterodyne 10 %", replace(SHEARED, reference=0.1), CLEAR, FLOW),
+    "opposite": Row(
+        "maps at phi and phi + 180 degrees",
+        STILL,
+        replace(CLEAR, phi=(-60.0, 120.0, 0.0), speckle_of=(0, 0, 2)),
+        REST,
+    ),
+    "shared": Row("bins share half of their pixels", STILL, replace(CLEAR, shared=0.5), REST),
+    "localised": Row(
+        "shear in 70 % of the gap",
+        replace(SHEARED, sheared=0.7, convention="gap-average"),
+        CLEAR,
+        FLOW | {"convention": "gap-average"},
+    ),
+    "sideways": Row("flow along 90 degrees", replace(SHEARED, phi0=90.0), CLEAR, FLOW),
+    "convention": Row(
+        "the other phase convention", replace(SHEARED, convention="gap-average"), CLEAR, FLOW
+    ),
+    "ageing": Row(
+        "D falls exponentially, 5:1",
+        replace(SLOW, D0=1.5e4, ageing=5.0, ageing_time=8.6),
+        CLEAR,
+        REST,
+        slope_sd=0.0,
+    ),
+    "stretched": Row("exponent 0.85", replace(STILL, stretch=0.85), CLEAR, REST),
+    "start-up": Row("the flow starts in 2 s", replace(STEADY, start_up=2.0), CLEAR, FLOW),
+    "afterpulse-0.3": Row(
+        "afterpulsing 2 %, 0.3 photon", STILL, replace(CLEAR, photons=0.3, afterpulse=0.02), REST
+    ),
+    "afterpulse-0.05": Row(
+        "afterpulsing 2 %, 0.05 photon", STILL, replace(CLEAR, photons=0.05, afterpulse=0.02), REST
+    ),
+    "smoothed": Row(
+        "flicker 2 %, mean smoothed over 5", STILL, replace(CLEAR, flicker=0.02, smooth=5), REST
+    ),
+    "monitor": Row(
+        "monitor wrong in 2 frames",
+        STILL,
+        replace(CLEAR, monitor=((11, 1.05), (30, 0.95))),
+        REST,
+    ),
+    "bad-frame": Row("one bad frame", STILL, replace(CLEAR, bad_frames=(17,)), REST),
+}
+ROWS |= {
+    f"exact{alpha:+g}-{frames}{'-flow' if fit is FLOW else ''}": Row(
+        f"exact integrals, alpha = {alpha:g}, {frames} frames",
+        replace(SHEARED if fit is FLOW else STILL, D0=level, alpha=alpha),
+        replace(CLEAR, num_frames=frames, dt=8.0 / frames),
+        fit,
+        slope_sd=0.0,
+    )
+    for fit in (REST, FLOW)
+    for frames in (40, 80)
+    for alpha, level in ((-0.8, 4e3), (-0.5, 8e3), (-0.3, 1e4), (0.0, 1e4), (0.5, 8e3), (1.0, 4e3))
+}

@@ -1,0 +1,159 @@
+"""Fits of foreign speckle: how often intervals hold the truth, and what is noticed.
+
+    python -m tests.foreign.study ROW ... [--experiments N] [--seed S] [--json FOLDER]
+                                  [--oracle N] [setting=value ...]
+
+Rows are those of `tests.foreign.rows`; without one they are listed. Every experiment has a truth
+of its own. Settings are those of `homodyne_bayes.FitConfig`, values as YAML:
+``"priors={offset: [1, 0.01]}"``. With ``--json`` experiments are kept, a line each, in a file of
+every row, and a study that was stopped goes on. The width of intervals is compared with dense
+generalised least squares in the first experiments (``--oracle``, 3; a minute each for 80 frames).
+"""
+
+import argparse
+import json
+import time
+import zlib
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import yaml
+
+import homodyne_bayes as hb
+from homodyne_bayes.results.diagnostics import departures
+from tests.foreign.formula import diffusion, shear_rate, slope
+from tests.foreign.oracle import Priors, oracle
+from tests.foreign.rows import ROWS
+from tests.foreign.simulator import simulate, times
+
+AT = (0.1, 0.3, 0.6, 1.0)  # of the window, where rates are looked at
+ENDS = (0.05, 0.25, 0.75, 0.95)
+WIDE = 60  # characters of a warning that say which it is
+
+
+def targets(tree, sample, beam):
+    """Return name, draws and truth of what is counted."""
+    posterior, rates = tree["posterior"], tree["rates"]
+    t_ref, t = float(tree["constant_data"]["t_ref"]), times(sample, beam)
+    found = [
+        ("level", posterior["log_D_ref"], np.log(diffusion(sample, t_ref))),
+        ("slope", posterior["D_slope"], slope(sample, t_ref)),
+    ]
+    at = [round(part * (len(t) - 1)) for part in AT]
+    found += [(f"D({t[i]:.2g} s)", rates["D"][..., i], diffusion(sample, t[i])) for i in at]
+    if "gamma_dot" in rates:
+        found.append(("phi0", posterior["phi0"], sample.phi0))
+        found += [
+            (f"γ̇({t[i]:.2g} s)", rates["gamma_dot"][..., i], shear_rate(sample, t[i])) for i in at
+        ]
+    return [(name, np.ravel(draws), float(truth)) for name, draws, truth in found]
+
+
+def experiment(row, seed, settings, priors):
+    """Return what one experiment says, as JSON holds it; ``priors`` None is no oracle."""
+    sample, beam = row.draw(np.random.default_rng(seed))
+    made = simulate(sample, beam, [*seed, 1])
+    data = hb.TwoTimeData(made.c2, made.phi, made.dt, made.q, made.gap)
+    began = time.perf_counter()
+    result = hb.fit(data, method="laplace", **row.fit, **settings)
+    seconds = time.perf_counter() - began
+    tree = result.tree
+    known = None if priors is None else oracle(sample, beam, priors, row.flow)
+    return {
+        "seconds": seconds,
+        "certified": result.certified,
+        "misfit": departures(tree),
+        "warnings": result.warnings(),
+        "contrast": float(tree["posterior"]["contrast"].mean()) / made.truth["contrast"].mean(),
+        "offset": float(tree["posterior"]["offset"].mean()),
+        "pixels": float(tree["noise"]["num_pixels"].mean()) / made.num_pixels,
+        "oracle": known and {name: known.sd(name) for name in ("level", "slope")},
+        "targets": {
+            name: {
+                "truth": truth,
+                "mean": draws.mean(),
+                "sd": draws.std(),
+                "ends": np.quantile(draws, ENDS).tolist(),
+            }
+            for name, draws, truth in targets(tree, sample, beam)
+        },
+    }
+
+
+def summary(lines):
+    """Return a table of experiments as text."""
+    n = len(lines)
+    marks = {
+        "certified": sum(one["certified"] for one in lines),
+        "misfit": sum(bool(one["misfit"]) for one in lines),
+    }
+    middle = {
+        name: np.median([one[name] for one in lines])
+        for name in ("contrast", "offset", "pixels", "seconds")
+    }
+    text = [
+        f"{n} experiments, {marks['certified']} certified, {marks['misfit']} misfit; medians: "
+        f"contrast {middle['contrast']:.2f} of the truth, baseline {middle['offset']:.4f}, "
+        f"pixels {middle['pixels']:.2f} of the truth, {middle['seconds']:.1f} s",
+        f"{'':12}{'50 %':>8}{'90 %':>8}{'bias/sd':>9}{'sd/oracle':>11}",
+    ]
+    for name in lines[0]["targets"]:
+        every = [one["targets"][name] for one in lines]
+        truth = np.array([one["truth"] for one in every])
+        ends = np.array([one["ends"] for one in every])
+        bias = np.mean([(one["mean"] - one["truth"]) / one["sd"] for one in every])
+        inside = [np.mean((ends[:, i] <= truth) & (truth <= ends[:, -1 - i])) * 100 for i in (1, 0)]
+        widths = [
+            one["targets"][name]["sd"] / one["oracle"][name]
+            for one in lines
+            if one["oracle"] and name in one["oracle"]
+        ]
+        wide = f"{np.median(widths):11.2f}" if widths else ""
+        text.append(f"{name:12}{inside[0]:8.0f}{inside[1]:8.0f}{bias:9.2f}{wide}")
+    kinds = Counter(kind for one in lines for kind in one["misfit"])
+    said = Counter(sentence[:WIDE] for one in lines for sentence in one["warnings"])
+    text += [f"  misfit of {kind}: {count}" for kind, count in kinds.most_common()]
+    text += [f"  {count} × {start}…" for start, count in said.most_common()]
+    return "\n".join(text)
+
+
+def run(name, arguments, settings):
+    """Fit the experiments of a row that are not kept yet, and print what all of them say."""
+    row, lines = ROWS[name], []
+    kept = arguments.json and Path(arguments.json) / f"{name}.jsonl"
+    if kept and kept.exists():
+        lines = [json.loads(line) for line in kept.read_text().splitlines()]
+    for i in range(len(lines), arguments.experiments):
+        seed = [arguments.seed, zlib.crc32(name.encode()), i]
+        priors = Priors() if i < arguments.oracle else None
+        lines.append(experiment(row, seed, settings, priors))
+        if kept:
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            with kept.open("a") as file:
+                file.write(json.dumps(lines[-1]) + "\n")
+    print(f"{name}: {row.meaning}; {summary(lines)}\n", flush=True)
+
+
+def main():
+    """Read the command line."""
+    parser = argparse.ArgumentParser(usage=__doc__)
+    parser.add_argument("words", nargs="*", metavar="ROW or setting=value")
+    parser.add_argument("--experiments", type=int, default=10)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", metavar="FOLDER")
+    parser.add_argument("--oracle", type=int, default=3)
+    arguments = parser.parse_args()
+    given = [word.partition("=") for word in arguments.words]
+    names = [name for name, equals, _ in given if not equals]
+    settings = {name: yaml.safe_load(value) for name, equals, value in given if equals}
+    unknown = [name for name in names if name not in ROWS]
+    if unknown or not names:
+        parser.exit(2, "".join(f"{name:18}{row.meaning}\n" for name, row in ROWS.items()))
+    hb.setup()
+    for name in names:
+        run(name, arguments, settings)
+
+
+if __name__ == "__main__":
+    main()
