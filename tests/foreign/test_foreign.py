@@ -1,11 +1,15 @@
 """The foreign simulator against formulas, and formulas against quadrature."""
 
+import inspect
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import scipy.integrate
 
+from tests import speckle_oracle
+from tests.foreign import formula, simulator
+from tests.foreign import oracle as oracles
 from tests.foreign.formula import (
     Sample,
     diffusion,
@@ -198,3 +202,8 @@ def test_scatter_of_estimates_is_that_of_the_oracle():
     sd = np.sqrt(np.diag(known.covariance))[fixed]
     assert np.abs(estimates[:, fixed].mean(axis=0) / sd).max() < 0.3
     assert estimates[:, fixed].std(axis=0) == pytest.approx(sd, rel=0.15)
+
+
+@pytest.mark.parametrize("module", [formula, simulator, oracles, speckle_oracle])
+def test_no_code_is_shared_with_the_package(module):
+    assert "homodyne_bayes" not in inspect.getsource(module)
