@@ -146,10 +146,13 @@ def oracle(sample, beam, priors, flow):
         precision[place : place + P, place : place + P] = np.linalg.inv(
             common**2 * np.ones((P, P)) + spread**2 * np.eye(P)
         )
-    weighted = []
+    weighted, factors = [], {}
     for i in range(P):
+        alike = i if sample.flows else 0  # at rest all angles have one covariance
+        if alike not in factors:
+            factors[alike] = _covariance(sample, beam, i)
         X = _jacobian(truth, sample, beam, t_ref, i)
-        weighted.append(scipy.linalg.cho_solve(_covariance(sample, beam, i), X))
+        weighted.append(scipy.linalg.cho_solve(factors[alike], X))
         precision += X.T @ weighted[-1]
     covariance = np.linalg.inv(precision)
     gain = np.einsum("jk,ink->jin", covariance, np.array(weighted))

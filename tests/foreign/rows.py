@@ -134,12 +134,14 @@ ROWS = {
 ROWS |= {
     f"exact{alpha:+g}-{frames}{'-flow' if fit is FLOW else ''}": Row(
         f"exact integrals, alpha = {alpha:g}, {frames} frames",
-        replace(SHEARED if fit is FLOW else STILL, D0=level, alpha=alpha),
+        replace(
+            SHEARED if fit is FLOW else STILL, D0=1e5 * (alpha + 1) / 8 ** (alpha + 1), alpha=alpha
+        ),
         replace(CLEAR, num_frames=frames, dt=8.0 / frames),
         fit,
         slope_sd=0.0,
     )
     for fit in (REST, FLOW)
     for frames in (40, 80)
-    for alpha, level in ((-0.8, 4e3), (-0.5, 8e3), (-0.3, 1e4), (0.0, 1e4), (0.5, 8e3), (1.0, 4e3))
+    for alpha in (-0.8, -0.5, -0.3, 0.0, 0.5, 1.0)
 }
