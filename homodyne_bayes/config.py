@@ -119,6 +119,8 @@ class DataConfig:
     """Gap between the walls in Å, needed for flow."""
     phi: Degrees | None = None
     """Azimuths of the maps in degree, where the file has none."""
+    age: float | None = None
+    """Age of the file's first frame in s, from which rate laws count time; 0 where none is told."""
     angles: Degrees | None = None
     """Azimuths to keep in degree; all by default."""
     first_frame: int | None = None

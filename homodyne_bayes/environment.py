@@ -8,7 +8,7 @@ import platformdirs
 
 from homodyne_bayes.errors import InputError, MissingPrecisionError
 
-SCHEMA_VERSION = 1  # of results: raised where what reads them must change
+SCHEMA_VERSION = 2  # of results: raised where what reads them must change
 LIBRARIES = ("homodyne-bayes", "jax", "numpyro", "optax", "arviz", "numpy", "xarray")
 
 
@@ -25,7 +25,7 @@ def setup(devices: int | None = None, cache: bool = True) -> None:
     ----------
     devices : int, optional
         Number of CPU devices. By default the number of cores, at least 2, unless JAX was given a
-        number before or is at work already; from two on, draws do not depend on it.
+        number before or is at work already. Another number may round differently.
     cache : bool
         Whether to keep compiled programs in the user's folder of caches. A folder that JAX was
         given before, as by the variable JAX_COMPILATION_CACHE_DIR, stays.

@@ -28,11 +28,12 @@ from homodyne_bayes.likelihood.noises import NOISES
 from homodyne_bayes.likelihood.observe import Observed
 from homodyne_bayes.model_files import load_model, model_name
 from homodyne_bayes.model_files import models as all_models
+from homodyne_bayes.physics.experiment import Experiment, every_bin
 from homodyne_bayes.physics.model import Model
 from homodyne_bayes.physics.points import ShardGrid, whole_maps
 from homodyne_bayes.physics.rate_laws import RATE_LAWS
 from homodyne_bayes.physics.rates import RateLaw
-from homodyne_bayes.physics.simulate import Experiment, every_bin, independent, speckle
+from homodyne_bayes.physics.simulate import independent, speckle
 from homodyne_bayes.results.view import Result, load
 from homodyne_bayes.studies import calibration, comparison
 from homodyne_bayes.studies import coverage as covering
@@ -45,7 +46,7 @@ noises: Mapping[str, Noise] = NOISES
 models: Mapping[str, Model] = all_models()
 formats: Mapping[str, Format] = all_formats()
 
-GEOMETRY = ("q", "dt", "gap", "contrast", "convention")
+GEOMETRY = ("q", "dt", "gap", "contrast", "convention", "age")
 DETECTOR = ("num_pixels", "mean_photons", "flicker", "speckle_size", "num_groups")
 
 
@@ -117,7 +118,7 @@ def numpyro_model(
     noise = None
     if planned.model.noise.estimate is not None:
         noise = noise_of(data, planned).noise
-    return planned.model, whole_maps(data, planned.config.convention, noise)
+    return planned.model, whole_maps(data, planned.config.physics, noise)
 
 
 def simulate(
@@ -148,8 +149,8 @@ def simulate(
         Instead of speckle, independent noise of this scatter.
     **more
         Fields of the experiment: ``q`` (1/Å, one or several), ``dt`` (s), ``gap`` (Å),
-        ``contrast``, ``convention``; and of the detector, without ``sigma``: ``num_pixels``,
-        ``mean_photons``, ``flicker``, ``speckle_size``, ``num_groups``.
+        ``contrast``, ``convention``, ``age`` (s); and of the detector, without ``sigma``:
+        ``num_pixels``, ``mean_photons``, ``flicker``, ``speckle_size``, ``num_groups``.
 
     Returns
     -------

@@ -5,9 +5,12 @@ a fit. Reported parameters have the names of upstream (``D0``, ``alpha``, ...). 
 moves are coordinates in which the posterior is nearly Gaussian.
 """
 
+import math
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+GIVEN = "given by the user"
 
 Role = Literal["physical", "coordinate", "scaling", "noise"]
 
@@ -18,19 +21,62 @@ class Prior:
 
     Attributes
     ----------
-    family : {"normal", "lognormal"}
-        Distribution; ``loc`` and ``scale`` of a lognormal are those of the logarithm.
+    family : {"normal", "lognormal", "student", "logstudent", "circular"}
+        Distribution: ``loc`` and ``scale`` of a lognormal are those of the logarithm; "student" is
+        Student's t with 4 degrees of freedom, and "logstudent" that of the logarithm; "circular" is
+        uniform over a period, which begins ``scale`` before ``loc`` and ends ``scale`` after it.
     loc, scale : float
         Location and scale, in the unit of the parameter.
+    reason : str
+        Why it is this one.
     """
 
-    family: Literal["normal", "lognormal"]
+    family: Literal["normal", "lognormal", "student", "logstudent", "circular"]
     loc: float
     scale: float
+    reason: str = field(default="", compare=False)
 
     def __str__(self) -> str:
         """Return the prior as a paper would write it."""
-        return f"{self.family.capitalize()}({self.loc:g}, {self.scale:g})"
+        if self.family == "circular":
+            return f"Uniform({self.loc - self.scale:g}, {self.loc + self.scale:g})"
+        degrees = "4, " if self.heavy else ""
+        return f"{self.family.capitalize()}({degrees}{self.loc:g}, {self.scale:g})"
+
+    @property
+    def heavy(self) -> bool:
+        """Whether it is Student's t, of the value or its logarithm."""
+        return self.family in {"student", "logstudent"}
+
+    @property
+    def positive(self) -> bool:
+        """Whether it is stated of the logarithm."""
+        return self.family in {"lognormal", "logstudent"}
+
+    def given(self, loc: float, scale: float) -> "Prior":
+        """Return what takes its place where location and scale of the value are given.
+
+        It is Normal; of a quantity that is positive lognormal, with median ``loc`` and relative
+        scale ``scale / loc``.
+        """
+        if self.positive:
+            return Prior("lognormal", math.log(loc), scale / loc, GIVEN)
+        return Prior("normal", loc, scale, GIVEN)
+
+    def wrapped(self, value: Any) -> Any:
+        """Return a value, or values, within the period of what is circular; others as they are."""
+        if self.family != "circular":
+            return value
+        first, period = self.loc - self.scale, 2 * self.scale
+        return first + (value - first) % period
+
+    @property
+    def around(self) -> tuple[float, float]:
+        """Centre and half the width of the middle of the prior, about 68 %."""
+        if self.positive:
+            low, high = (math.exp(self.loc + sign * self.scale) for sign in (-1, 1))
+            return (low + high) / 2, (high - low) / 2
+        return self.loc, self.scale
 
 
 @dataclass(frozen=True)

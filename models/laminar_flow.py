@@ -17,9 +17,9 @@ PHI0 = Parameter(
     r"\phi_0",
     "degree",
     "flow direction",
-    bounds=(-30.0, 30.0),
+    bounds=(-90.0, 90.0),
     default=0.0,
-    prior=Prior("normal", 0.0, 5.0),
+    prior=Prior("circular", 0.0, 90.0, "any; flow and its opposite are the same"),
 )
 
 

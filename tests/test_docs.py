@@ -53,7 +53,7 @@ def test_every_scaling_is_a_setting():
     from homodyne_bayes import FitConfig
 
     named = re.findall(r"`--scaling ([\w:]+)`", PAGE)
-    assert len(named) == 6
+    assert len(named) == 7
     for scaling in named:
         FitConfig(scaling=scaling.replace("K", "2"))
 

@@ -101,7 +101,7 @@ class Commands(click.Group):
     type=click.IntRange(min=1),
     default=default_devices,
     show_default="the number of cores, at least 2",
-    help="CPU devices to sample on; from two on, the draws do not depend on it.",
+    help="CPU devices to sample on, a chain each; another number may round differently.",
 )
 def commands(cpu_devices: int) -> None:
     """Bayesian inference for two-time correlation maps of a fluid that diffuses and shears."""

@@ -11,8 +11,9 @@ from homodyne_bayes.data.writing import WRITERS, write
 from homodyne_bayes.errors import InputError
 from homodyne_bayes.model_files import load_model
 from homodyne_bayes.physics.convention import CONVENTIONS
+from homodyne_bayes.physics.experiment import Experiment, every_bin
 from homodyne_bayes.physics.model import Model
-from homodyne_bayes.physics.simulate import Experiment, every_bin, independent, speckle
+from homodyne_bayes.physics.simulate import independent, speckle
 
 
 @click.command()
@@ -40,6 +41,7 @@ from homodyne_bayes.physics.simulate import Experiment, every_bin, independent, 
     default="upstream",
     show_default=True,
 )
+@click.option("--age", default=0.0, show_default=True, help="Of the first frame in s.")
 @click.option("--pixels", default=5000, show_default=True, help="Pixels of an angle's bin.")
 @click.option("--photons", type=float, help="Photons a pixel and frame; no photon noise without.")
 @click.option("--flicker", default=0.0, show_default=True, help="Relative sd of a frame's flux.")
@@ -67,7 +69,7 @@ def simulate(out: str, model: str, phi: str, values: tuple[str, ...], **o: Any) 
 
 def _experiment(model: Model, phi: str, values: tuple[str, ...], o: dict[str, Any]) -> Experiment:
     """Return the experiment of the command's options."""
-    geometry = {name: o[name] for name in ("dt", "gap", "contrast", "convention")}
+    geometry = {name: o[name] for name in ("dt", "gap", "contrast", "convention", "age")}
     q, azimuths = every_bin(numbers("--q", o["q"]), numbers("--phi", phi))
     parameters = _true_parameters(model, values)
     return Experiment(model, azimuths, o["frames"], parameters, q=q, **geometry)

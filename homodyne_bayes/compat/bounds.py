@@ -25,7 +25,8 @@ NAMES_AT_REST = MODELS["static"].reported
 NAMES = MODELS["laminar_flow"].reported
 NAMES_OF_FLOW = NAMES[len(NAMES_AT_REST) :]
 UPSTREAM_BOUNDS: dict[str, Limits] = {
-    name: cast(Limits, ROWS[name].bounds) for name in (*NAMES, "contrast", "offset")
+    **{name: cast(Limits, ROWS[name].bounds) for name in (*NAMES, "contrast", "offset")},
+    "phi0": (-30.0, 30.0),
 }
 UPSTREAM_DEFAULTS = {name: cast(float, ROWS[name].default) for name in UPSTREAM_BOUNDS}
 SAMPLED_AT_REST = tuple(priors_of(MODELS["static"].table))

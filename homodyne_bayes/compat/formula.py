@@ -189,11 +189,15 @@ def _rates(
     there is no shear rate.
     """
     still = jnp.zeros_like(points.time)
-    D = still if len(theta) in (0, OF_FLOW) else kernels.power_law(points, *theta[:AT_REST])
+    D = (
+        still
+        if len(theta) in (0, OF_FLOW)
+        else kernels.power_law(kernels.clock(points), *theta[:AT_REST])
+    )
     if len(theta) in (0, AT_REST):
         return D, None, 0.0
     *law, phi0 = theta[-OF_FLOW:]
-    return D, kernels.power_law(points, *law), phi0
+    return D, kernels.power_law(kernels.clock(points), *law), phi0
 
 
 @jax.jit

@@ -15,7 +15,7 @@ from homodyne_bayes.compat.factors import check_positive
 from homodyne_bayes.config import MAX_FRAMES
 from homodyne_bayes.data.axes import TIME_TOLERANCE
 from homodyne_bayes.errors import InputError
-from homodyne_bayes.physics.points import ShardGrid, map_grid
+from homodyne_bayes.physics.points import Physics, ShardGrid, map_grid
 
 
 class Geometry(NamedTuple):
@@ -65,7 +65,9 @@ class Geometry(NamedTuple):
         lo, hi, phi_index = indices(lo, hi, len(phi))
         gap = None if self.L is None else check_positive("L", self.L)
         num_frames = int(max(lo.max(), hi.max())) + 1
-        grid = map_grid(phi, num_frames, dt, check_positive("q", self.q), gap, self.convention)
+        physics = Physics(self.convention, "trapezoid")
+        q = check_positive("q", self.q)
+        grid = map_grid(phi, num_frames, dt, q, gap, physics=physics)
         return replace(
             grid, lo=jnp.asarray(lo), hi=jnp.asarray(hi), phi_index=jnp.asarray(phi_index)
         )

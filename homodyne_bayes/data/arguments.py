@@ -51,6 +51,23 @@ def positive(value: Any, name: str) -> float:
     return float(number.item())
 
 
+def not_negative(value: Any, name: str) -> float:
+    """Return a single number as float.
+
+    Raises
+    ------
+    InputError
+        Unless it is one number, finite and not negative.
+    """
+    number = numbers(value, name)
+    if number.size != 1 or not (np.isfinite(number) & (number >= 0)).all():
+        raise InputError(
+            f"{name} must be finite and not negative (in {UNITS[name]}), but is "
+            f"{np.array2string(number, threshold=8)}; pass the right --{name}"
+        )
+    return float(number.item())
+
+
 def frame_number(frame: Any, name: str) -> int:
     """Return a frame, counted from 0.
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from homodyne_bayes import files
+from homodyne_bayes.data.arguments import not_negative
 from homodyne_bayes.data.axes import record_selection
 from homodyne_bayes.data.choosing import Selection, Wavevectors, choose, narrow, unknown
 from homodyne_bayes.data.formats.limits import FileContents
@@ -45,6 +46,7 @@ def read(
     dt: float | None = None,
     gap: float | None = None,
     phi: ArrayLike | None = None,
+    age: float | None = None,
     **selection: Unpack[Selection],
 ) -> TwoTimeData:
     """Return the maps of one or more wavevectors of a file of any format of the table.
@@ -64,6 +66,8 @@ def read(
     phi : array_like, (P,), optional
         Azimuths in degree of the maps of a file that does not tell them: of each, or those that
         repeat at every q.
+    age : float, optional
+        Time in s of the file's first frame on the clock of the rate laws; that of the file, or 0.
     **selection
         What to keep, as `TwoTimeData.select` takes it: ``angles``, azimuths to keep in degree at
         every q; ``first_frame`` and ``stop_frame``; ``exclude_frames`` to leave out of all angles.
@@ -91,6 +95,7 @@ def read(
     file_format, held = _described(path)
     with files.naming(path):
         choice = choose(held, q=q, dt=dt, gap=gap, phi=phi)
+        age = held.age if age is None else not_negative(age, "age")
         choice, frames, usable = narrow(choice, held.num_frames, **selection)
     with files.reading(path):
         c2 = file_format.load(path, choice.maps)
@@ -105,6 +110,7 @@ def read(
             choice.gap,
             np.tile(usable[frames], (len(choice.maps), 1)),
             record_selection(origin, frames.start, selection.get("exclude_frames", ())),
+            age=age + frames.start * choice.dt,
             **{name: array[..., frames, frames] for name, array in more.items()},
         )
     warn_untypical(data)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from homodyne_bayes.data.arguments import numbers, positive
+from homodyne_bayes.data.arguments import not_negative, numbers, positive
 from homodyne_bayes.data.axes import (
     check_azimuths,
     check_time_axes,
@@ -42,7 +42,7 @@ OPTIONAL = ("group_c2", "measured")  # fields that are arrays and may be None
 class TwoTimeData:
     """Two-time correlation maps of one sample; the constructor checks everything.
 
-    Frame times are ``0, dt, 2 dt, ...``; index 0 is the first selected frame.
+    Frame times are ``age, age + dt, age + 2 dt, ...``; index 0 is the first selected frame.
 
     Attributes
     ----------
@@ -68,6 +68,9 @@ class TwoTimeData:
     group_c2 : ndarray, (P, H, G, G), or None
         c2 of each of H >= 2 contiguous groups of equally many pixels of every angle's bin, as
         that group alone measures it; stored as c2 is.
+    age : float
+        Time in s of the first frame on the clock from which rate laws count: 0 where the sample
+        began to age, or flow, with the first frame. Frames are taken as instants.
     measured : ndarray of bool, (P, G, G), or None
         Which pairs have a value, symmetric; None where all pairs of usable frames have one, which
         is found out. c2 is NaN elsewhere.
@@ -88,6 +91,7 @@ class TwoTimeData:
     provenance: Mapping[str, Any] = field(default_factory=dict)
     group_c2: np.ndarray | None = None
     measured: np.ndarray | None = None
+    age: float = 0.0
 
     def __post_init__(self) -> None:
         """Check every field and store its canonical form."""
@@ -119,6 +123,7 @@ class TwoTimeData:
             "provenance": provenance,
             "group_c2": groups,
             "measured": measured,
+            "age": not_negative(self.age, "age"),
         }
         for name, value in canonical.items():
             object.__setattr__(self, name, value)
@@ -146,7 +151,7 @@ class TwoTimeData:
     @property
     def time(self) -> np.ndarray:
         """Frame times in s, (G,)."""
-        return self.dt * np.arange(self.num_frames)
+        return self.age + self.dt * np.arange(self.num_frames)
 
     @cached_property
     def pairs(self) -> np.ndarray:
@@ -178,6 +183,7 @@ class TwoTimeData:
             "q": listed(self.wavevectors.tolist(), "q"),
             "phi": listed(self.phi.tolist(), "phi"),
             "dt": listed([self.dt], "dt"),
+            **({"age": listed([self.age], "age")} if self.age else {}),
             "gap": listed([self.gap], "gap"),
             "pairs": f"{self.num_pairs}, {self.num_missing} missing",
             "unusable frames": f"{self.excluded.sum()}",
@@ -198,7 +204,7 @@ class TwoTimeData:
         stop_frame: int | None = None,
         exclude_frames: Sequence[int] = (),
     ) -> Self:
-        """Return some angles and a range of frames; time restarts at 0 at the first frame.
+        """Return some angles and a range of frames, whose first one is so much older.
 
         Parameters
         ----------
@@ -246,12 +252,14 @@ class TwoTimeData:
             provenance=provenance,
             group_c2=None if groups is None else groups[:, :, frames, frames][maps],
             measured=None if measured is None else measured[:, frames, frames][maps],
+            age=self.age + (frames.start or 0) * self.dt,
         )
 
     def sha256(self) -> str:
         """Return the SHA-256 hex digest of all fields but the provenance."""
         q = np.asarray(self.q).tolist()
-        header = json.dumps([self.dt, q, self.gap, self.c2.dtype.str, self.c2.shape])
+        age = [self.age] if self.age else []
+        header = json.dumps([self.dt, q, self.gap, *age, self.c2.dtype.str, self.c2.shape])
         digest = hashlib.sha256(header.encode())
         for array in (self.c2, self.phi, self.usable):
             digest.update(np.ascontiguousarray(array))
@@ -291,7 +299,13 @@ class TwoTimeData:
                 "t1": ("t1", self.time, seconds),
                 "t2": ("t2", self.time, seconds),
             },
-            {**scalars, **units, "provenance": json.dumps(dict(self.provenance))},
+            {
+                **scalars,
+                "age": self.age,
+                "age_units": "s",
+                **units,
+                "provenance": json.dumps(dict(self.provenance)),
+            },
         )
 
     @classmethod
@@ -320,12 +334,14 @@ def dataset_header(dataset: "xr.Dataset") -> dict[str, Any]:
     attrs = dataset.attrs
     q = np.asarray(dataset["q"] if "q" in dataset.coords else attrs["q"])
     step = positive(attrs["dt"], "dt")
-    dt, assumed = check_time_axes(dataset["t1"].values, dataset["t2"].values, step)
+    age = not_negative(attrs.get("age", 0.0), "age")
+    dt, assumed = check_time_axes(dataset["t1"].values - age, dataset["t2"].values - age, step)
     provenance = parse_provenance(attrs.get("provenance", "{}"))
     return {
         "phi": dataset["phi"].values,
         "dt": dt,
         "q": numbers(q, "q"),
         "gap": positive(attrs["gap"], "gap") if "gap" in attrs else None,
+        "age": age,
         "provenance": {**provenance, "assumed": [*provenance.get("assumed", []), *assumed]},
     }

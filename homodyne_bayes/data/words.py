@@ -4,7 +4,7 @@ import html
 import textwrap
 from collections.abc import Iterable, Mapping
 
-UNITS = {"q": "1/Å", "phi": "degree", "angles": "degree", "dt": "s", "gap": "Å"}
+UNITS = {"q": "1/Å", "phi": "degree", "angles": "degree", "dt": "s", "gap": "Å", "age": "s"}
 MAX_LISTED = 8
 WIDTH = 100
 

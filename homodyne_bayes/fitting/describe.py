@@ -23,13 +23,16 @@ from homodyne_bayes.inference.methods import METHODS
 from homodyne_bayes.likelihood.misfit import KINDS
 from homodyne_bayes.likelihood.noises import NOISES
 from homodyne_bayes.likelihood.observe import Observed
-from homodyne_bayes.parameters import PER_ANGLE, Parameter
+from homodyne_bayes.parameters import PER_ANGLE, Parameter, Prior
+from homodyne_bayes.physics import kernels
 from homodyne_bayes.physics.convention import CONVENTIONS
 from homodyne_bayes.physics.model import Model
 from homodyne_bayes.physics.points import ShardGrid
 
 
-def describe(data: TwoTimeData, config: FitConfig, variables: Collection[str]) -> dict[str, Any]:
+def describe(
+    data: TwoTimeData, config: FitConfig, variables: Collection[str], priors: Mapping[str, Prior]
+) -> dict[str, Any]:
     """Return the attributes by which a result explains itself, see `results.store`.
 
     Parameters
@@ -40,6 +43,8 @@ def describe(data: TwoTimeData, config: FitConfig, variables: Collection[str]) -
         How they were fitted.
     variables : collection of str
         Parameters that the result has draws of, those that only the sampler moves included.
+    priors : mapping of str to Prior
+        Of all that was sampled.
     """
     formula = config.record.formula(CONVENTIONS[config.convention])
     return {
@@ -56,6 +61,7 @@ def describe(data: TwoTimeData, config: FitConfig, variables: Collection[str]) -
                 "terms": list(formula.terms),
             },
             "method": method_words(config),
+            "priors": {name: prior.reason for name, prior in priors.items() if prior.reason},
             "misfit": {name: kind.meaning for name, kind in KINDS.items()},
         },
         "limits": limits(),
@@ -141,12 +147,24 @@ def rate_attributes(model: Model, name: str) -> dict[str, str]:
     return {"units": "", "symbol": name, "latex": ""}
 
 
+def diverging(posterior: Mapping[str, np.ndarray], model: Model, whole: ShardGrid) -> list[str]:
+    """Return the rates whose integral from t = 0 is infinite in part of the posterior."""
+    if whole.integration != "exact" or float(whole.time[0]) > 0:
+        return []
+    return [
+        rate.name
+        for rate, law in model.rates
+        if law.diverges and law.diverges(*(posterior[p.name] for p in law.reported(rate))).any()
+    ]
+
+
 def true_rates(truth: Mapping[str, float], model: Model, whole: ShardGrid) -> dict[str, np.ndarray]:
     """Return those rates on the frame grid, (G,), that true parameters determine."""
     names = {rate.name: [row.name for row in law.reported(rate)] for rate, law in model.rates}
+    time = kernels.clock(whole)
     return {
         rate.name: np.asarray(
-            law.evaluate(whole, *(jnp.asarray(truth[name]) for name in names[rate.name]))
+            law.evaluate(time, *(jnp.asarray(truth[name]) for name in names[rate.name]))
         )
         for rate, law in model.rates
         if {*names[rate.name]} <= {*truth}

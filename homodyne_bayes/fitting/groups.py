@@ -253,6 +253,7 @@ def constant_dataset(data: TwoTimeData, t_ref: float) -> xr.Dataset:
             **q,
             "dt": ((), data.dt, {"units": "s"}),
             "gap": ((), gap, {"units": "Å"}),
+            "age": ((), data.age, {"units": "s"}),
             "t_ref": ((), t_ref, {"units": "s"}),
             "usable": (("phi", "frame"), data.usable),
         },

@@ -61,7 +61,7 @@ def fit(
     config = planned.config
     made_from = {
         "settings": config.recorded(),
-        "priors": planned.model.scaling.stated(config.prior_table()),
+        "priors": planned.model.scaling.stated(planned.priors),
         "data_sha256": data.sha256(),
         **source_hash(config.model),
         "versions": versions(),

@@ -1,7 +1,10 @@
 """What is to be done with data by settings: whether they fit together, resolved once."""
 
+import math
 from dataclasses import replace
 from typing import NamedTuple
+
+import numpy as np
 
 from homodyne_bayes.data.axes import MIN_FRAMES
 from homodyne_bayes.data.two_time import TwoTimeData
@@ -15,10 +18,11 @@ from homodyne_bayes.likelihood.noise import Noise
 from homodyne_bayes.likelihood.noises import NOISES
 from homodyne_bayes.likelihood.observe import Observed, observe
 from homodyne_bayes.likelihood.quantiles import averaged_scaling
-from homodyne_bayes.likelihood.scaling import INDIVIDUAL, Scaling
+from homodyne_bayes.likelihood.scaling import SHARED, Scaling
 from homodyne_bayes.model_files import model_name
 from homodyne_bayes.parameters import PER_ANGLE, Prior, priors_of
 from homodyne_bayes.physics.model import Model
+from homodyne_bayes.physics.rates import Window
 
 
 class Plan(NamedTuple):
@@ -28,17 +32,20 @@ class Plan(NamedTuple):
     ----------
     config : FitConfig
         The settings.
+    priors : mapping of str to Prior
+        Of all that is sampled.
     model : Observed
         The complete model.
-    individual : Observed
+    per_angle : Observed
         The same with contrast and offset of every angle sampled, in which noise is found.
     least_squares : Observed
         That under independent noise, of the warm start.
     """
 
     config: FitConfig
+    priors: dict[str, Prior]
     model: Observed
-    individual: Observed
+    per_angle: Observed
     least_squares: Observed
 
     @property
@@ -72,14 +79,52 @@ def plan(data: TwoTimeData, config: FitConfig) -> Plan:
         table = config.prior_table()
         held = {name: (value, table[name].scale) for name, value in estimates.items()}
         config = replace(config, priors={**held, **config.priors})
-    planned = models_of(config)
+    planned = models_of(config, window_of(data, config), direction(data))
     return planned._replace(config=_shards(data, config, planned.whole_angles))
 
 
-def models_of(config: FitConfig) -> Plan:
-    """Return the models of settings, before anything is known of the data."""
+def window_of(data: TwoTimeData, config: FitConfig) -> Window:
+    """Return what the experiment can see."""
+    q, gap = data.wavevectors, np.nan if data.gap is None else data.gap
+    duration = data.dt * (data.num_frames - 1)
+    return Window((q.min(), q.max()), data.dt, duration, gap, config.convention)
+
+
+def direction(data: TwoTimeData) -> float:
+    """Return roughly the axis along which c2 is least, in steps of 45 degree; 0 where none is.
+
+    An axis that is known up to its period is sampled on a line, which is cut far from it.
+    """
+    first = data.wavevectors == data.wavevectors[0]
+    maps, phi = np.where(data.pairs, data.c2, np.nan)[first], np.deg2rad(2 * data.phi[first])
+    mean = np.nanmean(maps.reshape(len(maps), -1), axis=1)
+    waves = np.column_stack([np.ones_like(phi), np.cos(phi), np.sin(phi)])
+    _, cosine, sine = np.linalg.lstsq(waves, mean)[0]
+    return 45.0 * round(math.degrees(math.atan2(-sine, -cosine)) / 2 / 45.0)
+
+
+def models_of(config: FitConfig, window: Window | None = None, axis: float = 0.0) -> Plan:
+    """Return the models of settings.
+
+    Parameters
+    ----------
+    config : FitConfig
+        The settings.
+    window : Window, optional
+        What the experiment can see, which sets the levels of the rates.
+    axis : float
+        Roughly where angles lie that are known up to their period.
+    """
     model, scaling, noise = config.record, config.scale, NOISES[config.noise]
     priors = config.prior_table()
+    if window is not None:
+        levels = {law.coordinates(rate)[0].name: rate.level_in(window) for rate, law in model.rates}
+        priors |= {name: prior for name, prior in levels.items() if name not in config.priors}
+    priors |= {
+        name: replace(prior, loc=axis)
+        for name, prior in priors.items()
+        if prior.family == "circular"
+    }
     own = {row.name for row in (*scaling.parameters, *noise.parameters)}
     free = {name: prior for name, prior in priors.items() if name not in own}
 
@@ -88,11 +133,13 @@ def models_of(config: FitConfig) -> Plan:
         chosen: dict[str, Prior] = {name: priors.get(name, row) for name, row in rows.items()}
         return observe(model, scaling, noise, free | chosen)
 
+    per_angle = scaling if scaling.per_angle else SHARED
     return Plan(
         config,
+        priors,
         with_priors(scaling, noise),
-        with_priors(INDIVIDUAL, noise),
-        with_priors(INDIVIDUAL, INDEPENDENT),
+        with_priors(per_angle, noise),
+        with_priors(per_angle, INDEPENDENT),
     )
 
 

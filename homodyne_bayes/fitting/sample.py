@@ -90,9 +90,9 @@ def sample(
     with timed(seconds, "warm start"), during(progress, "warm start"):
         warm = least_squares(data, planned)
     fitted, laplace = planned.least_squares, Gaussian(warm.theta, warm.covariance)
-    whole, estimated = whole_maps(data, config.convention), None
+    whole, estimated = whole_maps(data, config.physics), None
     if model.noise.estimate is not None:
-        fitted = planned.individual
+        fitted = planned.per_angle
         with timed(seconds, "noise"), during(progress, "noise"):
             if noise is None:
                 estimated = _estimate(data, planned, whole, warm)
@@ -120,21 +120,21 @@ def estimate_noise(data: TwoTimeData, config: FitConfig) -> Estimate:
 
 def noise_of(data: TwoTimeData, planned: Plan) -> Estimate:
     """Return the same for what is planned."""
-    whole = whole_maps(data, planned.config.convention)
+    whole = whole_maps(data, planned.config.physics)
     return _estimate(data, planned, whole, least_squares(data, planned))
 
 
 def _estimate(data: TwoTimeData, planned: Plan, whole: ShardGrid, warm: WarmStart) -> Estimate:
-    key, estimate = _keys(planned.config)[2], planned.individual.noise.estimate
-    models = planned.least_squares, planned.individual
+    key, estimate = _keys(planned.config)[2], planned.per_angle.noise.estimate
+    models = planned.least_squares, planned.per_angle
     return estimate(key, *models, split(whole), data, warm.theta, planned.config.bin_frames)
 
 
 def least_squares(data: TwoTimeData, planned: Plan) -> WarmStart:
     """Return the mode given the distinct pairs of data under independent noise."""
     config, model = planned.config, planned.least_squares
-    points = some_pairs(data, config.seed, config.convention)
-    parts = parts_of(block_shards(data, 1, config.convention))
+    points = some_pairs(data, config.seed, config.physics)
+    parts = parts_of(block_shards(data, 1, config.physics))
     warm = warm_start(_keys(config)[0], model, points, parts)
     if warm.outcome == "not finite":
         raise InputError(
@@ -160,7 +160,7 @@ def deal(data: TwoTimeData, planned: Plan, whole: ShardGrid) -> ShardGrid:
     K = config.num_shards if METHODS[config.method].sharded else 1
     if planned.whole_angles:
         return angle_shards(data, K, split(whole))
-    return block_shards(data, K, config.convention)
+    return block_shards(data, K, config.physics)
 
 
 @contextmanager

@@ -17,7 +17,9 @@ from homodyne_bayes.likelihood.scaling import SCALINGS, Scaling, scaling_of
 from homodyne_bayes.model_files import load_model, model_name
 from homodyne_bayes.parameters import Parameter, Prior, priors_of
 from homodyne_bayes.physics.convention import CONVENTIONS
+from homodyne_bayes.physics.integration import INTEGRATIONS
 from homodyne_bayes.physics.model import Model
+from homodyne_bayes.physics.points import Physics
 
 
 def _scaling(value: str) -> str:
@@ -39,10 +41,12 @@ class FitConfig:
     """static, laminar_flow, or file.py:function for a model of your own; in Python a function."""
     convention: Annotated[str, AfterValidator(OneOf(CONVENTIONS))] = "upstream"
     """Shear phase as homodyne 2.x has it, or averaged over the gap."""
+    integration: Annotated[str, AfterValidator(OneOf(INTEGRATIONS))] = "exact"
+    """Integrals of the rates over time: exact, or trapezoids on the frames as homodyne 2.x has."""
     priors: Priors = Field(default_factory=dict)
     """Replace a prior by location and scale, e.g. phi0=0,10."""
-    scaling: Annotated[str, AfterValidator(_scaling)] = "individual"
-    """Contrast and offset: individual, averaged, constant, fourier:K, hierarchical or marginal."""
+    scaling: Annotated[str, AfterValidator(_scaling)] = "shared"
+    """Of contrast and offset: shared, individual, averaged, constant, fourier:K or integrated."""
     method: Annotated[str, AfterValidator(OneOf(METHODS))] = "consensus"
     """NUTS on shards and a merge, the fit at the mode alone (both reweighted), or NUTS on all."""
     noise: Annotated[str, AfterValidator(OneOf(NOISES))] = "speckle"
@@ -96,6 +100,11 @@ class FitConfig:
         return {k: v for k, v in values.items() if v != fields[k].default and v != {}}
 
     @property
+    def physics(self) -> Physics:
+        """How the formula is read."""
+        return Physics(self.convention, self.integration)
+
+    @property
     def record(self) -> Model:
         """The model."""
         return load_model(self.model)
@@ -116,7 +125,7 @@ class FitConfig:
     def prior_table(self) -> dict[str, Prior]:
         """Return the priors of all sampled quantities, with the user's in place."""
         return {
-            name: Prior(prior.family, *self.priors[name]) if name in self.priors else prior
+            name: prior.given(*self.priors[name]) if name in self.priors else prior
             for name, prior in priors_of(self.parameters).items()
         }
 

@@ -8,7 +8,14 @@ import numpy as np
 
 from homodyne_bayes.data.two_time import TwoTimeData
 from homodyne_bayes.errors import InputError
-from homodyne_bayes.physics.points import ShardGrid, data_grid, distinct_pairs, repeated
+from homodyne_bayes.physics.points import (
+    READ,
+    Physics,
+    ShardGrid,
+    data_grid,
+    distinct_pairs,
+    repeated,
+)
 
 MAX_PAIRS = 2**16  # drawn at random, where some are enough
 BLOCK_SIZE = {"cpu": 2**16, "gpu": 2**24}  # values looked at together: a core's cache, or a device
@@ -54,7 +61,7 @@ def angle_shards(data: TwoTimeData, num_shards: int, maps: ShardGrid) -> ShardGr
     return replace(dealt, used=dealt.used & real[..., None, None, None], noise=noise)
 
 
-def block_shards(data: TwoTimeData, num_shards: int, convention: str = "upstream") -> ShardGrid:
+def block_shards(data: TwoTimeData, num_shards: int, physics: Physics = READ) -> ShardGrid:
     """Deal the distinct pairs of all angles into shards of rectangular blocks.
 
     Earlier frames are dealt in turn, forwards and backwards, each with all its later frames, so
@@ -67,8 +74,8 @@ def block_shards(data: TwoTimeData, num_shards: int, convention: str = "upstream
         Measured maps.
     num_shards : int
         K, number of shards.
-    convention : str
-        Meaning of the shear phase.
+    physics : Physics
+        How the formula is read.
 
     Returns
     -------
@@ -81,7 +88,7 @@ def block_shards(data: TwoTimeData, num_shards: int, convention: str = "upstream
         If a shard could hold no pair of some angle.
     """
     check_num_shards(data, num_shards)
-    whole, (P, G) = data_grid(data, convention), data.usable.shape
+    whole, (P, G) = data_grid(data, physics), data.usable.shape
     block = BLOCK_SIZE["cpu" if jax.default_backend() == "cpu" else "gpu"]
     lo, hi = _blocks(G, num_shards, int(np.sqrt(block / P)))
     lo, hi, angle = lo[..., None, :, None], hi[..., None, None, :], np.arange(P)[:, None, None]
@@ -138,7 +145,7 @@ def _even(total: int, most: int) -> int:
 
 
 def some_pairs(
-    data: TwoTimeData, seed: int, convention: str = "upstream", most: int = MAX_PAIRS
+    data: TwoTimeData, seed: int, physics: Physics = READ, most: int = MAX_PAIRS
 ) -> ShardGrid:
     """Return at most ``most`` distinct pairs as points (N,), drawn at random; all if no more."""
     angle, lo, hi = distinct_pairs(data)
@@ -146,7 +153,7 @@ def some_pairs(
         at = np.sort(np.random.default_rng(seed).choice(len(angle), most, replace=False))
         angle, lo, hi = angle[at], lo[at], hi[at]
     return replace(
-        data_grid(data, convention),
+        data_grid(data, physics),
         c2=jnp.asarray(data.c2[angle, lo, hi], dtype=float),
         used=jnp.ones(len(angle), bool),
         lo=jnp.asarray(lo),

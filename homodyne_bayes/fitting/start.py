@@ -17,7 +17,6 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 
 from homodyne_bayes.inference.density import (
-    latent_sites,
     prior_draws,
     space,
     unconstrained,
@@ -37,6 +36,7 @@ from homodyne_bayes.physics.points import ShardGrid
 
 SOLVED = (*PER_ANGLE, "sigma")  # by formulas, given the physical coordinates
 NO_MASS = -1e300  # log share of what is not finite
+LEAST_CONTRAST = 1e-3
 DISTINCT = 0.1  # optima differ by more in some coordinate, in sd of the prior
 
 
@@ -143,10 +143,8 @@ def _search(model: Observed, num_starts: int) -> Callable[..., Any]:
     """Return the search for optima in the physical coordinates, compiled when first called."""
 
     def search(key: jax.Array, grid: ShardGrid) -> tuple[jax.Array, jax.Array, jax.Array]:
-        whole, sites = space(model, grid), latent_sites(model, grid)
-        scalings = [sites[name]["fn"] for name in ("contrast", "offset")]
-        contrast_prior, offset_prior = [(fn.mean, jnp.sqrt(fn.variance)) for fn in scalings]
-        priors = (contrast_prior, offset_prior)
+        whole, rows = space(model, grid), dict(model.priors)
+        priors = (rows["contrast"].around, rows["offset"].around)
         candidates = prior_draws(key, model, grid, CANDIDATES_PER_START * num_starts)
         physical_of, unravel = _physical(model, grid)
         example = whole.unravel(jnp.zeros(whole.size))
@@ -163,6 +161,7 @@ def _search(model: Observed, num_starts: int) -> Callable[..., Any]:
 
         def filled(z: jax.Array) -> jax.Array:
             contrast, offset, squares = scaled(z)
+            contrast = jnp.maximum(contrast, LEAST_CONTRAST)
             scaling = {"contrast": contrast, "offset": offset, "sigma": jnp.sqrt(squares / count)}
             return ravel_pytree({**unravel(z), **unconstrained(model, grid, scaling)})[0]
 

@@ -16,9 +16,10 @@ from homodyne_bayes.fitting import groups as parts
 from homodyne_bayes.fitting.sample import Sampled
 from homodyne_bayes.fitting.settings import FitConfig
 from homodyne_bayes.inference import density
+from homodyne_bayes.inference.mode import WarmStart
 from homodyne_bayes.likelihood.observe import Observed
 from homodyne_bayes.likelihood.rescale import parameter_values, without_data
-from homodyne_bayes.parameters import PER_ANGLE
+from homodyne_bayes.parameters import PER_ANGLE, Prior
 from homodyne_bayes.physics.points import ShardGrid
 from homodyne_bayes.physics.rates import reference_time
 
@@ -68,7 +69,7 @@ def make_tree(data: TwoTimeData, config: FitConfig, made: Sampled) -> xr.DataTre
         "rates": parts.rates_dataset(over_time, data.time, model.model),
         "warm_start": parameters(gaussian, model=made.plan.least_squares, grid=made.unweighted),
         "observed_data": parts.map_dataset(data.c2, data),
-        **_predicted(data, config, made, (draws, posterior), (from_prior, prior)),
+        **_predicted(data, made, (draws, posterior), (from_prior, prior)),
         "constant_data": parts.constant_dataset(data, float(reference_time(whole))),
         **parts.inference_groups(inference, density.labels(model, whole)),
     }
@@ -77,17 +78,26 @@ def make_tree(data: TwoTimeData, config: FitConfig, made: Sampled) -> xr.DataTre
     if inference.approximation.shards is not None:
         shard_draws = inference.approximation.shards.chains.draws
         groups["sub_posteriors"] = parameters(shard_draws, ("shard", *DRAWS))
-    groups["warm_start"].attrs = {
+    groups["warm_start"].attrs = _of_start(warm)
+    if true := describe.true_rates(_truth(data), model.model, whole):
+        groups["true_rates"] = parts.rates_dataset(true, data.time, model.model, ())
+    tree = xr.DataTree.from_dict(groups)
+    names = {*posterior, *unconstrained}
+    tree.attrs = as_attributes(
+        describe.describe(data, config, names, made.plan.priors)
+        | {"diverging": describe.diverging(posterior, model.model, whole)}
+    )
+    return tree
+
+
+def _of_start(warm: WarmStart) -> dict[str, Any]:
+    """Return how the warm start went."""
+    return {
         "outcome": warm.outcome,
         "num_agreeing": warm.num_agreeing,
         "num_starts": len(warm.objectives),
         "gradient_norm": warm.gradient_norm,
     }
-    if true := describe.true_rates(_truth(data), model.model, whole):
-        groups["true_rates"] = parts.rates_dataset(true, data.time, model.model, ())
-    tree = xr.DataTree.from_dict(groups)
-    tree.attrs = as_attributes(describe.describe(data, config, {*posterior, *unconstrained}))
-    return tree
 
 
 def _truth(data: TwoTimeData) -> dict[str, float]:
@@ -99,7 +109,6 @@ def _truth(data: TwoTimeData) -> dict[str, float]:
 
 def _predicted(
     data: TwoTimeData,
-    config: FitConfig,
     made: Sampled,
     posterior: tuple[Any, Mapping[str, np.ndarray]],
     prior: tuple[Any, Mapping[str, np.ndarray]],
@@ -107,11 +116,13 @@ def _predicted(
     """Return the groups of what draws expect; these are coordinates and values of parameters."""
     cuts = predictive.cuts_of(data.pairs)
     (fitted, curves), (_, prior_curves) = (
-        predictive.expected(made.model, made.whole, *_some(config, *draws, data.num_angles), cuts)
+        predictive.expected(
+            made.model, made.whole, *_some(made.plan.priors, *draws, data.num_angles), cuts
+        )
         for draws in (posterior, prior)
     )
     if made.estimate is not None:
-        S = predictive.intensity(made.plan.individual, made.whole, made.estimate)
+        S = predictive.intensity(made.plan.per_angle, made.whole, made.estimate)
         scatter = predictive.speckle_scatter(S, made.estimate.scale, cuts)
     else:
         residual = np.where(made.whole.used, data.c2 - fitted, np.nan)
@@ -126,14 +137,11 @@ def _predicted(
 
 
 def _some(
-    config: FitConfig, theta: Any, values: Mapping[str, np.ndarray], num_angles: int
+    priors: Mapping[str, Prior], theta: Any, values: Mapping[str, np.ndarray], num_angles: int
 ) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
     """Return evenly spaced draws of theta (S, d), and of contrast and offset, (S, P) each."""
     theta = np.asarray(theta).reshape(-1, theta.shape[-1])
     at = np.linspace(0, len(theta) - 1, min(len(theta), NUM_PREDICTED)).round().astype(int)
-    held = {
-        name: np.full((len(theta), num_angles), config.prior_table()[name].loc)
-        for name in PER_ANGLE
-    }
+    held = {name: np.full((len(theta), num_angles), priors[name].loc) for name in PER_ANGLE}
     every = {**held, **values}
     return theta[at], tuple(every[name].reshape(len(theta), -1)[at] for name in PER_ANGLE)

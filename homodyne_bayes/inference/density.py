@@ -34,14 +34,28 @@ class Space(NamedTuple):
 
 
 def latent_sites(model: Model, shard: Shard, key: jax.Array | None = None) -> dict[str, Any]:
-    """Return the trace of the latent sites of ``model``, drawn from the prior."""
-    key = jax.random.key(0) if key is None else key
-    trace = handlers.trace(handlers.seed(model, key)).get_trace(shard)
+    """Return the trace of the latent sites of ``model``, with a key drawn from the prior.
+
+    Without one each is where its unconstrained value is 0: drawing some distributions is slow.
+    """
+    seeded = handlers.seed(model, jax.random.key(0) if key is None else key)
+    if key is None:
+        seeded = handlers.substitute(seeded, substitute_fn=_at_zero)
+    trace = handlers.trace(seeded).get_trace(shard)
     return {
         name: site
         for name, site in trace.items()
         if site["type"] == "sample" and not site["is_observed"]
     }
+
+
+def _at_zero(site: dict[str, Any]) -> jax.Array | None:
+    """Return the value of a latent site whose unconstrained value is 0."""
+    if site["type"] != "sample" or site["is_observed"]:
+        return None
+    constrain = biject_to(site["fn"].support)
+    value: jax.Array = constrain(jnp.zeros(constrain.inverse_shape(site["fn"].shape())))
+    return value
 
 
 def space(model: Model, shard: Shard) -> Space:

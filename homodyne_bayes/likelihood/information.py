@@ -38,8 +38,13 @@ def covariance_at(model: Observed, parts: ShardGrid, theta: jax.Array) -> jax.Ar
 
 
 def prior_precision(model: Observed, points: ShardGrid, theta: jax.Array) -> jax.Array:
-    """Return the negative Hessian of the log prior at theta, (d, d)."""
-    return -jax.hessian(lambda theta: log_prior_and_likelihood(model, points, theta)[0])(theta)
+    """Return the negative Hessian of the log prior at theta, (d, d).
+
+    Directions in which a heavy tail bends the other way have none.
+    """
+    bend = jax.hessian(lambda theta: log_prior_and_likelihood(model, points, theta)[0])(theta)
+    values, vectors = jnp.linalg.eigh(-0.5 * (bend + bend.T))
+    return (vectors * jnp.maximum(values, 0.0)) @ vectors.T
 
 
 def squared_g1(model: Observed, points: ShardGrid, theta: jax.Array) -> jax.Array:

@@ -82,7 +82,7 @@ class Joint(NamedTuple):
 
 def directions(grid: ShardGrid, g1_squared: jax.Array) -> jax.Array:
     """Return changes of one map that the model may lack, (w, G, G), in the order of `KINDS`."""
-    age = grid.time / grid.time[-1]
+    age = (grid.time - grid.time[0]) / (grid.time[-1] - grid.time[0])
     middle, lag = age[:, None] + age - 1, 2 * jnp.abs(age[:, None] - age) - 1
     log = jnp.log(jnp.maximum(g1_squared, SMALL))
     decay = g1_squared * log

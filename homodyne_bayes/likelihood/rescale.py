@@ -15,7 +15,14 @@ import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
 
-from homodyne_bayes.inference.density import constrain, log_density, observation, space
+from homodyne_bayes.inference.density import (
+    constrain,
+    constrained,
+    log_density,
+    observation,
+    space,
+    unconstrained,
+)
 from homodyne_bayes.inference.nuts import Gaussian, standardise
 from homodyne_bayes.likelihood.mode import climb
 from homodyne_bayes.likelihood.observe import Observed
@@ -76,24 +83,28 @@ def without_data(whole: ShardGrid) -> ShardGrid:
 
 def _carried(fitted: Observed, model: Observed, points: ShardGrid, laplace: Gaussian) -> Gaussian:
     """Return start and metric in the coordinates of the model; new ones start at their priors."""
-    individual, (unravel, size) = space(fitted, points), space(model, points)
+    per_angle, (unravel, size) = space(fitted, points), space(model, points)
     names, priors = unravel(jnp.zeros(size)), dict(model.priors)
     waves = harmonics(points.phi, model.scaling.order)
     project = jnp.linalg.pinv(jnp.column_stack([jnp.ones_like(points.phi), waves]))
 
     def carried(theta: jax.Array) -> jax.Array:
-        sites = individual.unravel(theta)
+        sites = per_angle.unravel(theta)
+        values = constrained(fitted, points, sites)[0]
+        made = {}
         for name in PER_ANGLE:
-            coefficients = project @ sites[name]
-            spread = jax.lax.stop_gradient(sites[name]).std()
-            sites[f"{name}_mean"], sites[f"{name}_harmonics"] = coefficients[0], coefficients[1:]
-            sites[f"{name}_spread"] = jnp.log(jnp.maximum(spread, LEAST_SPREAD))
+            coefficients = project @ values[name]
+            spread = jax.lax.stop_gradient(values[name]).std()
+            made[f"{name}_mean"], made[f"{name}_harmonics"] = coefficients[0], coefficients[1:]
+            made[f"{name}_spread"] = jnp.maximum(spread, LEAST_SPREAD)
+        made = {name: value for name, value in made.items() if name in names}
+        sites |= unconstrained(model, points, made)
         new = {name: priors[name].loc for name in names if name not in sites}
         return ravel_pytree({name: jnp.asarray({**new, **sites}[name]) for name in names})[0]
 
     mean, covariance = map(jnp.asarray, laplace)
     slope = jax.jacfwd(carried)(mean)
-    known = {*individual.unravel(mean), *(f"{n}{end}" for n in PER_ANGLE for end in CARRIED)}
+    known = {*per_angle.unravel(mean), *(f"{n}{end}" for n in PER_ANGLE for end in CARRIED)}
 
     def variance(name: str) -> float:
         if name.endswith("_spread"):

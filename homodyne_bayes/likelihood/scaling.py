@@ -10,12 +10,14 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import numpyro
+import numpyro.distributions as dist
 
 from homodyne_bayes.likelihood.marginal import NormalPrior
 from homodyne_bayes.parameters import PER_ANGLE, Parameter, Prior
 from homodyne_bayes.physics.points import ShardGrid
-from homodyne_bayes.physics.rates import distribution
+from homodyne_bayes.physics.rates import DEGREES_OF_FREEDOM, distribution
 
 DEFAULT_ORDER = 2  # of the harmonics, where none is named
 
@@ -41,6 +43,8 @@ class Scaling:
         Ending of the name of what the prior of ``contrast`` and ``offset`` is that of.
     held : bool
         Whether contrast and offset are held at the centres of their priors.
+    per_angle : bool
+        Whether what is sampled is contrast and offset of every angle.
     warning : str
         What a reader must know before using the intervals; empty where there is nothing.
     """
@@ -52,6 +56,7 @@ class Scaling:
     integrated: bool = False
     prior_of: str = ""
     held: bool = False
+    per_angle: bool = False
     warning: str = ""
 
     def stated(self, priors: Mapping[str, Prior]) -> dict[str, str]:
@@ -73,7 +78,7 @@ CONTRAST = Parameter(
     "speckle contrast, per angle",
     (0.0, 1.0),
     0.5,
-    Prior("normal", 0.5, 0.2),
+    Prior("logstudent", -2.3, 1.0, "0.01 to 1, by beam, pixel and distance"),
     "scaling",
 )
 OFFSET = Parameter(
@@ -84,9 +89,14 @@ OFFSET = Parameter(
     "baseline, per angle",
     (0.5, 1.5),
     1.0,
-    Prior("normal", 1.0, 0.3),
+    Prior("student", 1.0, 0.005, "1 of normalised maps, unless the beam or the bin is uneven"),
     "scaling",
 )
+NORMAL = (  # where they are integrated in closed form, or held
+    replace(CONTRAST, prior=Prior("normal", 0.25, 0.25, "0.01 to 1, as a Normal can say it")),
+    replace(OFFSET, prior=Prior("normal", 1.0, 0.01, "1 of normalised maps")),
+)
+SPREAD = {"contrast": 0.03, "offset": 0.4}  # over angles: of the value; of the prior's scale
 
 
 def _of_all_angles(
@@ -135,6 +145,24 @@ def _individual(
         return numpyro.sample(name, distribution(priors[name]))
 
 
+def _shared(points: ShardGrid, priors: Mapping[str, Prior], name: str, _order: int) -> jax.Array:
+    """Sample values that lie about one that all angles share.
+
+    Where the prior is Student's t it is that of all values jointly, so that level and spread are as
+    large as all angles together say. The prior of what is positive is that of its logarithm.
+    """
+    prior, ones = priors[name], np.ones(points.phi.shape[0])
+    spread = SPREAD[name] * (1.0 if prior.positive else prior.scale)
+    scale = prior.scale**2 * np.outer(ones, ones) + spread**2 * np.diag(ones)
+    centre, root = prior.loc * ones, np.linalg.cholesky(scale)
+    joint = dist.MultivariateNormal(centre, scale_tril=root)
+    if prior.heavy:
+        joint = dist.MultivariateStudentT(DEGREES_OF_FREEDOM, centre, root)
+    if prior.positive:
+        joint = dist.TransformedDistribution(joint, dist.transforms.ExpTransform())
+    return numpyro.sample(name, joint)
+
+
 def _constant(points: ShardGrid, priors: Mapping[str, Prior], name: str, _order: int) -> jax.Array:
     return jnp.full_like(points.phi, priors[name].loc)
 
@@ -163,18 +191,27 @@ def _marginal(
     return NormalPrior(jnp.asarray(priors[name].loc), jnp.asarray(priors[name].scale))
 
 
-INDIVIDUAL = Scaling(
-    "every angle has its own, with the same prior", _individual, (CONTRAST, OFFSET)
+SHARED = Scaling(
+    "every angle has its own, about one value that all share",
+    _shared,
+    (CONTRAST, OFFSET),
+    per_angle=True,
 )
 SCALINGS: dict[str, Scaling] = {
-    "individual": INDIVIDUAL,
+    "shared": SHARED,
+    "individual": Scaling(
+        "every angle has its own, with the same prior",
+        _individual,
+        (CONTRAST, OFFSET),
+        per_angle=True,
+    ),
     "averaged": Scaling(
         "all angles have the same", _fourier, (CONTRAST, OFFSET, *MEANS), prior_of="_mean"
     ),
     "constant": Scaling(
         "all angles have the same, held at the centres of the priors",
         _constant,
-        (CONTRAST, OFFSET),
+        NORMAL,
         held=True,
         warning="Contrast and offset were held fixed, and the intervals ignore that they are "
         "uncertain; quantiles misjudge them where the maps do not decay to their baseline.",
@@ -189,14 +226,14 @@ SCALINGS: dict[str, Scaling] = {
     "hierarchical": Scaling(
         "every angle has its own; their mean and spread are sampled, they are integrated",
         _hierarchical,
-        (CONTRAST, OFFSET, *MEANS, *SPREADS),
+        (*NORMAL, *MEANS, *SPREADS),
         integrated=True,
         prior_of="_mean",
     ),
     "marginal": Scaling(
         "every angle has its own, with the same prior; they are integrated",
         _marginal,
-        (CONTRAST, OFFSET),
+        NORMAL,
         integrated=True,
     ),
 }

@@ -7,12 +7,13 @@ any rate law can drive the same kernel. With Γ = ∫γ̇ dt between the two tim
     g_1 = \exp(-\tfrac12 q^2 \textstyle\int D\,dt)\; s(x), \qquad
     g_2 = \mathrm{offset} + \mathrm{contrast}\; g_1^2
 
-where x and s(x) are those of a convention (`homodyne_bayes.physics.convention`). Integrals are
-cumulative trapezoids on the frame grid. Values and gradients are finite everywhere inside the
-bounds of the parameters.
+where x and s(x) are those of a convention (`homodyne_bayes.physics.convention`). A rate that
+follows a law comes with its integral (`History`); one given by values alone, (G,), is integrated by
+trapezoids on the frame grid. Values and gradients are finite everywhere inside the bounds of the
+parameters.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -26,33 +27,57 @@ EXPONENT_FLOOR = -700.0
 SERIES_BELOW = 1e-2  # in radian; the series is exact to rounding there
 
 
-def power_law(
-    points: ShardGrid, amplitude: jax.Array, exponent: jax.Array, offset: jax.Array
-) -> jax.Array:
-    """Return ``amplitude * t**exponent + offset`` on the frame grid, (G,), floored at 1e-10.
+class History(NamedTuple):
+    """A rate over the frames.
+
+    Attributes
+    ----------
+    values : jax.Array
+        (G,) at the frame times.
+    integral : jax.Array
+        (G,) over time, from the first frame to every frame.
+    """
+
+    values: jax.Array
+    integral: jax.Array
+
+
+def clock(points: ShardGrid) -> jax.Array:
+    """Return the times in s at which rates are evaluated, (G,): those of the frames.
 
     Times below ``max(dt/2, 1e-8)`` s are taken as that, so that negative exponents stay finite
     at t = 0.
     """
     earliest = jnp.where(points.dt / 2 > 1e-8, points.dt / 2, 1e-8)
-    time = jnp.where(points.time < earliest, earliest, points.time)
+    return jnp.where(points.time < earliest, earliest, points.time)
+
+
+def power_law(
+    time: jax.Array, amplitude: jax.Array, exponent: jax.Array, offset: jax.Array
+) -> jax.Array:
+    """Return ``amplitude * t**exponent + offset`` at times in s, floored at 1e-10."""
     rate = amplitude * time**exponent + offset
     return jnp.where(rate > RATE_FLOOR, rate, RATE_FLOOR)
 
 
-def integral(points: ShardGrid, rate: jax.Array) -> jax.Array:
-    """Return the integral of ``rate`` (G,) between the times of every point, by trapezoids."""
+def integral(points: ShardGrid, rate: jax.Array | History) -> jax.Array:
+    """Return the integral of a rate between the times of every point."""
     return jnp.abs(_between(points, cumulative(points, rate)))
 
 
-def cumulative(points: ShardGrid, rate: jax.Array) -> jax.Array:
-    """Return the integral of ``rate`` (G,) from the first frame to every other, (G,)."""
+def cumulative(points: ShardGrid, rate: jax.Array | History) -> jax.Array:
+    """Return the integral of a rate from the first frame to every frame, (G,)."""
+    return rate.integral if isinstance(rate, History) else trapezoids(points, rate)
+
+
+def trapezoids(points: ShardGrid, rate: jax.Array) -> jax.Array:
+    """Return the integral of values (G,) from the first frame to every frame, (G,)."""
     steps = 0.5 * (rate[1:] + rate[:-1])
     return points.dt * jnp.concatenate([jnp.zeros(1), jnp.cumsum(steps)])
 
 
-def g1_diffusion(points: ShardGrid, D: jax.Array) -> jax.Array:
-    """Return ``exp(-q²/2 ∫D dt)`` of every point; ``D`` (G,) in Å²/s."""
+def g1_diffusion(points: ShardGrid, D: jax.Array | History) -> jax.Array:
+    """Return ``exp(-q²/2 ∫D dt)`` of every point; ``D`` in Å²/s."""
     exponent = -0.5 * wavevector(points) ** 2 * integral(points, D)
     return _computed_once(jnp.exp(jnp.clip(exponent, EXPONENT_FLOOR, 0.0)))
 
@@ -68,8 +93,10 @@ def phase_per_strain(points: ShardGrid, phi0: jax.Array | float) -> jax.Array:
     return per_shear * jnp.cos(jnp.deg2rad(phi0 - points.phi))
 
 
-def shear_factor(points: ShardGrid, gamma_dot: jax.Array, phi0: jax.Array | float) -> jax.Array:
-    """Return sinc(x) of every point; ``gamma_dot`` (G,) in 1/s, ``phi0`` in degree.
+def shear_factor(
+    points: ShardGrid, gamma_dot: jax.Array | History, phi0: jax.Array | float
+) -> jax.Array:
+    """Return sinc(x) of every point; ``gamma_dot`` in 1/s, ``phi0`` in degree.
 
     x is a difference of the phases of two frames, so that its sine and cosine are products of
     theirs: maps and blocks need no transcendental function for a point, and all angles share 1/Γ.
@@ -134,8 +161,8 @@ def _computed_once(values: Any) -> Any:
 
 def field_correlation(
     points: ShardGrid,
-    D: jax.Array,
-    gamma_dot: jax.Array | None = None,
+    D: jax.Array | History,
+    gamma_dot: jax.Array | History | None = None,
     phi0: jax.Array | float = 0.0,
 ) -> jax.Array:
     """Return the signed field correlation, the covariance of the speckle field; |.| is g1.
@@ -144,10 +171,10 @@ def field_correlation(
     ----------
     points : ShardGrid
         Points.
-    D : jax.Array
-        (G,) transport coefficient, Å²/s.
-    gamma_dot : jax.Array, optional
-        (G,) shear rate, 1/s; without it there is no flow.
+    D : jax.Array or History
+        Transport coefficient, Å²/s; values alone, (G,), are integrated by trapezoids.
+    gamma_dot : jax.Array or History, optional
+        Shear rate, 1/s; without it there is no flow.
     phi0 : float
         Flow direction, degree.
     """
@@ -165,8 +192,8 @@ def modulus(field: jax.Array) -> jax.Array:
 
 def g1(
     points: ShardGrid,
-    D: jax.Array,
-    gamma_dot: jax.Array | None = None,
+    D: jax.Array | History,
+    gamma_dot: jax.Array | History | None = None,
     phi0: jax.Array | float = 0.0,
 ) -> jax.Array:
     """Return g1 of every point, floored at 1e-10; parameters as in `field_correlation`."""

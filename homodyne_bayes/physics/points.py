@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,10 +14,11 @@ from homodyne_bayes.errors import InputError
 from homodyne_bayes.physics.convention import CONVENTIONS
 
 _ARRAYS = ["c2", "used", "lo", "hi", "phi_index", "phi", "time", "q", "gap", "dt", "noise"]
+_META = ["convention", "integration"]
 _SHARED = ("phi", "time", "q", "gap", "dt")
 
 
-@partial(jax.tree_util.register_dataclass, data_fields=_ARRAYS, meta_fields=["convention"])
+@partial(jax.tree_util.register_dataclass, data_fields=_ARRAYS, meta_fields=_META)
 @dataclass(frozen=True)
 class ShardGrid:
     """Points of a two-time map with everything about them that does not depend on parameters.
@@ -39,7 +40,7 @@ class ShardGrid:
     phi : jax.Array
         (P,) azimuth of each angle, degree.
     time : jax.Array
-        (G,) frame times ``0, dt, 2 dt, ...``, s.
+        (G,) times of the frames on the clock of the rate laws, ``age + k dt``, s.
     q : jax.Array
         Wavevector, 1/Å; () or, where they differ, (P,), of each angle.
     gap, dt : jax.Array
@@ -48,6 +49,8 @@ class ShardGrid:
         What a likelihood has to know of the noise of these points, such as their covariance.
     convention : str
         Meaning of the shear phase, a key of `homodyne_bayes.physics.convention.CONVENTIONS`.
+    integration : str
+        How rates are integrated, a key of `homodyne_bayes.physics.integration.INTEGRATIONS`.
     """
 
     c2: jax.Array
@@ -62,6 +65,25 @@ class ShardGrid:
     dt: jax.Array
     noise: Any = None
     convention: str = "upstream"
+    integration: str = "exact"
+
+
+class Physics(NamedTuple):
+    """How the formula is read.
+
+    Attributes
+    ----------
+    convention : str
+        Meaning of the shear phase, a key of `homodyne_bayes.physics.convention.CONVENTIONS`.
+    integration : str
+        How rates are integrated, a key of `homodyne_bayes.physics.integration.INTEGRATIONS`.
+    """
+
+    convention: str = "upstream"
+    integration: str = "exact"
+
+
+READ = Physics()
 
 
 def map_grid(
@@ -70,7 +92,9 @@ def map_grid(
     dt: float,
     q: float | np.ndarray,
     gap: float | None = None,
-    convention: str = "upstream",
+    *,
+    age: float = 0.0,
+    physics: Physics = READ,
 ) -> ShardGrid:
     """Return the grid of whole (P, G, G) maps, without measured values.
 
@@ -84,13 +108,15 @@ def map_grid(
         Frame spacing (s), gap (Å).
     q : float or numpy.ndarray
         Wavevector (1/Å), of each azimuth, (P,), where they differ.
-    convention : str
-        Meaning of the shear phase.
+    age : float
+        Time of the first frame on the clock of the rate laws, s.
+    physics : Physics
+        How the formula is read.
     """
     require_x64()
-    if convention not in CONVENTIONS:
+    if physics.convention not in CONVENTIONS:
         raise InputError(
-            f"convention must be one of {', '.join(CONVENTIONS)}, found {convention!r}"
+            f"convention must be one of {', '.join(CONVENTIONS)}, found {physics.convention!r}"
         )
     frames = jnp.arange(num_frames)
     return ShardGrid(
@@ -100,33 +126,35 @@ def map_grid(
         hi=frames[None, :],
         phi_index=jnp.arange(len(phi))[:, None, None],
         phi=jnp.asarray(phi, dtype=float),
-        time=dt * jnp.arange(num_frames, dtype=float),
+        time=age + dt * jnp.arange(num_frames, dtype=float),
         q=jnp.asarray(q, dtype=float),
         gap=jnp.asarray(np.nan if gap is None else gap, dtype=float),
         dt=jnp.asarray(dt, dtype=float),
-        convention=convention,
+        **physics._asdict(),
     )
 
 
-def data_grid(data: TwoTimeData, convention: str) -> ShardGrid:
+def data_grid(data: TwoTimeData, physics: Physics) -> ShardGrid:
     """Return the grid of the whole maps of ``data``, without measured values."""
-    return map_grid(data.phi, data.num_frames, data.dt, data.q, data.gap, convention)
+    return map_grid(
+        data.phi, data.num_frames, data.dt, data.q, data.gap, age=data.age, physics=physics
+    )
 
 
-def whole_maps(data: TwoTimeData, convention: str = "upstream", noise: Any = None) -> ShardGrid:
+def whole_maps(data: TwoTimeData, physics: Physics = READ, noise: Any = None) -> ShardGrid:
     """Return all maps of ``data`` in one grid, (P, G, G), with 0 where a pair has no value."""
     pairs = data.pairs
     return replace(
-        data_grid(data, convention),
+        data_grid(data, physics),
         c2=jnp.asarray(np.where(pairs, data.c2, 0.0)),
         used=jnp.asarray(np.triu(pairs)),
         noise=noise,
     )
 
 
-def each_map(data: TwoTimeData, convention: str = "upstream", noise: Any = None) -> ShardGrid:
+def each_map(data: TwoTimeData, physics: Physics = READ, noise: Any = None) -> ShardGrid:
     """Return every map as a part of its own: P stacked grids of (1, G, G)."""
-    return split(whole_maps(data, convention, noise))
+    return split(whole_maps(data, physics, noise))
 
 
 def split(whole: ShardGrid) -> ShardGrid:

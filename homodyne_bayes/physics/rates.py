@@ -5,8 +5,11 @@ sampled in coordinates in which posteriors are nearly Gaussian, and reported by 
 the field knows.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,9 +17,44 @@ import numpyro
 import numpyro.distributions as dist
 
 from homodyne_bayes.parameters import Parameter, Prior
+from homodyne_bayes.physics import kernels
+from homodyne_bayes.physics.convention import CONVENTIONS
+from homodyne_bayes.physics.integration import INTEGRATIONS
 from homodyne_bayes.physics.points import ShardGrid
 
-_FAMILIES = {"normal": dist.Normal, "lognormal": dist.LogNormal}
+DEGREES_OF_FREEDOM = 4.0  # of a prior that is Student's t
+MARGIN = 1.0  # sd of the logarithm of a level, beyond half of what the window can see
+_FAMILIES: dict[str, Callable[[float, float], dist.Distribution]] = {
+    "normal": dist.Normal,
+    "lognormal": dist.LogNormal,
+    "student": partial(dist.StudentT, DEGREES_OF_FREEDOM),
+    "logstudent": lambda loc, scale: dist.TransformedDistribution(
+        dist.StudentT(DEGREES_OF_FREEDOM, loc, scale), dist.transforms.ExpTransform()
+    ),
+    "circular": lambda loc, scale: dist.Uniform(loc - scale, loc + scale),
+}
+
+
+class Window(NamedTuple):
+    """What an experiment can see, before anything is measured.
+
+    Attributes
+    ----------
+    q : tuple of float
+        Least and largest wavevector, 1/Å.
+    dt, duration : float
+        Time between two frames, and from the first to the last, s.
+    gap : float
+        Å; NaN where unknown.
+    convention : str
+        Meaning of the shear phase.
+    """
+
+    q: tuple[float, float]
+    dt: float
+    duration: float
+    gap: float
+    convention: str
 
 
 @dataclass(frozen=True)
@@ -28,7 +66,11 @@ class Rate:
     name, symbol, latex, unit, meaning : str
         How it is called in code, on a screen, in a paper; its unit; what it is.
     level : Prior
-        Prior of the logarithm of its value at the reference time.
+        Prior of the logarithm of its value at the reference time, where nothing is known of the
+        experiment.
+    visible : callable or None
+        ``visible(window)`` is the least and the largest value that an experiment can see, between
+        which the prior of the level then lies; None where it is ``level`` always.
     """
 
     name: str
@@ -37,10 +79,35 @@ class Rate:
     unit: str
     meaning: str
     level: Prior
+    visible: Callable[[Window], tuple[float, float]] | None = None
+
+    def level_in(self, window: Window) -> Prior:
+        """Return the prior of the logarithm of its value at the reference time."""
+        if self.visible is None:
+            return self.level
+        low, high = self.visible(window)
+        half = 0.5 * math.log(high / low)
+        reason = f"decays within these frames have {low:.2g} to {high:.2g} {self.unit}"
+        return Prior("normal", math.log(low) + half, half + MARGIN, reason)
 
 
-D = Rate("D", "D", "D", "Å²/s", "diffusion", Prior("normal", 9.21, 2.0))
-GAMMA_DOT = Rate("gamma_dot", "γ̇", r"\dot\gamma", "1/s", "shear rate", Prior("normal", -6.91, 2.0))
+def _decaying(window: Window) -> tuple[float, float]:
+    """Return the D that decay by 1/e, in c2, within all frames and within two of the largest q."""
+    least, most = window.q
+    return 1 / (most**2 * window.duration), 1 / (least**2 * window.dt)
+
+
+def _turning(window: Window) -> tuple[float, float]:
+    """Return the shear rates whose phase grows to 1 within all frames and within two."""
+    phase = CONVENTIONS[window.convention].phase
+    least, most = (float(phase(q * window.gap)) for q in window.q)  # type: ignore[arg-type]
+    return 1 / (most * window.duration), 1 / (least * window.dt)
+
+
+D = Rate("D", "D", "D", "Å²/s", "diffusion", Prior("normal", 9.0, 3.0), _decaying)
+GAMMA_DOT = Rate(
+    "gamma_dot", "γ̇", r"\dot\gamma", "1/s", "shear rate", Prior("normal", -7.0, 3.0), _turning
+)
 
 
 @dataclass(frozen=True)
@@ -56,9 +123,15 @@ class RateLaw:
     to_reported, to_coordinates : callable
         From values of the one to values of the other; the second argument is t_ref in s.
     evaluate : callable
-        ``evaluate(points, *reported)`` is the rate on the frame grid, (G,).
+        ``evaluate(time, *reported)`` is the rate at times in s, of any shape.
     latex : callable
         ``latex(*symbols of reported)`` is the right side of the law.
+    integral : callable or None
+        ``integral(time, *reported)`` is its integral from the first to every one of ascending
+        times, (G,). Without it the law is integrated numerically, which needs that it has no
+        singularity, as a negative power has at t = 0.
+    diverges : callable or None
+        ``diverges(*reported)`` says whether the integral from t = 0 is infinite.
     """
 
     title: str
@@ -68,6 +141,8 @@ class RateLaw:
     to_coordinates: Callable[[Sequence[jax.Array], jax.Array], Sequence[jax.Array]]
     evaluate: Callable[..., jax.Array]
     latex: Callable[..., str]
+    integral: Callable[..., jax.Array] | None = None
+    diverges: Callable[..., Any] | None = None
 
     def parameters(self, rate: Rate) -> tuple[Parameter, ...]:
         """Return the rows of all parameters of a rate that follows this law."""
@@ -80,12 +155,15 @@ def distribution(prior: Prior) -> dist.Distribution:
 
 
 def reference_time(points: ShardGrid) -> jax.Array:
-    """Return t_ref = t_max / e in s, where level and slope of a rate are stated."""
-    return points.time[-1] / jnp.e
+    """Return t_ref in s, where level and slope of a rate are stated: after 1/e of all frames."""
+    first, last = points.time[0], points.time[-1]
+    return first + (last - first) / jnp.e
 
 
-def sample(rate: Rate, law: RateLaw, points: ShardGrid, priors: Mapping[str, Prior]) -> jax.Array:
-    """Sample a rate that follows a law, on the frame grid, (G,), in its unit.
+def sample(
+    rate: Rate, law: RateLaw, points: ShardGrid, priors: Mapping[str, Prior]
+) -> kernels.History:
+    """Sample a rate that follows a law: its values at the frames, in its unit, and integral.
 
     The coordinates are sampled; the reported parameters and the rate itself are kept as
     deterministic sites. Reported values that a handler puts in place are the ones that count, so
@@ -100,4 +178,6 @@ def sample(rate: Rate, law: RateLaw, points: ShardGrid, priors: Mapping[str, Pri
             law.reported(rate), law.to_reported(values, reference_time(points)), strict=True
         )
     ]
-    return numpyro.deterministic(rate.name, law.evaluate(points, *reported))
+    values = numpyro.deterministic(rate.name, law.evaluate(kernels.clock(points), *reported))
+    integral = INTEGRATIONS[points.integration].integrate(points, law, reported)
+    return kernels.History(values, integral)

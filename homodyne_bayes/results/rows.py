@@ -191,7 +191,7 @@ def sensitivity(numbers: Numbers) -> list[Row]:
 
 
 def priors(numbers: Numbers) -> list[Row]:
-    """Return label, name, meaning, prior and unit of every quantity that has a prior here."""
+    """Return label, name, meaning, prior, unit and reason of what has a prior here."""
     stated: Mapping[str, str] = json.loads(numbers.tree.attrs["priors"])
     used = group(numbers.tree, "unconstrained_posterior")
     return [
@@ -201,6 +201,7 @@ def priors(numbers: Numbers) -> list[Row]:
             "meaning": parameter.meaning,
             "prior": stated[name],
             "unit": parameter.unit,
+            "reason": numbers.words("priors").get(name, ""),
         }
         for name, parameter in numbers.parameters.items()
         if name in stated and (name in used or parameter.role == "scaling")

@@ -222,10 +222,20 @@ def _of_data(numbers: Numbers) -> list[str]:
     return found
 
 
+def _of_time_zero(numbers: Numbers) -> list[str]:
+    return [
+        f"The integral of {name} from t = 0 is infinite in part of the posterior, as its exponent "
+        "comes down to −1: the age of the first frame decides. State it, --age, or leave out the "
+        "first frame, --first-frame 1."
+        for name in json.loads(numbers.tree.attrs["diverging"])
+    ]
+
+
 WARNINGS: tuple[Callable[[Numbers], list[str]], ...] = (
     _of_start,
     _of_draws,
     _of_priors,
     _of_bounds,
+    _of_time_zero,
     _of_data,
 )

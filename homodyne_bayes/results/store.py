@@ -26,7 +26,7 @@ cuts                    c2 against the lag, averaged over starts:    (level,) ph
                         measured, sd of that; quantiles of prior     lag
                         and posterior, and of a replication
 noise                   what the likelihood was given; misfit        phi, bin1, bin2, kind
-constant_data           q, dt, gap, t_ref, usable                    phi, frame
+constant_data           q, dt, gap, age, t_ref, usable               phi, frame
 ======================= ============================================ =====================
 
 The dimension phi counts maps. Where they are of several wavevectors, q is a coordinate beside phi,
@@ -65,7 +65,7 @@ from homodyne_bayes.thresholds import Fault, faults_from_json
 
 GROUPS = ("posterior", "certificate", "warm_start", "observed_data")
 DESCRIBED = {"parameters": list, "words": dict, "limits": dict}  # attributes in JSON
-CHOICES = ("noise", "scaling", "convention", "model", "method", "misfit")
+CHOICES = ("noise", "scaling", "convention", "model", "method", "misfit", "priors")
 
 
 class Parameter(NamedTuple):

@@ -241,6 +241,7 @@ def _priors_columns(_numbers: Numbers, _rows: list[Row]) -> list[Column]:
         Column("prior", under("prior"), "text"),
         Column("unit", under("unit"), "text"),
         Column("meaning", under("meaning"), "text"),
+        Column("because", under("reason"), "prose"),
     ]
 
 

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 import scipy.stats
 import xarray as xr
+from jax.flatten_util import ravel_pytree
 from matplotlib.figure import Figure
 
 from homodyne_bayes import environment, files
@@ -28,8 +29,10 @@ from homodyne_bayes.fitting.sample import sample_posterior
 from homodyne_bayes.fitting.settings import FitConfig
 from homodyne_bayes.inference import density
 from homodyne_bayes.inference.infer import Progress, silent
+from homodyne_bayes.likelihood.observe import Observed
 from homodyne_bayes.model_files import model_name
 from homodyne_bayes.physics.points import ShardGrid, map_grid
+from homodyne_bayes.physics.rates import Window
 from homodyne_bayes.results.figures import BLUE, GREY
 
 NUM_DRAWS = 99  # a truth is ranked among, so that ranks take 100 values
@@ -88,13 +91,14 @@ def ranks(
     xarray.Dataset
         ``rank`` (simulation, parameter), 0 to 99, and ``certified`` (simulation,).
     """
-    if config.scaling != "individual":
+    if not config.scale.per_angle:
         raise InputError(
-            "calibration ranks contrast and offset of every angle, and needs scaling individual, "
-            f"found {config.scaling!r}: leave out --scaling"
+            "calibration ranks contrast and offset of every angle, and needs scaling shared or "
+            f"individual, found {config.scaling!r}: leave out --scaling"
         )
     config = replace(config, noise="independent", bin_frames=1)
-    draw = _prior_predictive(design, config)
+    model, grid = _model(design, config), _grid(design, config)
+    draw = _prior_predictive(design, model, grid)
     keys = jax.random.split(jax.random.key(config.seed), num_simulations)
     seeds = np.random.SeedSequence(config.seed).generate_state(num_simulations)
     found: list[np.ndarray] = []
@@ -102,13 +106,14 @@ def ranks(
     for key, seed in zip(keys, seeds, strict=True):
         progress("simulating", len(found), num_simulations)
         truth, data = draw(key)
-        inference = sample_posterior(data, replace(config, seed=int(seed))).inference
+        made = sample_posterior(data, replace(config, seed=int(seed)))
+        inference, truth = made.inference, _as_fitted(truth, model, made.plan.model, grid)
         draws = np.concatenate([inference.draws, inference.log_likelihood[..., None]], axis=-1)
         found.append(rank(truth, draws.reshape(-1, draws.shape[-1])))
         certified.append(inference.certificate.certified)
     progress("simulating", num_simulations, num_simulations)
     names = [
-        *density.labels(models_of(config).least_squares, _grid(design, config)),
+        *density.labels(model, grid),
         "log_likelihood",
     ]
     return xr.Dataset(
@@ -127,7 +132,7 @@ def ranks(
                 "seed": config.seed,
                 "design": asdict(design),
                 "settings": config.recorded(),
-                "priors": {name: str(prior) for name, prior in config.prior_table().items()},
+                "priors": {name: str(prior) for name, prior in model.priors},
                 "versions": environment.versions(),
             }
         ),
@@ -224,15 +229,21 @@ def _grid(design: Design, config: FitConfig) -> ShardGrid:
         design.dt,
         design.q,
         design.gap,
-        config.convention,
+        physics=config.physics,
     )
 
 
+def _model(design: Design, config: FitConfig) -> Observed:
+    """Return the model from whose prior truths are drawn, and under which they are fitted."""
+    duration = design.dt * (design.num_frames - 1)
+    window = Window((design.q,) * 2, design.dt, duration, design.gap, config.convention)
+    return models_of(config, window).least_squares
+
+
 def _prior_predictive(
-    design: Design, config: FitConfig
+    design: Design, model: Observed, grid: ShardGrid
 ) -> Callable[[jax.Array], tuple[np.ndarray, TwoTimeData]]:
     """Return a draw of a truth, (d + 1,) with its log likelihood last, and its maps."""
-    model, grid = models_of(config).least_squares, _grid(design, config)
     pairs = jnp.triu(jnp.ones((design.num_frames,) * 2, bool), k=1)
 
     @jax.jit
@@ -252,6 +263,15 @@ def _prior_predictive(
         return truth, TwoTimeData(c2, phi, design.dt, design.q, design.gap)
 
     return one
+
+
+def _as_fitted(truth: np.ndarray, drawn: Observed, fitted: Observed, grid: ShardGrid) -> np.ndarray:
+    """Return a truth, (d + 1,), in the coordinates of the fit, whose periods begin elsewhere."""
+    sites = density.space(drawn, grid).unravel(jnp.asarray(truth[:-1]))
+    values, priors = density.constrained(drawn, grid, sites)[0], dict(fitted.priors)
+    values = {name: priors[name].wrapped(value) for name, value in values.items()}
+    theta = ravel_pytree(density.unconstrained(fitted, grid, values))[0]
+    return np.append(theta, truth[-1])
 
 
 def _symbol(label: str, latex: Mapping[str, str]) -> str:

@@ -23,6 +23,7 @@ from homodyne_bayes.data.two_time import TwoTimeData
 from homodyne_bayes.errors import InputError
 from homodyne_bayes.files import atomic_path
 from homodyne_bayes.fitting.describe import parameter_rows
+from homodyne_bayes.fitting.plan import models_of
 from homodyne_bayes.fitting.sample import Sampled, sample_posterior
 from homodyne_bayes.fitting.settings import FitConfig
 from homodyne_bayes.inference import density
@@ -88,6 +89,7 @@ def cover(
         )
     keys = jax.random.split(jax.random.key(config.seed), num_simulations)
     seeds = np.random.SeedSequence(config.seed).generate_state(num_simulations)
+    priors = models_of(config, study.experiment.window).priors
     rows: list[dict[str, Any]] = []
     for key, seed in zip(keys, seeds, strict=True):
         progress("simulating", len(rows), num_simulations)
@@ -122,7 +124,7 @@ def cover(
                     "all coordinates": list(priors_of(config.record.table)),
                 },
                 "settings": config.recorded(),
-                "priors": {name: str(prior) for name, prior in config.prior_table().items()},
+                "priors": {name: str(prior) for name, prior in priors.items()},
                 "versions": environment.versions(),
             }
         ),
@@ -263,6 +265,8 @@ def _experiment(
 ) -> dict[str, Any]:
     """Return truth, intervals, sd and verdict of one experiment."""
     made = sample_posterior(data, config)
+    priors = made.plan.priors
+    truth = {n: priors[n].wrapped(value) if n in priors else value for n, value in truth.items()}
     draws = [_scalars(values, list(truth)) for values in _draws(made, config.seed)]
     return {
         "truth": np.concatenate([value.ravel() for value in truth.values()]),

@@ -52,6 +52,7 @@ def measured(tree: xr.DataTree) -> TwoTimeData:
         dt=float(fixed["dt"]),
         q=q if q.ndim else float(q),
         gap=None if np.isnan(gap) else gap,
+        age=float(fixed["age"]),
         usable=fixed["usable"].values.astype(bool),
         provenance=json.loads(tree.attrs["provenance"]),
         measured=np.isfinite(maps["c2"].values),
@@ -73,8 +74,8 @@ def settings_of(tree: xr.DataTree, **others: Any) -> FitConfig:
 def rerun(tree: xr.DataTree, progress: Progress = silent, **others: Any) -> Rerun:
     """Fit the data of a result again with its settings, and compare the draws.
 
-    Draws are the same, bit for bit, with the same versions on the same kind of machine, and
-    where both had one device or both several.
+    Draws are the same, bit for bit, with the same versions on the same kind of machine with the
+    same number of devices.
     """
     again = fit(measured(tree), settings_of(tree, **others), progress)
     old, new = group(tree, "posterior"), group(again, "posterior")

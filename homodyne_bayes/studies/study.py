@@ -13,8 +13,10 @@ import xarray as xr
 from homodyne_bayes.data.two_time import TwoTimeData
 from homodyne_bayes.errors import InputError
 from homodyne_bayes.model_files import model_name
+from homodyne_bayes.physics import rates
+from homodyne_bayes.physics.experiment import Experiment
 from homodyne_bayes.physics.model import Model
-from homodyne_bayes.physics.simulate import Experiment, speckle
+from homodyne_bayes.physics.simulate import speckle
 
 MANY_PHOTONS = 1e5  # of a pixel in a frame: counting them adds nothing to speckle
 DETECTOR = ("num_pixels", "mean_photons", "speckle_size", "num_groups")
@@ -60,7 +62,7 @@ class Study:
         if self.truths:
             which = int(jax.random.randint(which_key, (), 0, len(self.truths)))
             e = replace(e, parameters=self.truths[which])
-        t_ref = jnp.asarray((e.num_frames - 1) * e.dt / jnp.e)
+        t_ref = rates.reference_time(e.grid)
         angles = np.ones(len(e.phi))
         truth: dict[str, Any] = dict(e.parameters)
         for rate, law in e.model.rates:
@@ -114,6 +116,7 @@ def like(tree: xr.DataTree, model: Model) -> Study:
         dt=float(fixed["dt"]),
         contrast=float(noise["contrast"].median()),
         convention=tree.attrs["convention"],
+        age=float(fixed["age"]),
         **gap,
     )
     pixels, photons = (float(noise[name].median()) for name in ("num_pixels", "mean_photons"))

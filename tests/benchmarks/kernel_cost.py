@@ -43,7 +43,10 @@ def obvious(data):
     points, P = some_pairs(data, 0, most=data.num_pairs), data.num_angles
 
     def log_likelihood(at):
-        D, gamma_dot = kernels.power_law(points, *at[:3]), kernels.power_law(points, *at[3:6])
+        D, gamma_dot = (
+            kernels.power_law(kernels.clock(points), *at[:3]),
+            kernels.power_law(kernels.clock(points), *at[3:6]),
+        )
         mean = obvious_c2(points, D, gamma_dot, at[6], at[7 : 7 + P], at[7 + P :])
         return -0.5 * (((points.c2 - mean) / SIGMA) ** 2).sum()
 

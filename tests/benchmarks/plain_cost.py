@@ -36,7 +36,7 @@ def model(points):
         exponent = numpyro.sample(f"{name}_exponent", dist.Normal(0.0, 0.5))
         share = numpyro.sample(f"{name}_offset_share", dist.Normal(0.0, 0.5))
         amplitude = (1 - share) * level / t_ref**exponent
-        return kernels.power_law(points, amplitude, exponent, share * level)
+        return kernels.power_law(kernels.clock(points), amplitude, exponent, share * level)
 
     D, gamma_dot = rate("D"), rate("gamma_dot")
     phi0 = numpyro.sample("phi0", dist.Normal(0.0, 5.0))

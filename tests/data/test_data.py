@@ -142,17 +142,18 @@ def test_select_angles_in_the_order_asked():
     np.testing.assert_array_equal(data.c2, maps()[[2, 0]])
 
 
-def test_select_frames_restarts_time_and_is_recorded():
+def test_select_frames_ages_the_data_and_is_recorded():
     data = good_data().select(first_frame=2, stop_frame=11, exclude_frames=[4, 0])
     np.testing.assert_array_equal(np.nonzero(~data.usable[0])[0], [2])
     assert data.num_frames == 9
-    assert data.time[0] == 0.0
+    assert data.time[0] == data.age == 2 * DT
     alive = np.delete(np.arange(9), 2)
     np.testing.assert_array_equal(
         data.c2[:, alive][:, :, alive], maps()[:, 2 + alive][:, :, 2 + alive]
     )
     again = data.select(first_frame=1, exclude_frames=[5])
     assert again.provenance["first_frame"] == 3
+    assert again.age == pytest.approx(3 * DT)
     assert again.provenance["exclude_frames"] == [0, 4, 7]
     json.dumps(dict(again.provenance))
 

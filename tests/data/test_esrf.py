@@ -231,7 +231,7 @@ def fitted(tmp_path_factory):
     esrf(folder / "a.h5", c2=data.c2, dt=0.5, lags=np.arange(1, 24, 2))
     run(
         f"fit {folder}/a.h5 --model static --noise independent --q 0.005 --method laplace "
-        f"--num-samples 200 --out {folder}/a.nc"
+        f"--integration trapezoid --num-samples 200 --out {folder}/a.nc"
     )
     return folder
 

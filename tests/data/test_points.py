@@ -18,7 +18,7 @@ from homodyne_bayes.likelihood.independent import INDEPENDENT
 from homodyne_bayes.likelihood.marginal import MarginalNormal, NormalPrior
 from homodyne_bayes.physics import points as grids
 from tests.bad_inputs import DT, good_data, maps
-from tests.physics.test_shards import NEAR_THE_TRUTH, obvious_log_likelihood
+from tests.physics.test_shards import NEAR_THE_TRUTH, TRAPEZOID, obvious_log_likelihood
 from tests.truth import LAMINAR_MODEL
 
 G = 12
@@ -170,10 +170,10 @@ def test_every_layout_has_the_likelihood_of_the_pairs_one_by_one(lacking, monkey
     monkeypatch.setitem(dealing.BLOCK_SIZE, "cpu", 100)
     model = LAMINAR_MODEL
     layouts = [
-        dealing.block_shards(lacking, 3),
-        dealing.angle_shards(lacking, 3, grids.each_map(lacking)),
-        jax.tree.map(lambda leaf: leaf[None, None], dealing.some_pairs(lacking, 0)),
-        grids.each_map(lacking),
+        dealing.block_shards(lacking, 3, TRAPEZOID),
+        dealing.angle_shards(lacking, 3, grids.each_map(lacking, TRAPEZOID)),
+        jax.tree.map(lambda leaf: leaf[None, None], dealing.some_pairs(lacking, 0, TRAPEZOID)),
+        grids.each_map(lacking, TRAPEZOID),
     ]
     layouts = [density.parts_of(one) if one.q.ndim > 1 else one for one in layouts]
     first = grids.shard(layouts[0], 0)

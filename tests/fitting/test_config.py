@@ -43,11 +43,16 @@ def test_typed_text_and_yaml_values_mean_the_same():
     assert typed == DataConfig(phi=(0.0, 30.0, -60.0), exclude_frames=(3, 10, 11, 12))
 
 
-def test_priors_replace_rows_and_keep_families():
-    table = FitConfig(noise="independent", priors={"sigma": (-4.0, 1.0)}).prior_table()
-    assert str(table["sigma"]) == "Lognormal(-4, 1)"
-    assert {name: table[name] for name in table if name != "sigma"} == {
-        name: prior for name, prior in PRIORS.items() if name != "sigma"
+def test_priors_replace_rows_by_location_and_scale_of_the_value():
+    chosen = {"sigma": (0.02, 0.01), "phi0": (30.0, 5.0), "offset": (1.0, 0.05)}
+    table = FitConfig(noise="independent", priors=chosen).prior_table()
+    assert [str(table[name]) for name in chosen] == [
+        "Lognormal(-3.91202, 0.5)",
+        "Normal(30, 5)",
+        "Normal(1, 0.05)",
+    ]
+    assert {name: table[name] for name in table if name not in chosen} == {
+        name: prior for name, prior in PRIORS.items() if name not in chosen
     }
     with pytest.raises(InputError, match="fit.priors.D0: unknown"):
         FitConfig(priors={"D0": (1e4, 1e3)})

@@ -116,7 +116,7 @@ def test_log_likelihoods_add_up_over_wavevectors(data, noise):
     model, made = planned.model, None
     theta = density.prior_draws(key, planned.least_squares, whole_maps(data), 1)[0]
     if noise == "speckle":
-        models = planned.least_squares, planned.individual
+        models = planned.least_squares, planned.per_angle
         made = estimate(key, *models, each_map(data), data, theta).noise
 
     def log_likelihood(maps, kept):
@@ -207,5 +207,5 @@ def stacked(singles):
 def physical_sd(data, found):
     """Standard deviations of the coordinates that the data fix."""
     grid = each_map(data, noise=found.noise)
-    names = density.labels(models_of(CONFIG).individual, jax.tree.map(lambda x: x[0], grid))
+    names = density.labels(models_of(CONFIG).per_angle, jax.tree.map(lambda x: x[0], grid))
     return np.sqrt(np.diag(found.covariance))[[names.index(name) for name in FIXED_BY_DATA]]

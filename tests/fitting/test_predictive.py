@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -13,6 +14,7 @@ from homodyne_bayes.fitting.pipeline import fit
 from homodyne_bayes.model_files import MODELS
 from homodyne_bayes.physics import kernels, simulate
 from homodyne_bayes.physics.points import map_grid
+from homodyne_bayes.physics.rate_laws.power_law import POWER_LAW
 from homodyne_bayes.results.diagnostics import group
 from tests.truth import DIFFUSION, STATIC
 
@@ -81,7 +83,8 @@ def test_dark_band_and_median_are_quantiles_of_curves_at_draws(speckle_result):
         curves = []
         for i in at:
             one = draws.isel(sample=i)
-            D = kernels.power_law(grid, *(float(one[law]) for law in DIFFUSION))
+            law = [jnp.asarray(float(one[name])) for name in DIFFUSION]
+            D = kernels.History(grid.time, POWER_LAW.integral(grid.time, *law))
             c2 = kernels.g2(grid, kernels.g1(grid, D), one["contrast"].values, one["offset"].values)
             curves.append(predictive.measured(np.asarray(c2), predictive.cuts_of(pairs_of(usable))))
         expected = np.quantile(curves, predictive.LEVELS, axis=0)

@@ -152,7 +152,8 @@ def test_flat_maps_have_two_optima():
         MODELS["static"], (0.0,), 16, {"D0": 1e8, "alpha": 0.0, "D_offset": 0.0}, dt=0.2
     )
     data = simulate.independent(jax.random.key(3), experiment, 0.01)
-    model = STATIC_MODEL
+    wide = {"contrast": (0.5, 0.2), "offset": (1.0, 0.3)}
+    model = models_of(FitConfig(model="static", priors=wide)).least_squares
     points = some_pairs(data, 0)
     warm = warm_start(jax.random.key(1), model, points, blocks(data))
     values = density.constrain(model, points, warm.theta)

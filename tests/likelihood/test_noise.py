@@ -93,7 +93,7 @@ def test_what_bins_of_frames_cost(photons):
         planned = plan(data, STATIC)
         start = least_squares(data, planned).theta
         for bins, rows in found.items():
-            models = planned.least_squares, planned.individual
+            models = planned.least_squares, planned.per_angle
             made = estimation.estimate(key, *models, each_map(data), data, start, bins)
             sd = np.sqrt(np.diag(made.covariance))
             at = [5, 1, 0]  # log_D_ref, D_slope, D_bend
@@ -192,7 +192,9 @@ def moments(inference):
     return draws.mean(axis=0), draws.std(axis=0)
 
 
-SIX = FitConfig(method="full", num_samples=750, priors={"D_bend": (1.0, 0.1)})
+SIX = FitConfig(
+    method="full", num_samples=750, priors={"D_bend": (1.0, 0.1), "gamma_dot_bend": (1.0, 0.1)}
+)
 
 
 @pytest.fixture(scope="module")

@@ -9,13 +9,13 @@ import pytest
 
 from homodyne_bayes.fitting.plan import models_of
 from homodyne_bayes.fitting.settings import FitConfig
-from homodyne_bayes.inference.density import labels
+from homodyne_bayes.inference.density import labels, unconstrained
 from homodyne_bayes.likelihood import covariance, pixels
 from homodyne_bayes.likelihood.covariance import WorkingCovariance
 from homodyne_bayes.likelihood.estimate import plug_in
 from homodyne_bayes.model_files import MODELS
 from homodyne_bayes.physics import simulate
-from homodyne_bayes.physics.points import each_map, shard
+from homodyne_bayes.physics.points import Physics, each_map, shard
 from homodyne_bayes.physics.rate_laws.power_law import PowerLaw, to_coordinates
 from tests.speckle_oracle import entries, single_pixel, working
 from tests.truth import COORDINATES, DIFFUSION, LAMINAR, SHEAR
@@ -126,10 +126,11 @@ def test_the_signed_field_is_a_covariance_and_its_modulus_is_not(sheared):
 def test_the_noise_is_estimated_from_the_signed_field(sheared):
     """At the true parameters, what is plugged in is the field of the simulation and its square."""
     model = models_of(FitConfig(convention="gap-average")).least_squares
-    maps = each_map(simulate.independent(jax.random.key(0), SHEARED, 0.01), "gap-average")
+    maps = each_map(simulate.independent(jax.random.key(0), SHEARED, 0.01), Physics("gap-average"))
     laws = [PowerLaw(*(jnp.asarray(LAMINAR[n]) for n in names)) for names in (DIFFUSION, SHEAR[:3])]
     rates = np.concatenate([to_coordinates(law, 59 * SHEARED.dt / np.e) for law in laws])
     truth = dict(zip(COORDINATES, rates, strict=True)) | {"phi0": LAMINAR["phi0"], "offset[0]": 1.0}
+    truth |= unconstrained(model, shard(maps, 0), {"phi0": jnp.asarray(truth["phi0"])})
     theta = jnp.array([truth.get(name, 0.0) for name in labels(model, shard(maps, 0))])
     plugged, _ = plug_in(model, maps, theta)
     np.testing.assert_allclose(plugged.field[0], sheared, atol=1e-9)

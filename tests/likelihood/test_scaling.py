@@ -83,7 +83,8 @@ def at_prior(grid, model, key=1):
 
 def gaussian_of_scaling(grid, values):
     """Log prior x likelihood as a function of contrast and offset: value, mode, covariance."""
-    model, P = model_under(grid, "individual"), len(grid.phi)
+    normal = model_under(grid, "marginal").priors
+    model, P = replace(model_under(grid, "individual"), priors=normal), len(grid.phi)
     names = labels(model, grid)
     scaling = jnp.array([names.index(f"{name}[{i}]") for name in PER_ANGLE for i in range(P)])
     theta = jnp.array([values.get(name.partition("[")[0], 0.0) for name in names])

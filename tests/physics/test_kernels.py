@@ -10,7 +10,7 @@ import pytest
 import scipy.integrate
 
 from homodyne_bayes.physics import kernels
-from homodyne_bayes.physics.points import map_grid
+from homodyne_bayes.physics.points import Physics, map_grid
 from tests.truth import DIFFUSION, PARAMETERS, SHEAR
 
 PHI = np.array([-40.0, 0.0, 25.0, 90.0])
@@ -18,7 +18,7 @@ Q, GAP, DT, FRAMES = 0.0054, 2e6, 0.1, 30
 
 
 def grid(convention="upstream", dt=DT):
-    return map_grid(PHI, FRAMES, dt, Q, GAP, convention)
+    return map_grid(PHI, FRAMES, dt, Q, GAP, physics=Physics(convention))
 
 
 def paired(whole):
@@ -32,8 +32,12 @@ def paired(whole):
 
 
 def rates(at, D0=1e4, alpha=-0.3, D_offset=500.0, g0=1e-3, beta=0.1, g_offset=1e-4):
-    D = kernels.power_law(at, jnp.asarray(D0), jnp.asarray(alpha), jnp.asarray(D_offset))
-    return D, kernels.power_law(at, jnp.asarray(g0), jnp.asarray(beta), jnp.asarray(g_offset))
+    D = kernels.power_law(
+        kernels.clock(at), jnp.asarray(D0), jnp.asarray(alpha), jnp.asarray(D_offset)
+    )
+    return D, kernels.power_law(
+        kernels.clock(at), jnp.asarray(g0), jnp.asarray(beta), jnp.asarray(g_offset)
+    )
 
 
 def test_constant_rates_have_the_closed_form():
@@ -116,8 +120,8 @@ def test_values_and_gradients_are_finite_over_the_bounds(convention):
     at = paired(grid(convention))
 
     def total(theta):
-        D = kernels.power_law(at, *theta[:3])
-        gamma_dot = kernels.power_law(at, *theta[3:6])
+        D = kernels.power_law(kernels.clock(at), *theta[:3])
+        gamma_dot = kernels.power_law(kernels.clock(at), *theta[3:6])
         return (kernels.g1(at, D, gamma_dot, theta[6]) ** 2).sum()
 
     points = jnp.asarray(corners_and_points())
@@ -130,8 +134,8 @@ def test_gradient_agrees_with_central_differences():
     at = paired(grid())
 
     def total(theta):
-        D = kernels.power_law(at, *theta[:3])
-        gamma_dot = kernels.power_law(at, *theta[3:6])
+        D = kernels.power_law(kernels.clock(at), *theta[:3])
+        gamma_dot = kernels.power_law(kernels.clock(at), *theta[3:6])
         return (kernels.g1(at, D, gamma_dot, theta[6]) ** 2).sum()
 
     theta = jnp.array([1e4, -0.3, 500.0, 1e-3, 0.1, 1e-4, 3.0])

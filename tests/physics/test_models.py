@@ -13,6 +13,7 @@ from homodyne_bayes.fitting.shards import some_pairs
 from homodyne_bayes.inference import density
 from homodyne_bayes.model_files import MODELS, load_model, models
 from homodyne_bayes.physics import kernels
+from homodyne_bayes.physics.experiment import true_sites
 from homodyne_bayes.physics.points import map_grid
 from homodyne_bayes.physics.rate_laws.power_law import (
     Coordinates,
@@ -21,7 +22,6 @@ from homodyne_bayes.physics.rate_laws.power_law import (
     to_power_law,
 )
 from homodyne_bayes.physics.rates import reference_time
-from homodyne_bayes.physics.simulate import true_sites
 from tests import truth
 from tests.truth import STATIC
 
@@ -55,7 +55,7 @@ def test_rate_at_the_reference_time_is_the_level():
     grid = map_grid(np.zeros(1), 1001, 0.01, 0.0054)
     t_ref = reference_time(grid)
     law = to_power_law(Coordinates(*map(jnp.asarray, (9.0, -0.2, 1.4))), t_ref)
-    rate = jnp.interp(t_ref, grid.time, kernels.power_law(grid, *law))
+    rate = jnp.interp(t_ref, grid.time, kernels.power_law(kernels.clock(grid), *law))
     assert float(t_ref) == pytest.approx(10.0 / np.e)
     assert float(jnp.log(rate)) == pytest.approx(9.0, abs=1e-4)
 
@@ -105,7 +105,9 @@ def test_truths_are_stated_by_the_parameters_that_a_model_reports():
     """D(t) is that of the stated values to the last digit, without a way through coordinates."""
     grid = map_grid(np.zeros(1), 20, 0.1, 0.0054)
     trace = true_sites(MODELS["static"], grid, STATIC)
-    expected = kernels.power_law(grid, *(jnp.asarray(value) for value in STATIC.values()))
+    expected = kernels.power_law(
+        kernels.clock(grid), *(jnp.asarray(value) for value in STATIC.values())
+    )
     np.testing.assert_array_equal(trace["D"]["value"], expected)
     for wrong in ({"D0": 1.0}, {**STATIC, "phi0": 3.0}):
         with pytest.raises(InputError, match="parameters must be D0, alpha, D_offset"):

@@ -22,7 +22,14 @@ from homodyne_bayes.inference import density
 from homodyne_bayes.likelihood.covariance import WorkingCovariance, frame_weights
 from homodyne_bayes.model_files import MODELS
 from homodyne_bayes.physics import kernels, simulate
-from homodyne_bayes.physics.points import distinct_pairs, each_map, map_grid, shard, whole_maps
+from homodyne_bayes.physics.points import (
+    Physics,
+    distinct_pairs,
+    each_map,
+    map_grid,
+    shard,
+    whole_maps,
+)
 from homodyne_bayes.physics.rate_laws.power_law import Coordinates, to_power_law
 from homodyne_bayes.physics.rates import reference_time
 from tests.truth import LAMINAR_MODEL, STATIC
@@ -136,10 +143,10 @@ def test_more_shards_than_half_the_frames_are_refused(data, k):
 def test_blocks_maps_and_pairs_have_the_same_likelihood(data, convention, monkeypatch):
     """However the pairs are laid out, values and gradients are the same to rounding."""
     monkeypatch.setitem(BLOCK_SIZE, "cpu", 32)
-    model = LAMINAR_MODEL
-    layouts = [density.parts_of(block_shards(data, k, convention)) for k in (1, 3)]
-    layouts += [each_map(data, convention)]
-    layouts += [jax.tree.map(lambda leaf: leaf[None], some_pairs(data, 0, convention))]
+    model, physics = LAMINAR_MODEL, Physics(convention)
+    layouts = [density.parts_of(block_shards(data, k, physics)) for k in (1, 3)]
+    layouts += [each_map(data, physics)]
+    layouts += [jax.tree.map(lambda leaf: leaf[None], some_pairs(data, 0, physics))]
     theta = density.prior_draws(jax.random.key(0), model, shard(layouts[0], 0), 1)[0]
     found = [
         jax.value_and_grad(lambda at, parts=parts: density.log_density(model, parts, at))(theta)
@@ -150,8 +157,11 @@ def test_blocks_maps_and_pairs_have_the_same_likelihood(data, convention, monkey
         np.testing.assert_allclose(gradient, found[0][1], rtol=1e-9)
 
 
+TRAPEZOID = Physics(integration="trapezoid")
+
+
 def obvious_log_likelihood(data, values):
-    """Return the log likelihood as one would write it, pair by pair, in upstream's convention."""
+    """Return the log likelihood as one would write it, pair by pair, as homodyne 2.x has it."""
     angle, lo, hi = distinct_pairs(data)
     grid = whole_maps(data)
     between = grid.time[hi][:, None] > grid.time[:-1]
@@ -160,7 +170,7 @@ def obvious_log_likelihood(data, values):
 
     def integral(*names):
         law = to_power_law(Coordinates(*(values[name] for name in names)), t_ref)
-        rate = kernels.power_law(grid, *law)
+        rate = kernels.power_law(kernels.clock(grid), *law)
         return (between * 0.5 * data.dt * (rate[1:] + rate[:-1])).sum(axis=1)
 
     J = integral("log_D_ref", "D_slope", "D_bend")
@@ -175,7 +185,7 @@ def obvious_log_likelihood(data, values):
 def test_gradients_are_those_of_the_obvious_formula(laminar_data, monkeypatch):
     monkeypatch.setitem(BLOCK_SIZE, "cpu", 100)
     model = LAMINAR_MODEL
-    parts = density.parts_of(block_shards(laminar_data, 1))
+    parts = density.parts_of(block_shards(laminar_data, 1, TRAPEZOID))
     first = shard(parts, 0)
     sites = density.unconstrained(model, first, NEAR_THE_TRUTH)
     theta, unravel = ravel_pytree(sites)
@@ -193,7 +203,7 @@ def test_gradients_are_those_of_the_obvious_formula(laminar_data, monkeypatch):
 
 def test_unknown_convention_is_refused():
     with pytest.raises(InputError, match="upstream.*gap-average.*'physical'"):
-        map_grid(np.zeros(1), 4, 0.1, 0.0054, 2e6, "physical")
+        map_grid(np.zeros(1), 4, 0.1, 0.0054, 2e6, physics=Physics("physical"))
 
 
 def test_float32_is_refused():
@@ -239,7 +249,7 @@ def test_log_likelihoods_of_angle_shards_add_up(five_maps):
     """However the angles are dealt; padding weighs nothing; least squares is the unit noise."""
     noise = unit_noise(five_maps)
     models = models_of(FitConfig(model="static", noise="corrected"))
-    model, plain = models.individual, models.least_squares
+    model, plain = models.per_angle, models.least_squares
     totals = []
     for K in (1, 2, 3, 5):
         shards = angle_shards(five_maps, K, each_map(five_maps, noise=noise))

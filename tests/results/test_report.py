@@ -462,7 +462,8 @@ def test_settings_priors_and_versions_are_told(page, laminar_result):
     for name, value in json.loads(laminar_result.attrs["versions"]).items():
         assert cells[cells.index(name) + 1] == value
     assert cells[cells.index("num_shards") + 1] == "2"
-    assert "Normal(0, 5)" in cells
+    assert "Uniform(-90, 90)" in cells
+    assert "any; flow and its opposite are the same" in cells
 
 
 def test_file_is_whole_or_absent(laminar_result, tmp_path, monkeypatch):

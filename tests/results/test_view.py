@@ -183,7 +183,10 @@ def test_other_variables_of_a_noise_are_told(speckle_result):
     ("changes", "message"),
     [
         ({"schema_version": None}, "found one without, of an older version: fit the data again"),
-        ({"schema_version": SCHEMA_VERSION + 1}, "found 2: update homodyne-bayes"),
+        (
+            {"schema_version": SCHEMA_VERSION + 1},
+            f"found {SCHEMA_VERSION + 1}: update homodyne-bayes",
+        ),
         ({"schema_version": "moon"}, "found moon: fit the data again"),
         ({"schema_version": [1, 2]}, r"found \[1 2\]: fit the data again"),
         ({"words": None}, "attribute words in JSON"),

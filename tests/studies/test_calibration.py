@@ -133,5 +133,5 @@ def test_the_sampler_is_calibrated(model, method, num_simulations):
 
 
 def test_ranks_need_contrast_and_offset_of_every_angle():
-    with pytest.raises(InputError, match="needs scaling individual, found 'marginal'"):
+    with pytest.raises(InputError, match="needs scaling shared or individual, found 'marginal'"):
         calibration.ranks(DESIGNS["static"], FitConfig(scaling="marginal"), 1)

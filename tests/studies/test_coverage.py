@@ -285,7 +285,7 @@ def result(**changes):
         "scaling": "individual",
         "settings": json.dumps(settings),
         **files.as_attributes(
-            describe(SimpleNamespace(num_missing=0), FitConfig(**settings), {*STATIC})
+            describe(SimpleNamespace(num_missing=0), FitConfig(**settings), {*STATIC}, {})
         ),
     }
     return tree

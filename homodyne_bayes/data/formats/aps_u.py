@@ -47,15 +47,16 @@ def describe(path: Path) -> FileContents:
         names = _map_names(file)
         frames = num_frames(file, names, MAPS)
         bins, notes = _bins(file, len(names))
-        dt, gap = _frame_step(file), None
+        dt, gap, age = _frame_step(file), None, 0.0
         provenance = {}
         group = find(file, EXTRAS)
         if group is not None:
             attrs = group.attrs
             provenance = parse_provenance(attrs.get("provenance", "{}"))
             gap = float(attrs["gap"]) if "gap" in attrs else None
+            age = float(attrs.get("age", 0.0))
         notes += _dark_frames(file)
-    return FileContents(path, bins, frames, dt, gap, notes, provenance)
+    return FileContents(path, bins, frames, dt, gap, notes, provenance, age=age)
 
 
 def load(path: Path, indices: list[int]) -> np.ndarray:
@@ -185,6 +186,8 @@ def write(path: Path, data: "TwoTimeData") -> None:
         attrs["provenance"] = json.dumps(dict(data.provenance))
         if data.gap is not None:
             attrs["gap"] = data.gap
+        if data.age:
+            attrs["age"] = data.age
 
 
 def _lag_means(c2: np.ndarray) -> np.ndarray:

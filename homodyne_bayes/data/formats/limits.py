@@ -35,6 +35,8 @@ class FileContents:
         What the file stores about its origin; "assumed" lists what reading it assumes.
     format : str
         Name of its format; `reading.contents` fills it in.
+    age : float
+        Of the first frame in s, as `TwoTimeData` has it.
     """
 
     path: Path
@@ -45,6 +47,7 @@ class FileContents:
     notes: list[str] = field(default_factory=list)
     provenance: Mapping[str, Any] = field(default_factory=dict)
     format: str = ""
+    age: float = 0.0
 
     @property
     def facts(self) -> dict[str, str]:
@@ -57,6 +60,7 @@ class FileContents:
             "phi": listed([phi for _, phi in self.bins], "phi"),
             "dt": listed([self.dt], "dt"),
             "gap": listed([self.gap], "gap"),
+            **({"age": listed([self.age], "age")} if self.age else {}),
         }
 
     def __repr__(self) -> str:

@@ -27,7 +27,14 @@ def describe(path: Path) -> FileContents:
     q = np.broadcast_to(header["q"], count).tolist()
     bins: list[Bin] = list(zip(q, header["phi"].tolist(), strict=True))
     return FileContents(
-        path, bins, frames, header["dt"], header["gap"], notes, header["provenance"]
+        path,
+        bins,
+        frames,
+        header["dt"],
+        header["gap"],
+        notes,
+        header["provenance"],
+        age=header["age"],
     )
 
 

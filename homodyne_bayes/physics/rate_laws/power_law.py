@@ -17,8 +17,11 @@ from homodyne_bayes.parameters import Parameter, Prior
 from homodyne_bayes.physics import kernels
 from homodyne_bayes.physics.rates import Rate, RateLaw
 
+SMALLEST_POWER = 1e-3  # of t in an integral from t = 0, which is infinite for a power of 0
+SERIES_BELOW = 1e-2
 SOFTNESS = 0.2  # bend and ratio agree to 1 % where the ratio is 1, and the ratio stays positive
-SLOPE, BEND = Prior("normal", 0.0, 0.5), Prior("normal", 1.0, 0.3)
+SLOPE = Prior("normal", 0.0, 1.0, "from creep, −2/3, to ballistic motion, 1, all are likely")
+BEND = Prior("normal", 1.0, 0.4, "1 is a power law alone, and 0 a logarithm")
 UPSTREAM = {
     "D": (
         Parameter("D0", "D₀", "D_0", "Å²/s", "diffusion at t = 1 s", (1.0, 1e6), 100.0),
@@ -146,6 +149,48 @@ def to_coordinates(law: Sequence[jax.Array], t_ref: jax.Array) -> Coordinates:
     return Coordinates(jnp.log(level), exponent / ratio, bend)
 
 
+def integral(
+    time: jax.Array, amplitude: jax.Array, exponent: jax.Array, offset: jax.Array
+) -> jax.Array:
+    r"""Return ∫ max(a t^b + c, 0) dt from the first to every one of ascending times, (G,).
+
+    :math:`\int t^b\,\mathrm{d}t = t^{b+1}/(b+1)`, a logarithm for b = -1. From t = 0 it is infinite
+    for b <= -1, where it is taken as that of b = -0.999. Where the law would fall below 0 it is 0:
+    times are kept on the side of its zero where it is positive.
+    """
+    zero = _zero(amplitude, exponent, offset)
+    falls = amplitude * exponent < 0
+    inside = jnp.where(falls, jnp.minimum(time, zero), jnp.maximum(time, zero))
+    inside = jnp.where(jnp.isnan(zero), time, inside)
+    unit, power = time[1], exponent + 1.0
+    started = inside > 0
+    grown = _grown(power, jnp.log(jnp.where(started, inside, unit) / unit))
+    from_zero = -1.0 / jnp.where(power > SMALLEST_POWER, power, SMALLEST_POWER)
+    curved = unit**power * jnp.where(started, grown, from_zero)
+    whole = amplitude * curved + offset * inside
+    never = jnp.isnan(zero) & (amplitude + offset < 0)
+    return jnp.where(never, 0.0, whole - whole[0])
+
+
+def _zero(amplitude: jax.Array, exponent: jax.Array, offset: jax.Array) -> jax.Array:
+    """Return the time where the law is 0, NaN where it has no zero; without derivatives.
+
+    The integral does not depend on it in first order, as the law is 0 there.
+    """
+    a, b, c = (jax.lax.stop_gradient(jnp.asarray(x)) for x in (amplitude, exponent, offset))
+    crosses = (a * c < 0) & (b != 0)
+    ratio = jnp.where(crosses, -c / jnp.where(a == 0, 1.0, a), 1.0)
+    return jnp.where(crosses, jnp.exp(jnp.log(ratio) / jnp.where(b == 0, 1.0, b)), jnp.nan)
+
+
+def _grown(power: jax.Array, x: jax.Array) -> jax.Array:
+    """Return (exp(power x) - 1) / power, by its Taylor series near 0."""
+    y = power * x
+    series = x * (1 + y / 2 * (1 + y / 3 * (1 + y / 4 * (1 + y / 5 * (1 + y / 6)))))
+    near = jnp.abs(y) < SERIES_BELOW
+    return jnp.where(near, series, jnp.expm1(y) / jnp.where(near, 1.0, power))
+
+
 POWER_LAW = RateLaw(
     title="a power of time with an offset",
     reported=reported,
@@ -154,4 +199,6 @@ POWER_LAW = RateLaw(
     to_coordinates=to_coordinates,
     evaluate=kernels.power_law,
     latex=lambda amplitude, exponent, offset: f"{amplitude} t^{{{exponent}}} + {offset}",
+    integral=integral,
+    diverges=lambda amplitude, exponent, offset: exponent <= SMALLEST_POWER - 1.0,  # noqa: ARG005
 )
