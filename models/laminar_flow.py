@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import jax
 import numpyro
 
+from homodyne_bayes.model_files import static
 from homodyne_bayes.parameters import Parameter, Prior
 from homodyne_bayes.physics import kernels, rates
 from homodyne_bayes.physics.model import Model, under_flow
@@ -48,4 +49,5 @@ MODEL = Model(
         ("phi0", 3.0),
     ),
     references=("He et al., PNAS 121:e2401162121 (2024)",),
+    still=static.MODEL,
 )

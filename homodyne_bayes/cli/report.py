@@ -10,8 +10,10 @@ from rich.table import Table
 
 from homodyne_bayes.cli import screen
 from homodyne_bayes.cli.options import for_machines, numbers, refuse_options, writable
-from homodyne_bayes.results import page, paper, sentences, store, tables, view
+from homodyne_bayes.results import marks, page, paper, sentences, store, tables, view
 from homodyne_bayes.results.diagnostics import Numbers
+
+STYLES = {"good": "bold green", "bad": "bold red", "open": "bold"}  # of marks
 
 
 @click.command()
@@ -63,17 +65,20 @@ def report(result: str, out: str | None, latex: bool, at: str, radius: float | N
 
 
 def print_summary(tree: xr.DataTree) -> None:
-    """Print verdict, cost, posterior and warnings of a result."""
+    """Print marks, cost, posterior and warnings of a result."""
     console, numbers = screen.console(), Numbers(tree)
-    verdict = page.certificate(numbers)
-    style = "bold green" if verdict["kind"] == "certified" else "bold red"
-    console.print(sentences.certificate(numbers), style=style, highlight=False, soft_wrap=True)
-    attempts = (f"{a['proposal']} {a['k_hat']} ({a['ess']})" for a in verdict["attempts"])
+    for mark in marks.marks(numbers):
+        console.print(f"{mark}. ", style=STYLES[mark.kind], highlight=False, end="")
+        console.print(escape(mark.sentence), highlight=False, soft_wrap=True)
+    made = page.certificate(numbers)
+    attempts = (f"{a['proposal']} {a['k_hat']} ({a['ess']})" for a in made["attempts"])
+    flow = sentences.flow(numbers)
     for line in (
-        f"method {verdict['method']}; k-hat (ESS): {', '.join(attempts)}",
-        f"cost {verdict['cost']}",
-        *(f"refused: {sentence}" for sentence in verdict["refused"]),
-        *(f"to do: {sentence}" for sentence in verdict["advice"]),
+        *([flow] if flow else []),
+        f"method {made['method']}; k-hat (ESS): {', '.join(attempts)}",
+        f"cost {made['cost']}",
+        *(f"refused: {sentence}" for sentence in made["refused"]),
+        *(f"to do: {sentence}" for sentence in sentences.advice(numbers)),
         f"{tree.attrs['model']}, {tree.attrs['convention']} convention",
     ):
         screen.say(line)

@@ -93,6 +93,13 @@ def rates_dataset(
     )
 
 
+def still_dataset(found: Mapping[str, Any], log_flat: np.ndarray) -> xr.Dataset:
+    """Return how a model stands against the same fluid at rest, see `fitting.still`."""
+    meaning = "log weights of the draws under a prior flat in the rate"
+    weights = {"log_flat": (("chain", "draw"), log_flat, {"long_name": meaning})}
+    return xr.Dataset(weights, attrs=as_attributes(found))
+
+
 def inference_groups(inference: Inference, labels: list[str]) -> dict[str, xr.Dataset]:
     """Return the groups that tell how draws were made and what they are worth.
 

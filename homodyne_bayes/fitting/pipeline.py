@@ -11,8 +11,9 @@ from homodyne_bayes.files import as_attributes
 from homodyne_bayes.fitting.plan import plan
 from homodyne_bayes.fitting.sample import sample
 from homodyne_bayes.fitting.settings import FitConfig
+from homodyne_bayes.fitting.still import compare_with_rest
 from homodyne_bayes.fitting.tree import make_tree
-from homodyne_bayes.inference.infer import Progress, silent
+from homodyne_bayes.inference.infer import Progress, silent, timed
 from homodyne_bayes.inference.places import HERE, Workplace
 from homodyne_bayes.inference.shelf import Shelf
 from homodyne_bayes.model_files import model_name, source_hash
@@ -69,7 +70,11 @@ def fit(
     several = {"several_devices": jax.local_device_count() > 1}  # one rounds otherwise
     shelf = None if folder is None else Shelf(Path(folder), made_from | several)
     made = sample(data, planned, progress, shelf=shelf, place=place)
-    tree = make_tree(data, config, made)
+    seconds, still = made.inference.seconds, None
+    if config.record.still is not None:
+        with timed(seconds, "no flow"):
+            still = compare_with_rest(made, config.record.still, progress, place)
+    tree = make_tree(data, config, made, still)
     tree.attrs |= as_attributes(
         {
             "title": "homodyne_bayes result",
@@ -82,7 +87,7 @@ def fit(
             "num_pairs": data.num_pairs,
             "provenance": dict(data.provenance),
             "devices": [str(device) for device in jax.local_devices()],
-            "seconds": made.inference.seconds,
+            "seconds": seconds,
         }
     )
     return tree

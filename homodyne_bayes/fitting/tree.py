@@ -15,6 +15,7 @@ from homodyne_bayes.fitting import describe, predictive
 from homodyne_bayes.fitting import groups as parts
 from homodyne_bayes.fitting.sample import Sampled
 from homodyne_bayes.fitting.settings import FitConfig
+from homodyne_bayes.fitting.still import Still, log_flat
 from homodyne_bayes.inference import density
 from homodyne_bayes.inference.mode import WarmStart
 from homodyne_bayes.likelihood.observe import Observed
@@ -28,8 +29,10 @@ NUM_PRIOR_DRAWS = 2000
 NUM_PREDICTED = 100  # draws at which c2 is computed
 
 
-def make_tree(data: TwoTimeData, config: FitConfig, made: Sampled) -> xr.DataTree:
-    """Return the groups of a result from what was sampled."""
+def make_tree(
+    data: TwoTimeData, config: FitConfig, made: Sampled, still: Still | None = None
+) -> xr.DataTree:
+    """Return the groups of a result from what was sampled, and how flow stands against rest."""
     model, warm, inference, whole = made.model, made.warm, made.inference, made.whole
     units = {row.name: row.unit for row in config.parameters}
     dataset = partial(parts.draws_dataset, data=data, units=units)
@@ -73,6 +76,9 @@ def make_tree(data: TwoTimeData, config: FitConfig, made: Sampled) -> xr.DataTre
         "constant_data": parts.constant_dataset(data, float(reference_time(whole))),
         **parts.inference_groups(inference, density.labels(model, whole)),
     }
+    if still is not None:
+        flat = log_flat(made, posterior[still.level], still.level)
+        groups["still"] = parts.still_dataset(still._asdict(), flat)
     if made.estimate is not None:
         groups["noise"] = parts.noise_dataset(made.estimate, data, model.noise.words)
     if inference.approximation.shards is not None:

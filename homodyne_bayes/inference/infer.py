@@ -30,7 +30,7 @@ from homodyne_bayes.inference.methods import (
 )
 from homodyne_bayes.inference.places import HERE, TimeUpError, Workplace
 from homodyne_bayes.inference.shelf import Shelf
-from homodyne_bayes.thresholds import Fault
+from homodyne_bayes.thresholds import REWEIGHTED, Fault
 
 Progress = Callable[[str, int, int], None]
 
@@ -184,7 +184,7 @@ def conclude(
     if sound and not (nuts and not last.faults):
         shape = sampling.nuts.num_chains, sampling.nuts.num_samples
         chosen = resample(keys[2], weighted.log_weight, *shape)
-        draws, draws_from, nuts = weighted.theta[chosen], "reweighted draws", None
+        draws, draws_from, nuts = weighted.theta[chosen], REWEIGHTED, None
         log_prior, log_likelihood = weighted.log_prior[chosen], weighted.log_likelihood[chosen]
     else:
         draws, draws_from = last.draws, last.name

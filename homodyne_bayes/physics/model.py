@@ -83,6 +83,9 @@ class Model:
         Reported parameters of a typical fluid, for simulations.
     references : tuple of str
         Where it is from.
+    still : Model, optional
+        The same fluid without flow, whose parameters are among those of this model: its evidence
+        is weighed against that of every fit.
     """
 
     field: Field
@@ -93,6 +96,7 @@ class Model:
     formula: Callable[[Convention], Formula] = not_stated
     example: tuple[tuple[str, float], ...] = ()
     references: tuple[str, ...] = ()
+    still: "Model | None" = None
 
     @property
     def table(self) -> tuple[Parameter, ...]:

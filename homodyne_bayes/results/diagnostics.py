@@ -9,11 +9,16 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from homodyne_bayes.results import store
+from homodyne_bayes.results import influence, store
+from homodyne_bayes.results.flow import Flow, flow
 from homodyne_bayes.results.store import Parameter, group
-from homodyne_bayes.thresholds import INTERVAL, Fault
+from homodyne_bayes.results.variables import coordinates, reported, widths
+from homodyne_bayes.thresholds import INTERVAL, REWEIGHTED, Fault
 
-TAIL = (1 - INTERVAL) / 2
+COLUMNS = (
+    *("mean", "sd", "lower", "upper", "mcse", "ess", "r_hat", "ess_per_1000_evaluations"),
+    *("of_prior", "of_uncorrected"),
+)
 
 
 class Numbers:
@@ -80,8 +85,23 @@ class Numbers:
 
     @cached_property
     def prior_driven(self) -> list[str]:
-        """The coordinates whose interval is mostly the prior's."""
-        return prior_driven(self.tree)
+        """What was sampled and whose interval is mostly the prior's."""
+        return influence.prior_driven(self.tree)
+
+    @cached_property
+    def sensitivity(self) -> pd.DataFrame:
+        """How what was sampled responds to prior and likelihood, see `influence.sensitivity`."""
+        return influence.sensitivity(self.tree)
+
+    @cached_property
+    def undecided(self) -> list[str]:
+        """What is reported and the priors set, see `influence.undecided`."""
+        return influence.undecided(self.tree, self.sensitivity, self.flow)
+
+    @cached_property
+    def flow(self) -> Flow | None:
+        """How the model stands against the same fluid at rest, None where there is no such."""
+        return flow(self.tree)
 
     def words(self, choice: str) -> dict[str, str]:
         """Return what a choice, or misfit, says of itself."""
@@ -94,30 +114,6 @@ class Numbers:
         ends = dict(zip(sizes, np.cumsum(list(sizes.values())), strict=True))
         rows = [i for name in names for i in range(ends[name] - sizes[name], ends[name])]
         return self.summary.iloc[rows]
-
-
-def reported(tree: xr.DataTree) -> list[str]:
-    """Return the parameters of a result as users know them, in the order of tables."""
-    rows = store.parameters(tree)
-    return [n for n in rows if n in tree["posterior"] and rows[n].role != "coordinate"]
-
-
-def coordinates(tree: xr.DataTree) -> list[str]:
-    """Return the coordinates in which a result was sampled, in the order of tables."""
-    rows = store.parameters(tree)
-    return [n for n in rows if n in tree["posterior"] and rows[n].role == "coordinate"]
-
-
-def sampled(tree: xr.DataTree) -> list[str]:
-    """Return the sampled variables: coordinates first, then others in the order of tables."""
-    names = coordinates(tree) + reported(tree)
-    return [name for name in names if name in tree["unconstrained_posterior"]]
-
-
-def scalars(tree: xr.DataTree, names: list[str]) -> list[str]:
-    """Return those variables that have one value a draw, other than those of the noise."""
-    rows = store.parameters(tree)
-    return [n for n in names if rows[n].role != "noise" and tree["posterior"][n].ndim == 2]
 
 
 def summary(tree: xr.DataTree, names: list[str] | None = None) -> pd.DataFrame:
@@ -133,25 +129,54 @@ def summary(tree: xr.DataTree, names: list[str] | None = None) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        One row a scalar: mean, sd, lower and upper end of the equal-tailed 90 % interval,
-        ess_bulk, r_hat, ESS per 1000 evaluations of all the data, of_prior and of_uncorrected:
-        width of the interval over that of the prior, and over that of the least squares fit under
-        independent noise; NaN where noise is taken as independent anyway.
+        One row a scalar: mean, sd, lower and upper end of the equal-tailed 90 % interval; mcse,
+        the Monte Carlo error of the mean, and ess, as many independent draws have it; r_hat, NaN
+        but for chains of NUTS on all the data; ESS per 1000 evaluations of all the data; of_prior
+        and of_uncorrected: width of the interval over that of the prior, and over that of the
+        least squares fit under independent noise; NaN where noise is taken as independent anyway.
+        What the data leave open, as the parameters of flow where no flow is not excluded, has no
+        mean, sd and lower end; the upper end of a rate is then its 95 % upper limit.
     """
     names = reported(tree) if names is None else names
     table = az.summary(
         tree, var_names=names, ci_prob=INTERVAL, ci_kind="eti", round_to="none", fmt="wide"
     )
     lower, upper = (column for column in table.columns if column.startswith("eti"))
-    table = table.rename(columns={lower: "lower", upper: "upper"})
-    table["ess_per_1000_evaluations"] = 1000 * table["ess_bulk"] / evaluations(tree)
+    table = table.rename(columns={lower: "lower", upper: "upper"}).astype(float)
+    if all_by_nuts(tree):
+        table = table.rename(columns={"mcse_mean": "mcse", "ess_bulk": "ess"})
+    else:
+        table = table.assign(mcse=_errors(tree, names), r_hat=np.nan)
+        table["ess"] = (table["sd"] / table["mcse"]) ** 2
+    table["ess_per_1000_evaluations"] = 1000 * table["ess"] / evaluations(tree)
     for column, other in (("of_prior", "prior"), ("of_uncorrected", "warm_start")):
         ratio = widths(tree, names, other)
         table[column] = np.concatenate([np.atleast_1d(ratio[name]).ravel() for name in names])
     if "noise" not in tree.children:
         table["of_uncorrected"] = np.nan
-    columns = ["mean", "sd", "lower", "upper", "ess_bulk", "r_hat", "ess_per_1000_evaluations"]
-    return table[[*columns, "of_prior", "of_uncorrected"]].astype(float)
+    against = flow(tree)
+    for name in names:
+        if against is not None and against.leaves_open(name):
+            limit = against.limit_of(group(tree, "posterior")[name])
+            table.loc[name, ["mean", "sd", "mcse", "lower", "upper"]] = [*[np.nan] * 4, limit]
+    return table[[*COLUMNS]]
+
+
+def _errors(tree: xr.DataTree, names: list[str]) -> np.ndarray:
+    """Return Monte Carlo errors of means of resampled draws, NaN where draws have no weights.
+
+    A draw that was taken n times counts with the weight n, once.
+    """
+    density = group(tree, "sample_stats")["lp"].values
+    _, which, counts = np.unique(density, return_inverse=True, return_counts=True)
+    copies = counts[which].reshape(density.shape)
+    posterior, found = group(tree, "posterior"), []
+    for name in names:
+        draws = posterior[name].values.reshape(*density.shape, -1)
+        squares = (draws - draws.mean(axis=(0, 1))) ** 2
+        found.append((copies[..., None] * squares).mean(axis=(0, 1)) / density.size)
+    weighed = tree["certificate"].attrs["draws_from"] == REWEIGHTED
+    return np.sqrt(np.concatenate(found)) if weighed else np.full(sum(map(len, found)), np.nan)
 
 
 def misfit_tests(tree: xr.DataTree) -> pd.DataFrame:
@@ -219,59 +244,11 @@ def corrections(tree: xr.DataTree, names: list[str] | None = None) -> pd.DataFra
     )
 
 
-def sensitivity(tree: xr.DataTree) -> pd.DataFrame:
-    """Return how the sampled coordinates respond to prior and likelihood raised to a power.
-
-    Columns ``prior`` and ``likelihood`` hold the power-scaling sensitivity of each coordinate,
-    ``diagnosis`` what it means, empty where the prior hardly matters (Kallioinen et al., Stat.
-    Comput. 34:57, 2024).
-    """
-    names = scalars(tree, sampled(tree))
-    scaled = {
-        one: az.psense(tree, var_names=names or None, group=one) for one in ("prior", "likelihood")
-    }
-    table = pd.DataFrame(
-        {one: {name: float(found[name]) for name in names} for one, found in scaled.items()}
-    )
-    sensitive = table > store.limits(tree)["sensitive"]
-    diagnosis = np.where(
-        sensitive["likelihood"], "prior-data conflict", "strong prior / weak likelihood"
-    )
-    return table.assign(diagnosis=np.where(sensitive["prior"], diagnosis, ""))
-
-
-def prior_driven(tree: xr.DataTree) -> list[str]:
-    """Return the sampled coordinates whose interval is mostly the prior's."""
-    names = scalars(tree, sampled(tree))
-    ratio, most = widths(tree, names, "prior"), store.limits(tree)["prior_driven"]
-    return [name for name in names if float(ratio[name]) > most]
-
-
-def prior_conflicts(tree: xr.DataTree) -> list[str]:
-    """Return the sampled coordinates whose posterior mean lies far out in the prior."""
-    posterior, prior = tree["posterior"], tree["prior"]
-    distances = {
-        name: abs(float(posterior[name].mean() - prior[name].mean())) / float(prior[name].std())
-        for name in scalars(tree, sampled(tree))
-    }
-    most = store.limits(tree)["conflict"]
-    return [name for name, distance in distances.items() if distance > most]
-
-
 def outside_bounds(tree: xr.DataTree, table: pd.DataFrame) -> dict[str, Parameter]:
     """Return the labels in a summary whose mean lies outside the usual range, and whose it is."""
     rows, found = store.parameters(tree), {}
     for label, mean in table["mean"].items():
         parameter = rows.get(str(label).split("[")[0])
-        if parameter is not None and not parameter.bounds[0] <= mean <= parameter.bounds[1]:
+        if parameter is not None and (mean < parameter.bounds[0] or mean > parameter.bounds[1]):
             found[str(label)] = parameter
     return found
-
-
-def widths(tree: xr.DataTree, names: list[str], other: str) -> xr.Dataset:
-    """Return widths of the posterior's intervals over those of the draws of another group."""
-    both, ends = [group(tree, one) for one in ("posterior", other)], [TAIL, 1 - TAIL]
-    shared = [name for name in names if name in both[1]]
-    here, there = (one[shared].quantile(ends, ("chain", "draw")).diff("quantile") for one in both)
-    unknown = {n: both[0][n].isel(chain=0, draw=0) * np.nan for n in names if n not in shared}
-    return (here / there).isel(quantile=0, drop=True).assign(unknown)

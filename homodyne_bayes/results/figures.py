@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.mathtext import MathTextParser
 from scipy.stats import gaussian_kde, rankdata
 
-from homodyne_bayes.results import diagnostics, store
-from homodyne_bayes.results.diagnostics import TAIL, group
+from homodyne_bayes.results import diagnostics, store, variables
+from homodyne_bayes.results.diagnostics import group
 from homodyne_bayes.results.figures_of_maps import (
     BLUE,
     CYCLE,
@@ -27,8 +27,11 @@ from homodyne_bayes.results.figures_of_maps import (
     representative,
     whitened,
 )
+from homodyne_bayes.results.flow import Flow, flow
 from homodyne_bayes.results.latex import formula
+from homodyne_bayes.results.variables import TAIL
 from homodyne_bayes.text import number, percent, place
+from homodyne_bayes.thresholds import LIMIT
 
 RANK_BINS = 10
 TRUTH: dict[str, Any] = {"color": "black", "linestyle": "--", "linewidth": 1.0}
@@ -37,17 +40,11 @@ TRUTH: dict[str, Any] = {"color": "black", "linestyle": "--", "linewidth": 1.0}
 def rates(tree: xr.DataTree, ncols: int = 2) -> Figure:
     """Draw D(t), the shear rate and other rates of the model: median, 50 % and 90 % intervals."""
     dataset = group(tree, "rates").isel(time=slice(1, None))
-    true = true_rates(tree)
+    true, against = true_rates(tree), flow(tree)
     names = [str(name) for name in dataset.data_vars]
     fig, axes = panels(len(names), ncols, 4.75 if len(names) > 1 else 5.5, 3.6)
     for ax, name in zip(axes, names, strict=True):
-        bands = dataset[name].quantile([TAIL, 0.25, 0.5, 0.75, 1 - TAIL], ("chain", "draw"))
-        about = dataset[name].attrs
-        factor, label = _scaled(_in_formula(about["latex"], name), about["units"], bands)
-        low, lower, median, upper, high = factor * bands.values
-        ax.fill_between(dataset.time, low, high, color=BLUE, alpha=0.2, lw=0, label="90 %")
-        ax.fill_between(dataset.time, lower, upper, color=BLUE, alpha=0.35, lw=0, label="50 %")
-        ax.plot(dataset.time, median, color=BLUE, label="median")
+        factor, label = _rate(ax, dataset[name], against)
         if name in true:
             ax.plot(dataset.time, factor * true[name].values[1:], label="truth", **TRUTH)
         t_ref = float(group(tree, "constant_data")["t_ref"])
@@ -60,9 +57,30 @@ def rates(tree: xr.DataTree, ncols: int = 2) -> Figure:
     return fig
 
 
+def _rate(ax: Axes, draws: xr.DataArray, against: Flow | None) -> tuple[float, str]:
+    """Draw the intervals of a rate, or its upper limit; return the factor and label of its axis."""
+    name, about, dims = str(draws.name), draws.attrs, ("chain", "draw")
+    bands = draws.quantile([TAIL, 0.25, 0.5, 0.75, 1 - TAIL], dims)
+    limited = against is not None and against.leaves_open(name)
+    if against is not None and limited:
+        bands = xr.apply_ufunc(against.limit, draws, input_core_dims=[dims], vectorize=True)
+    factor, label = _scaled(_in_formula(about["latex"], name), about["units"], bands)
+    values, time = factor * bands.values, draws.time
+    if limited:
+        ax.fill_between(time, 0, values, color=GREY, alpha=0.5, lw=0)
+        ax.plot(time, values, color=BLUE, label=f"{percent(LIMIT)} upper limit")
+        ax.set_ylim(bottom=0)
+        return factor, label
+    low, lower, median, upper, high = values
+    ax.fill_between(time, low, high, color=BLUE, alpha=0.2, lw=0, label="90 %")
+    ax.fill_between(time, lower, upper, color=BLUE, alpha=0.35, lw=0, label="50 %")
+    ax.plot(time, median, color=BLUE, label="median")
+    return factor, label
+
+
 def pairs(tree: xr.DataTree, names: Sequence[str] = ()) -> Figure:
     """Draw parameters, by default the physical ones, against each other."""
-    names = names or diagnostics.scalars(tree, diagnostics.reported(tree))
+    names = names or variables.scalars(tree, variables.reported(tree))
     posterior, known = group(tree, "posterior"), diagnostics.truth(tree)
     diverged, symbols = divergences(tree), _symbols(tree)
     factors, labels = zip(
@@ -131,8 +149,8 @@ def divergences(tree: xr.DataTree) -> dict[str, np.ndarray]:
 
 def prior_posterior(tree: xr.DataTree) -> Figure:
     """Draw prior and posterior densities of the sampled parameters, each scaled to its peak."""
-    names = diagnostics.scalars(tree, diagnostics.sampled(tree))
-    shares, most = diagnostics.widths(tree, names, "prior"), store.limits(tree)["prior_driven"]
+    names = variables.scalars(tree, variables.sampled(tree))
+    shares, most = variables.widths(tree, names, "prior"), store.limits(tree)["prior_driven"]
     symbols = _symbols(tree)
     fig, axes = panels(len(names), 4, 2.4, 1.9)
     for ax, name in zip(axes, names, strict=True):
@@ -155,7 +173,7 @@ def shard_agreement(tree: xr.DataTree) -> Figure:
     """Draw mean and 90 % interval of every shard beside the interval of the result."""
     shown = representative(group(tree, "observed_data")["phi"])
     merged, per_shard = (
-        [entry for name in diagnostics.sampled(tree) for entry in _entries(tree, one, name, shown)]
+        [entry for name in variables.sampled(tree) for entry in _entries(tree, one, name, shown)]
         for one in ("posterior", "sub_posteriors")
     )
     num_shards = group(tree, "sub_posteriors").sizes["shard"]
@@ -182,10 +200,10 @@ def shard_agreement(tree: xr.DataTree) -> Figure:
 
 
 def traces(tree: xr.DataTree) -> Figure:
-    """Draw traces and ranks of reported parameters; of several angles, that of largest R-hat."""
+    """Draw traces and ranks of the chains; of several angles, that of largest R-hat."""
     rows = [
         max(_entries(tree, "posterior", name), key=lambda entry: float(az.rhat(entry[1])))
-        for name in diagnostics.reported(tree)
+        for name in variables.reported(tree)
     ]
     num_chains, num_draws = rows[0][1].shape
     fig = Figure((9.5, 0.6 + len(rows)), layout="constrained")
@@ -330,19 +348,19 @@ FIGURES: dict[str, Plot] = {
         "Draws of the physical parameters, and their correlation coefficients. Crosses mark "
         "where NUTS diverged, on all the data or, where their draws were merged, on the shards; "
         "dashed lines the truth of simulated data.",
-        lambda tree: len(diagnostics.scalars(tree, diagnostics.reported(tree))) > 0,
+        lambda tree: len(variables.scalars(tree, variables.reported(tree))) > 0,
     ),
     "coordinate_pairs": Plot(
-        lambda tree: pairs(tree, diagnostics.coordinates(tree)),
+        lambda tree: pairs(tree, variables.coordinates(tree)),
         "The same draws in the coordinates in which the rates were sampled.",
-        lambda tree: len(diagnostics.coordinates(tree)) > 0,
+        lambda tree: len(variables.coordinates(tree)) > 0,
     ),
     "prior_posterior": Plot(
         prior_posterior,
         "Prior and posterior densities, each scaled to its peak, and the width of "
         "the posterior's 90 % interval over that of the prior. Where it is nearly as wide, the "
         "prior, not the data, sets it.",
-        lambda tree: len(diagnostics.scalars(tree, diagnostics.sampled(tree))) > 0,
+        lambda tree: len(variables.scalars(tree, variables.sampled(tree))) > 0,
     ),
     "shard_agreement": Plot(
         shard_agreement,
@@ -355,7 +373,7 @@ FIGURES: dict[str, Plot] = {
     "traces": Plot(
         traces,
         "Traces and rank histograms of the draws; of contrast and offset, the angle with "
-        "the largest R-hat. Chains that agree have flat rank histograms about the dotted line. "
-        "Reweighted draws come in runs of copies of one draw.",
+        "the largest R-hat. Chains that agree have flat rank histograms about the dotted line.",
+        diagnostics.all_by_nuts,
     ),
 }

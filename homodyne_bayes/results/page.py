@@ -1,4 +1,4 @@
-"""One self-contained HTML page of a result: verdict, warnings, tables, figures, provenance."""
+"""One self-contained HTML page of a result: marks, warnings, tables, figures, provenance."""
 
 import base64
 import io
@@ -13,9 +13,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 
 from homodyne_bayes.files import atomic_path
-from homodyne_bayes.results import diagnostics, sentences, tables
-from homodyne_bayes.results.diagnostics import TAIL, Numbers, group
+from homodyne_bayes.results import diagnostics, marks, sentences, tables
+from homodyne_bayes.results.diagnostics import Numbers, group
 from homodyne_bayes.results.figures import FIGURES
+from homodyne_bayes.results.variables import TAIL
 from homodyne_bayes.text import number, rounded
 
 DPI = 130
@@ -52,6 +53,7 @@ def contents(numbers: Numbers) -> dict[str, Any]:
     tree = numbers.tree
     return {
         "model": tree.attrs["model"],
+        "head": head(numbers),
         "certificate": certificate(numbers),
         "facts": facts(tree),
         "warnings": sentences.warnings(numbers),
@@ -75,17 +77,27 @@ def contents(numbers: Numbers) -> dict[str, Any]:
     }
 
 
+def head(numbers: Numbers) -> dict[str, Any]:
+    """Return the three marks, what they come to, how flow stands, and what to do."""
+    found = marks.marks(numbers)
+    kind = marks.kind(found)
+    return {
+        "kind": kind,
+        "title": marks.HEADS[kind],
+        "marks": found,
+        "flow": sentences.flow(numbers),
+        "advice": sentences.advice(numbers),
+    }
+
+
 def certificate(numbers: Numbers) -> dict[str, Any]:
-    """Return the verdict, what it rests on, what was refused, what to do, and what it cost."""
+    """Return what the draws rest on, what was refused on the way, and what it cost."""
     tree, limits = numbers.tree, numbers.limits
     found = group(tree, "certificate")
-    verdict, _, basis = sentences.certificate(numbers).partition(": ")
     seconds = json.loads(tree.attrs["seconds"])
     needed = limits["min_ess_per_chain"] * group(tree, "posterior").sizes["chain"]
     return {
-        "kind": "certified" if numbers.certified else "uncertified",
-        "verdict": verdict,
-        "basis": basis[:1].upper() + basis[1:],
+        "basis": sentences.certificate(numbers),
         "method": sentences.method(numbers),
         "attempts": attempts(tree),
         "limits": f"Weights are trusted where k-hat is below {limits['max_k_hat']:g}, the ESS is "
@@ -95,7 +107,6 @@ def certificate(numbers: Numbers) -> dict[str, Any]:
         f"{number(found.attrs['log_evidence_error'])}, "
         f"k-hat {number(found.attrs['evidence_k_hat'])}",
         "refused": sentences.refused(numbers),
-        "advice": sentences.advice(numbers),
         "cost": f"{found.attrs['gradients']:.0f} gradients and {found.attrs['evaluations']} "
         "evaluations of all the data; "
         + ", ".join(f"{stage} {value:.1f}\u00a0s" for stage, value in seconds.items()),

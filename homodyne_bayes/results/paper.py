@@ -13,13 +13,14 @@ from matplotlib.figure import Figure
 
 from homodyne_bayes.errors import InputError
 from homodyne_bayes.files import atomic_path
-from homodyne_bayes.results import diagnostics, figures, page, rows, sentences, tables
+from homodyne_bayes.results import diagnostics, figures, marks, page, rows, sentences, tables
 from homodyne_bayes.results import latex as tex
-from homodyne_bayes.results.diagnostics import TAIL, Numbers
+from homodyne_bayes.results.diagnostics import Numbers
 from homodyne_bayes.results.figures import FIGURES
 from homodyne_bayes.results.quantities import Quantity, derived, described, fitted
+from homodyne_bayes.results.variables import TAIL
 from homodyne_bayes.text import listed, plain
-from homodyne_bayes.thresholds import INTERVAL, faults_to_json
+from homodyne_bayes.thresholds import INTERVAL, LIMIT, faults_to_json
 
 COLUMNS = {"single": 3.375, "double": 7.0}  # inches
 PRINTED: dict[str, tuple[Callable[[xr.DataTree], Figure], str]] = {
@@ -43,11 +44,14 @@ def summary(
     """
     tree = numbers.tree
     stored = ("settings", "priors", "provenance", "versions")
-    quality = numbers.lines(numbers.reported)[["ess_bulk", "r_hat"]].to_dict("records")
+    quality = numbers.lines(numbers.reported)[["mcse", "ess", "r_hat"]].to_dict("records")
+    found = marks.marks(numbers)
     return {
         **{name: tree.attrs[name] for name in ("model", "convention", "noise", "scaling")},
+        "verdict": marks.verdict(found),
+        "marks": [mark._asdict() for mark in found],
         "certified": numbers.certified,
-        "verdict": sentences.certificate(numbers),
+        "flow": _flow(numbers),
         "faults": faults_to_json(numbers.faults),
         "interval": INTERVAL,
         "parameters": [
@@ -61,8 +65,23 @@ def summary(
     }
 
 
+def _flow(numbers: Numbers) -> dict[str, Any] | None:
+    """Return how the model stands against the same fluid at rest; None where there is no such."""
+    found = numbers.flow
+    if found is None:
+        return None
+    told = ("log_bayes_factor", "error", "k_hat", "decided")
+    return plain({name: getattr(found, name) for name in told}) | {
+        "sentence": sentences.flow(numbers)
+    }
+
+
 def latex_value(quantity: Quantity) -> str:
-    """Return the median with its interval as LaTeX."""
+    """Return the median with its interval as LaTeX, or the upper limit, or that there is none."""
+    if quantity.kind == "upper limit":
+        return rf"\(< \num{{{quantity.limit:.2g}}}\) (\qty{{{100 * LIMIT:.0f}}}{{\percent}})"
+    if quantity.kind != "interval":
+        return quantity.kind
     low, median, high = np.quantile(quantity.draws, [TAIL, 0.5, 1 - TAIL])
     return rf"\({tex.asymmetric(low, median, high)}\)"
 
@@ -195,7 +214,9 @@ def _paper(
         "tables": [latex_table(one) for one in tables.shown(numbers, "paper")],
         "scaling": scaling_rows([one for one in parameters if "phi" in one.at]),
         "level": f"{100 * INTERVAL:.0f}",
-        "verdict": sentences.certificate(numbers),
+        "marks": marks.marks(numbers),
+        "flow": sentences.flow(numbers),
+        "certificate": sentences.certificate(numbers),
         "measured": tex.measured(tree),
         "formulas": tex.formulas(tree),
         "terms": tex.terms(tree),

@@ -8,9 +8,13 @@ import numpy as np
 import xarray as xr
 
 from homodyne_bayes.errors import InputError
-from homodyne_bayes.results import diagnostics, store
-from homodyne_bayes.results.diagnostics import TAIL, group
+from homodyne_bayes.results import store, variables
+from homodyne_bayes.results.flow import flow
+from homodyne_bayes.results.store import group
+from homodyne_bayes.results.variables import TAIL
 from homodyne_bayes.text import plain
+
+OF_FLOW = ("gamma_dot", "Pe")
 
 
 class Quantity(NamedTuple):
@@ -24,6 +28,10 @@ class Quantity(NamedTuple):
         Where it holds: ``phi`` (degree), ``t`` (s), ``q`` (1/Å).
     draws : numpy.ndarray
         (S,) draws of its posterior.
+    kind : {"interval", "upper limit", "not decided"}
+        What the data say of it.
+    limit : float
+        Its 95 % upper limit, where that is what they say.
     """
 
     name: str
@@ -31,12 +39,21 @@ class Quantity(NamedTuple):
     unit: str
     at: dict[str, Any]
     draws: np.ndarray
+    kind: str = "interval"
+    limit: float = math.nan
+
+
+def limited(quantity: Quantity, limit: float) -> Quantity:
+    """Return a quantity that has an upper limit only, or not even that where it is NaN."""
+    kind = "not decided" if math.isnan(limit) else "upper limit"
+    return quantity._replace(kind=kind, limit=limit)
 
 
 def fitted(tree: xr.DataTree) -> list[Quantity]:
     """Return the reported parameters; contrast and offset of every map."""
     posterior, rows, found = group(tree, "posterior"), store.parameters(tree), []
-    for name in diagnostics.reported(tree):
+    against = flow(tree)
+    for name in variables.reported(tree):
         draws = posterior[name]
         dims = [dim for dim in draws.dims if dim not in ("chain", "draw")]
         for index in np.ndindex(*(draws.sizes[dim] for dim in dims)):
@@ -44,7 +61,10 @@ def fitted(tree: xr.DataTree) -> list[Quantity]:
             numbered = dict(zip(map(str, dims), index, strict=True))
             at = {"phi": one["phi"].item()} if "phi" in dims else numbered
             values = one.values.ravel()
-            found.append(Quantity(name, rows[name].latex, draws.attrs["units"], at, values))
+            made = Quantity(name, rows[name].latex, draws.attrs["units"], at, values)
+            if against is not None and against.leaves_open(name):
+                made = limited(made, against.limit_of(draws))
+            found.append(made)
     return found
 
 
@@ -84,7 +104,16 @@ def derived(
             )
     if radius is not None and not (math.isfinite(radius) and radius > 0):
         raise InputError(f"--radius {radius:g}: expected a positive length in Å")
-    return [one for t in times for one in _derived(rates, np.unique(fixed["q"]), t, radius)]
+    found = [one for t in times for one in _derived(rates, np.unique(fixed["q"]), t, radius)]
+    against = flow(tree)
+    if against is None or against.decided:
+        return found
+    shape = against.weights.shape
+    names = OF_FLOW if against.rate in OF_FLOW else (against.rate,)
+    return [
+        limited(one, against.limit(one.draws.reshape(shape))) if one.name in names else one
+        for one in found
+    ]
 
 
 def _derived(
@@ -108,17 +137,16 @@ def _derived(
 
 
 def described(quantity: Quantity) -> dict[str, Any]:
-    """Return name, unit, place and median, mean, sd and ends of the 90 % interval of a quantity."""
+    """Return name, unit, place, kind and median, mean, sd and ends of the interval of a quantity.
+
+    The interval is that of 90 %; where there is only an upper limit, ``upper`` is that, at 95 %,
+    and other numbers are None.
+    """
+    named = {"name": quantity.name, "unit": quantity.unit or "1", **quantity.at}
     low, median, high = np.quantile(quantity.draws, [TAIL, 0.5, 1 - TAIL])
-    return plain(
-        {
-            "name": quantity.name,
-            "unit": quantity.unit or "1",
-            **quantity.at,
-            "median": median,
-            "mean": quantity.draws.mean(),
-            "sd": quantity.draws.std(ddof=1),
-            "lower": low,
-            "upper": high,
-        }
-    )
+    moments = quantity.draws.mean(), quantity.draws.std(ddof=1)
+    values: tuple[Any, ...] = (median, *moments, low, high)
+    if quantity.kind != "interval":
+        values = (None, None, None, None, quantity.limit)
+    said = zip(("median", "mean", "sd", "lower", "upper"), values, strict=True)
+    return plain({**named, "kind": quantity.kind, **dict(said)})

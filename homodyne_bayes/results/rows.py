@@ -7,8 +7,10 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from homodyne_bayes.results import diagnostics, sentences
-from homodyne_bayes.results.diagnostics import TAIL, Numbers, group
+from homodyne_bayes.results import diagnostics, influence, sentences
+from homodyne_bayes.results.diagnostics import Numbers, group
+from homodyne_bayes.results.flow import below
+from homodyne_bayes.results.variables import TAIL
 from homodyne_bayes.text import interval, number, percent, place, rounded, short
 
 MAX_LISTED = 6  # angles
@@ -21,9 +23,10 @@ Row = dict[str, str]
 def parameters(numbers: Numbers, names: Sequence[str]) -> list[Row]:
     """Return one row of text for every scalar of some variables.
 
-    Keys are label, name, mean, sd, interval, unit, r_hat, ess, ess_per_1000_evaluations, of_prior,
-    driven (not empty where the prior sets the interval), warm_start, of_uncorrected (a dash where
-    noise is taken as independent), and truth and inside, empty for measured data.
+    Keys are label, name, mean, sd, interval (an upper limit, or that there is none, where the data
+    leave it open), unit, mcse (over the sd), ess, r_hat, of_prior, driven (not empty
+    where the prior sets the interval), warm_start, of_uncorrected (a dash where noise is taken as
+    independent), and truth and inside, empty for measured data.
     """
     scalars = [(name, at) for name in names for at in _places(numbers, name)]
     lines = numbers.lines(names).iterrows()
@@ -47,16 +50,19 @@ def _row(numbers: Numbers, name: str, at: tuple[int, ...], line: pd.Series) -> R
     warm = start[name][:, :, *at].values if name in start else NOT_KNOWN
     low, high = np.quantile(warm, [TAIL, 1 - TAIL])
     driven = line["of_prior"] > numbers.limits["prior_driven"]
+    left_open = numbers.flow is not None and numbers.flow.leaves_open(name)
     row = {
         "label": _label(numbers, name, at),
         "name": name,
         "mean": rounded(line["mean"], sd),
         "sd": rounded(sd, sd),
-        "interval": interval(line["lower"], line["upper"], sd),
+        "interval": below(line["upper"])
+        if left_open
+        else interval(line["lower"], line["upper"], sd),
         "unit": posterior.attrs["units"],
-        "r_hat": f"{line['r_hat']:.3f}",
-        "ess": f"{line['ess_bulk']:.0f}",
-        "ess_per_1000_evaluations": f"{line['ess_per_1000_evaluations']:.0f}",
+        "mcse": number(line["mcse"] / sd),
+        "ess": number(line["ess"], 0),
+        "r_hat": number(line["r_hat"], 3),
         "of_prior": percent(line["of_prior"]),
         "of_uncorrected": number(line["of_uncorrected"], 1),
         "driven": "prior-driven" if driven else "",
@@ -64,10 +70,12 @@ def _row(numbers: Numbers, name: str, at: tuple[int, ...], line: pd.Series) -> R
         "truth": "",
         "inside": "",
     }
+    if left_open:
+        row |= dict.fromkeys(("ess", "of_uncorrected", "warm_start"), "–")
     known = diagnostics.truth(numbers.tree)
     if name in known:
         value = float(np.broadcast_to(known[name], shape)[at])
-        inside = line["lower"] <= value <= line["upper"]
+        inside = not (value < line["lower"] or value > line["upper"])
         row |= {"truth": f"{value:.6g}".replace("-", "−")}
         row |= {"inside": "inside" if inside else "outside"}
     return row
@@ -180,13 +188,13 @@ def sensitivity(numbers: Numbers) -> list[Row]:
     """Return label, name, prior, likelihood and diagnosis of power scaling of what was sampled."""
     return [
         {
-            "label": labels(numbers, [str(name)])[0],
+            "label": numbers.parameters[str(name)].symbol,
             "name": str(name),
             "prior": number(line["prior"], 3),
             "likelihood": number(line["likelihood"], 3),
             "diagnosis": line["diagnosis"],
         }
-        for name, line in diagnostics.sensitivity(numbers.tree).iterrows()
+        for name, line in numbers.sensitivity.loc[influence.judged(numbers.tree)].iterrows()
     ]
 
 

@@ -1,14 +1,18 @@
-"""What is said of a result in words: the verdict, faults and what to do, misfit and warnings."""
+"""What is said of a result in words: what it rests on, faults, misfit, flow and warnings."""
 
 import json
+import math
 from collections.abc import Callable
 
 import pandas as pd
 
-from homodyne_bayes.results import diagnostics
+from homodyne_bayes.results import diagnostics, influence
 from homodyne_bayes.results.diagnostics import Numbers, group
-from homodyne_bayes.thresholds import INTERVAL, Fault
+from homodyne_bayes.results.flow import Flow, below
+from homodyne_bayes.text import number
+from homodyne_bayes.thresholds import INTERVAL, MILLION, REWEIGHTED, Fault
 
+CLEAR = math.log(MILLION)  # log Bayes factors above which no error of theirs matters
 TINY_P = 1e-6  # below this a χ² is no longer exact enough to tell how small
 MORE_TIME = "Give it more time: the same command with --resume goes on from where it stopped."
 MORE_DRAWS = "Draw more: raise num_warmup and num_samples."
@@ -90,20 +94,55 @@ def p_value(p: float) -> str:
 
 
 def certificate(numbers: Numbers) -> str:
-    """Return the verdict on a result and what it rests on, in one sentence."""
-    found = group(numbers.tree, "certificate")
+    """Return what the draws of a result are and what they rest on, in one sentence."""
+    found, sound = group(numbers.tree, "certificate"), numbers.certified
     if diagnostics.all_by_nuts(numbers.tree):
-        verdict = "Certified" if numbers.certified else "NOT CERTIFIED"
-        outcome = "converged" if numbers.certified else "did not converge"
-        return f"{verdict}: the draws are those of NUTS on all the data, which {outcome}."
-    if not numbers.certified:
-        return f"NOT CERTIFIED: the draws are those of the {found.attrs['draws_from']}, unweighted."
+        outcome = "converged" if sound else "did not converge"
+        return f"The draws are those of NUTS on all the data, which {outcome}."
+    if found.attrs["draws_from"] != REWEIGHTED:
+        return (
+            f"The draws are those of the {found.attrs['draws_from']}, which could not be weighed "
+            "by the posterior of all the data."
+        )
     last = found.isel(attempt=-1)
     return (
-        f"Certified: {int(found['num_evaluations'].sum())} draws of proposals "
-        f"weighed by the posterior of all the data, k-hat {float(last['k_hat']):.2f}, "
-        f"ESS {float(last['ess']):.0f}."
+        f"{int(found['num_evaluations'].sum())} draws of proposals were weighed by the posterior "
+        f"of all the data, k-hat {float(last['k_hat']):.2f}, ESS {float(last['ess']):.0f}"
+        + ("." if sound else "; but other optima are left out.")
     )
+
+
+def flow(numbers: Numbers) -> str:
+    """Return the evidence of no flow in words; empty where there is no such fluid to compare."""
+    found = numbers.flow
+    if found is None:
+        return ""
+    factor, doubt = found.log_bayes_factor, ""
+    if math.isnan(factor):
+        return "The evidence of no flow could not be computed: see whether model static fits."
+    if factor >= CLEAR:
+        return "A sample at rest is excluded: the data prefer flow by more than a million to one."
+    if not found.trusted:
+        doubt = (
+            f" k-hat is {found.k_hat:.2f}, so that this is uncertain: method full is more exact."
+        )
+    preferred = "flow" if factor >= 0 else "rest"
+    odds = f"{math.exp(min(abs(factor), CLEAR)):.2g}"
+    told = (
+        f"the data prefer {preferred} by {odds} to 1 "
+        f"(log Bayes factor of flow {number(factor)} ± {number(found.error)})"
+    )
+    if found.decided:
+        return f"A sample at rest is excluded: {told}.{doubt}"
+    return f"A sample at rest is not excluded: {told}. {_limit(numbers, found)}{doubt}"
+
+
+def _limit(numbers: Numbers, found: Flow) -> str:
+    level = influence.rate_at_reference(numbers.tree, found.rate)
+    limit = below(found.limit(level.values)).replace("<", "below").replace(" (", f" {found.unit} (")
+    few = numbers.limits["min_ess_per_chain"]
+    doubt = f"; it rests on {found.ess:.0f} draws only" if found.ess < few else ""
+    return f"The {found.meaning} at t_ref is {limit}, under a prior flat in it from 0 on{doubt}."
 
 
 def refused(numbers: Numbers) -> list[str]:
@@ -172,20 +211,27 @@ def _of_start(numbers: Numbers) -> list[str]:
 
 
 def _of_draws(numbers: Numbers) -> list[str]:
-    """Return what is left to say about draws that are certified; faults say it of others."""
-    if not numbers.certified:
+    """Return what is left to say about chains that are certified; faults say it of others."""
+    if not (numbers.certified and diagnostics.all_by_nuts(numbers.tree)):
         return []
     table, most = numbers.summary, numbers.limits["max_r_hat"]
     needed = numbers.limits["min_ess_per_chain"] * numbers.tree["posterior"].sizes["chain"]
     cases = {
         f"R-hat exceeds {most:g}": table.index[table["r_hat"] > most],
-        f"Bulk ESS is below {needed:g}": table.index[table["ess_bulk"] < needed],
+        f"Bulk ESS is below {needed:g}": table.index[table["ess"] < needed],
     }
     return [f"{what} for {', '.join(bad)}: draw more." for what, bad in cases.items() if len(bad)]
 
 
 def _of_priors(numbers: Numbers) -> list[str]:
-    found, apart = [], diagnostics.prior_conflicts(numbers.tree)
+    found, apart = [], influence.prior_conflicts(numbers.tree)
+    weak = numbers.undecided
+    if weak:
+        found.append(
+            f"The prior says as much as the data of {', '.join(weak)}: raised to a power, it "
+            "moves them at least half as far as the likelihood does. Give priors that you can "
+            "defend, or measure longer, at larger q or with more photons."
+        )
     if numbers.prior_driven:
         names = ", ".join(numbers.prior_driven)
         found.append(f"The data say little about {names}: the prior sets their interval.")

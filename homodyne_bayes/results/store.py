@@ -26,14 +26,16 @@ cuts                    c2 against the lag, averaged over starts:    (level,) ph
                         measured, sd of that; quantiles of prior     lag
                         and posterior, and of a replication
 noise                   what the likelihood was given; misfit        phi, bin1, bin2, kind
+still                   evidence against the same fluid at rest, log chain, draw
+                        weights of draws under a flat prior
 constant_data           q, dt, gap, age, t_ref, usable               phi, frame
 ======================= ============================================ =====================
 
 The dimension phi counts maps. Where they are of several wavevectors, q is a coordinate beside phi,
 and draws are labelled by both. Groups of shards are there where the data were sharded, ``noise``
-where it is taken as correlated, ``true_rates`` where a truth is known. In ``noise`` variables
-with the attribute ``symbol`` are told in reports, with their ``meaning``, and by ``phrase`` in a
-methods section.
+where it is taken as correlated, ``still`` where the model has flow, ``true_rates`` where a truth
+is known. In ``noise`` variables with the attribute ``symbol`` are told in reports, with their
+``meaning``, and by ``phrase`` in a methods section.
 
 The attributes of the root hold versions, settings, priors, seed, convention, data hash, provenance
 and cost. These explain the rest, so that a reader needs no other source:

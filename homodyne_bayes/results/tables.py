@@ -4,8 +4,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
+from homodyne_bayes.results import diagnostics, sentences
 from homodyne_bayes.results import rows as made
-from homodyne_bayes.results import sentences
 from homodyne_bayes.results.diagnostics import Numbers, group
 from homodyne_bayes.results.rows import MAX_SHARDS, Row
 from homodyne_bayes.text import number
@@ -121,12 +121,13 @@ def _parameter_columns(numbers: Numbers, rows: list[Row]) -> list[Column]:
         columns.append(Column("true value", _true, "text"))
     if "noise" in numbers.tree.children:
         columns.append(Column("times\nuncorrected", under("of_uncorrected")))
+    chains = diagnostics.all_by_nuts(numbers.tree)
     return [
         *columns,
         Column(compared, under("warm_start"), "wide", narrow=False),
-        Column("R-hat", under("r_hat")),
-        Column("bulk ESS", under("ess")),
-        Column("ESS per 1000\nevaluations", under("ess_per_1000_evaluations")),
+        *([Column("R-hat", under("r_hat"))] if chains else []),
+        Column("bulk ESS" if chains else "ESS", under("ess")),
+        Column("Monte Carlo\nerror (sd)", under("mcse"), narrow=False),
         Column(
             "of prior’s width",
             lambda row: Cell(row["of_prior"], row["driven"], alarm=bool(row["driven"])),

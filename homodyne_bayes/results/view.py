@@ -11,14 +11,14 @@ import pandas as pd
 import xarray as xr
 from matplotlib.figure import Figure
 
-from homodyne_bayes.results import page, paper, quantities, sentences, store
+from homodyne_bayes.results import marks, page, paper, quantities, rows, sentences, store
 from homodyne_bayes.results.diagnostics import Numbers, group
 from homodyne_bayes.results.figures import FIGURES
-from homodyne_bayes.text import interval, rounded
+from homodyne_bayes.results.marks import Mark
 from homodyne_bayes.thresholds import Fault
 
 SHOWN = 6  # parameters of a repr
-AT_COLUMNS = ("t", "q", "median", "mean", "sd", "lower", "upper", "unit")
+AT_COLUMNS = ("t", "q", "median", "mean", "sd", "lower", "upper", "unit", "kind")
 
 
 class Plots:
@@ -69,7 +69,7 @@ class Result:
 
     @property
     def certified(self) -> bool:
-        """Whether the draws can be taken for the posterior of all the data."""
+        """Whether the draws can be taken for the posterior of all the data: the first mark."""
         return self._numbers.certified
 
     @property
@@ -78,9 +78,18 @@ class Result:
         return list(self._numbers.faults)
 
     @property
+    def marks(self) -> list[Mark]:
+        """The verdict: computed right, model fits, decided by the data."""
+        return marks.marks(self._numbers)
+
+    @property
     def verdict(self) -> str:
-        """Whether the draws are certified and what this rests on, in one sentence."""
-        return sentences.certificate(self._numbers)
+        """The three marks in one line."""
+        return marks.verdict(self.marks)
+
+    def flow(self) -> str:
+        """Return the evidence of no flow in words; empty for a model that has none to compare."""
+        return sentences.flow(self._numbers)
 
     def advice(self) -> list[str]:
         """Return what to try where the result is not certified, one sentence each."""
@@ -130,7 +139,8 @@ class Result:
             One row a quantity and time, the index its name: D, D_Brownian = J/2, tau = 2/(q² J),
             gamma_dot, Pe, and other rates of the model by their names. Columns are t in s, q in
             1/Å (NaN where a quantity does not depend on it), median, mean, sd, lower and upper end
-            of the equal-tailed 90 % interval, and unit.
+            of the equal-tailed 90 % interval, unit and kind: "interval", or "upper limit" where
+            ``upper`` is the 95 % upper limit and there is nothing else to say.
 
         Raises
         ------
@@ -163,8 +173,8 @@ class Result:
 
     def _main(self) -> list[str]:
         """Return the parameters that a repr shows, those that the data fix first to last."""
-        rows = self._numbers.parameters
-        names = [name for name in self._numbers.reported if rows[name].role == "physical"]
+        known = self._numbers.parameters
+        names = [name for name in self._numbers.reported if known[name].role == "physical"]
         return [n for n in names if self.tree["posterior"][n].ndim == 2][:SHOWN]
 
     def _head(self) -> str:
@@ -176,23 +186,16 @@ class Result:
 
     def _values(self) -> list[tuple[str, str, str, str, str]]:
         """Return name, symbol, mean, interval and unit of the main parameters."""
-        names, rows = self._main(), self._numbers.parameters
         return [
-            (
-                name,
-                rows[name].symbol,
-                rounded(line["mean"], line["sd"]),
-                interval(line["lower"], line["upper"], line["sd"]),
-                rows[name].unit,
-            )
-            for name, (_, line) in zip(names, self._numbers.lines(names).iterrows(), strict=True)
+            (row["name"], row["label"], row["mean"], row["interval"], row["unit"])
+            for row in rows.parameters(self._numbers, self._main())
         ]
 
     def __repr__(self) -> str:
         """Return verdict, model, data and main parameters in a few lines."""
         width = max((len(name) for name in self._main()), default=0)
         lines = [
-            f"  {name:{width}}  {mean} ({ends}) {unit}".rstrip()
+            f"  {name:{width}}  {f'{mean} ({ends})' if mean != '–' else ends} {unit}".rstrip()
             for name, _, mean, ends, unit in self._values()
         ]
         warned = len(self.warnings())
@@ -203,14 +206,17 @@ class Result:
         """Return verdict, main parameters and warnings as HTML, all text escaped."""
         label = sentences.interval_label(self._numbers)
         heads = "".join(f"<th>{text}</th>" for text in ("", "mean", html.escape(label), "unit"))
-        rows = "".join(
+        body = "".join(
             "<tr>" + "".join(f"<td>{html.escape(text)}</td>" for text in cells) + "</tr>"
             for _, *cells in self._values()
         )
         said = "".join(f"<li>{html.escape(one)}</li>" for one in self.advice() + self.warnings())
+        judged = "<br>".join(
+            f"<b>{html.escape(str(mark))}</b>. {html.escape(mark.sentence)}" for mark in self.marks
+        )
         return (
-            f"<div><p><b>{html.escape(self.verdict)}</b><br>{html.escape(self._head())}</p>"
-            f"<table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>"
+            f"<div><p>{judged}</p><p>{html.escape(self._head())}</p>"
+            f"<table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>"
             f"<ul>{said}</ul></div>"
         )
 

@@ -6,7 +6,7 @@ import xarray as xr
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
-from homodyne_bayes.results import diagnostics, figures, figures_of_maps
+from homodyne_bayes.results import figures, figures_of_maps, influence, variables
 from tests.truth import DIFFUSION, LAMINAR
 
 
@@ -184,7 +184,7 @@ def test_pairs_mark_divergent_draws(laminar_result):
     diverging[0, :3] = True
     stats = stats.assign(diverging=diverging)
     tree = edited(laminar_result, sample_stats=stats)
-    names = diagnostics.scalars(tree, diagnostics.reported(tree))
+    names = variables.scalars(tree, variables.reported(tree))
     axes = np.reshape(figures.pairs(tree).axes, (7, 7))
     assert names == list(LAMINAR)
     marks = [line for line in axes[1, 0].lines if line.get_marker() == "x"]
@@ -230,14 +230,14 @@ def test_figures_of_a_result_without_shards_and_nuts(laplace_result):
 def test_prior_driven_coordinates_are_flagged(laminar_result):
     figure = figures.prior_posterior(laminar_result)
     flagged = [ax for ax in figure.axes if "prior-driven" in ax.get_title()]
-    assert len(flagged) == len(diagnostics.prior_driven(laminar_result)) > 0
+    assert len(flagged) == len(influence.prior_driven(laminar_result)) > 0
     assert len(figure.axes) == 7
     assert all(ax.title.get_color() == figures.VERMILION for ax in flagged)
 
 
 def test_traces_have_a_row_a_parameter_and_a_line_a_chain(laminar_result):
     figure = figures.traces(laminar_result)
-    assert len(figure.axes) == 2 * len(diagnostics.reported(laminar_result))
+    assert len(figure.axes) == 2 * len(variables.reported(laminar_result))
     assert len(figure.axes[0].lines) == laminar_result["posterior"].sizes["chain"]
     counts = figure.axes[1].patches[0].get_data().values
     assert counts.sum() == laminar_result["posterior"].sizes["draw"]

@@ -1,0 +1,128 @@
+"""The evidence of no flow: the same fluid at rest, under the noise that the fit with flow found."""
+
+import math
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from homodyne_bayes.fitting.sample import Sampled
+from homodyne_bayes.inference.certify import AT_THE_MODE, Certification, certify
+from homodyne_bayes.inference.density import Shard
+from homodyne_bayes.inference.infer import Progress, silent
+from homodyne_bayes.inference.nuts import Gaussian, standardise
+from homodyne_bayes.inference.places import HERE, Workplace
+from homodyne_bayes.likelihood.observe import Observed, observe
+from homodyne_bayes.likelihood.rescale import rescaled
+from homodyne_bayes.physics.model import Model
+from homodyne_bayes.physics.points import split
+from homodyne_bayes.physics.rates import distribution
+
+NUM_DRAWS = 400  # of a proposal: they give one number
+
+
+class Still(NamedTuple):
+    """Flow against no flow.
+
+    Attributes
+    ----------
+    log_bayes_factor, error : float
+        Logarithm of the evidence of the model over that of the same fluid at rest, and its
+        standard error; NaN where the fluid at rest has no mode.
+    k_hat : float
+        The larger one of the weights of both.
+    rate, meaning : str
+        The rate that the fluid at rest lacks: its name, and what it is.
+    level : str
+        The coordinate that is the logarithm of its level.
+    lacks : list of str
+        All parameters that the fluid at rest lacks.
+    """
+
+    log_bayes_factor: float
+    error: float
+    k_hat: float
+    rate: str
+    meaning: str
+    level: str
+    lacks: list[str]
+
+
+def compare_with_rest(
+    made: Sampled, still: Model, progress: Progress = silent, place: Workplace = HERE
+) -> Still:
+    """Return the evidence of a fitted model over that of the same fluid at rest.
+
+    The fluid at rest has the priors and the noise of the fit, and starts at its mode.
+
+    Parameters
+    ----------
+    made : Sampled
+        The fit with flow.
+    still : Model
+        The fluid at rest.
+    progress : callable
+        Called as ``progress(stage, done, total)``.
+    place : Workplace
+        Where all the data are evaluated.
+    """
+    parts = split(made.whole)
+    model = observe(still, made.model.scaling, made.model.noise, dict(made.model.priors))
+    if made.estimate is None:
+        fitted, mode = made.plan.least_squares, Gaussian(made.warm.theta, made.warm.covariance)
+    else:
+        fitted = made.plan.per_angle
+        mode = Gaussian(made.estimate.theta, made.estimate.covariance)
+    laplace = rescaled(fitted, model, parts, mode)
+    evidence = math.nan, math.nan, math.inf
+    if np.isfinite(laplace.covariance).all():
+        key = jax.random.fold_in(jax.random.key(made.plan.config.seed), 2)
+        found = _weighed(key, model, parts, laplace, progress, place)
+        evidence = found.log_evidence, found.log_evidence_error, found.attempts[-1].k_hat
+    flow = made.inference.certificate
+    rate, law = next(pair for pair in made.model.model.rates if pair not in still.rates)
+    return Still(
+        flow.log_evidence - evidence[0],
+        float(np.hypot(flow.log_evidence_error, evidence[1])),
+        max(flow.evidence_k_hat, evidence[2]),
+        rate.name,
+        rate.meaning,
+        law.coordinates(rate)[0].name,
+        [row.name for row in made.model.model.table if row not in still.table],
+    )
+
+
+def log_flat(made: Sampled, level: np.ndarray, name: str) -> np.ndarray:
+    """Return log weights that make draws those under a prior flat in a rate, 0 and more.
+
+    Parameters
+    ----------
+    made : Sampled
+        The fit.
+    level : numpy.ndarray
+        Draws of the logarithm of the rate.
+    name : str
+        Of this coordinate.
+    """
+    prior = distribution(dict(made.model.priors)[name])
+    return level - np.asarray(prior.log_prob(level))
+
+
+def _weighed(
+    key: jax.Array,
+    model: Observed,
+    parts: Shard,
+    laplace: Gaussian,
+    progress: Progress,
+    place: Workplace,
+) -> Certification:
+    """Return the evidence of a model, by draws from the Gaussian at its mode."""
+
+    def said(done: int, total: int) -> None:
+        progress("no flow", done, total)
+
+    evaluate = place.evaluator(model, parts, progress=said)
+    normal = jax.random.normal(key, (1, NUM_DRAWS, laplace.mean.size))
+    draws = standardise(laplace.mean, jnp.linalg.cholesky(laplace.covariance), normal)
+    return certify(key, evaluate, np.asarray(draws), laplace, AT_THE_MODE)

@@ -1,0 +1,111 @@
+"""What the priors of a result have to say in it."""
+
+from typing import Any
+
+import arviz as az
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from homodyne_bayes.results import store
+from homodyne_bayes.results.flow import Flow
+from homodyne_bayes.results.store import group
+from homodyne_bayes.results.variables import reported, sampled, scalars, widths
+
+DENSITIES = ("log_prior", "log_likelihood")
+
+
+def sensitivity(tree: xr.DataTree) -> pd.DataFrame:
+    """Return how what was sampled responds to prior and likelihood raised to a power.
+
+    Columns ``prior`` and ``likelihood`` hold the power-scaling sensitivity of each coordinate, of
+    contrast and offset the largest of all angles, and of the rates at t_ref, by their names;
+    ``diagnosis`` what it means, empty where the prior hardly matters (Kallioinen et al., Stat.
+    Comput. 34:57, 2024).
+    """
+    names = judged(tree)
+    draws = group(tree, "posterior")[names].assign(levels(tree))
+    groups = {"posterior": draws, **{one: group(tree, one) for one in DENSITIES}}
+    scaled = {
+        one: az.psense(xr.DataTree.from_dict(groups), group=one) for one in ("prior", "likelihood")
+    }
+    table = pd.DataFrame(
+        {
+            one: {str(name): float(found[name].max()) for name in draws}
+            for one, found in scaled.items()
+        }
+    )
+    sensitive = table > store.limits(tree)["sensitive"]
+    diagnosis = np.where(
+        sensitive["likelihood"], "prior-data conflict", "strong prior / weak likelihood"
+    )
+    return table.assign(diagnosis=np.where(sensitive["prior"], diagnosis, ""))
+
+
+def levels(tree: xr.DataTree) -> dict[str, xr.DataArray]:
+    """Return draws of the rates next to t_ref, logarithms of those that are positive."""
+    found = {str(name): rate_at_reference(tree, str(name)) for name in group(tree, "rates")}
+    log: Any = np.log  # keeps what is labelled so
+    return {n: log(draws) if float(draws.min()) > 0 else draws for n, draws in found.items()}
+
+
+def rate_at_reference(tree: xr.DataTree, name: str) -> xr.DataArray:
+    """Return draws of a rate at the frame next to t_ref."""
+    at = float(group(tree, "constant_data")["t_ref"])
+    return group(tree, "rates")[name].sel(time=at, method="nearest", drop=True)
+
+
+def judged(tree: xr.DataTree) -> list[str]:
+    """Return what has a prior and is spoken of: what was sampled, contrast and offset of angles."""
+    names, rows = scalars(tree, sampled(tree)), store.parameters(tree)
+    of_angles = [n for n in reported(tree) if rows[n].role == "scaling"]
+    return names + [n for n in of_angles if n not in names and n in tree["prior"]]
+
+
+def prior_driven(tree: xr.DataTree) -> list[str]:
+    """Return what was sampled and whose interval is mostly the prior's, of some angles at least."""
+    names = judged(tree)
+    ratio, most = widths(tree, names, "prior"), store.limits(tree)["prior_driven"]
+    return [name for name in names if float(ratio[name].max()) > most]
+
+
+def undecided(tree: xr.DataTree, table: pd.DataFrame, flow: Flow | None) -> list[str]:
+    """Return which reported quantities of the fluid, contrast and offset the prior sets.
+
+    Those that respond to the prior, and at least half as much as they respond to the data: rates
+    at t_ref, other physical parameters that were sampled, and contrast and offset, which make the
+    rates. Parameters of flow are left out where they have an upper limit only, and coordinates
+    such as a bend, which shape a rate and are not reported, always.
+
+    Parameters
+    ----------
+    tree : xarray.DataTree
+        A result of `homodyne_bayes.fitting.pipeline.fit`.
+    table : pandas.DataFrame
+        Its `sensitivity`.
+    flow : Flow, optional
+        How its model stands against the same fluid at rest.
+    """
+    limits, rows = store.limits(tree), store.parameters(tree)
+    strong = table[
+        (table["prior"] > limits["sensitive"])
+        & (table["prior"] > limits["prior_share"] * table["likelihood"])
+    ]
+    rates, posterior = group(tree, "rates"), group(tree, "posterior")
+    return [
+        str(name)
+        for name in strong.index
+        if (name in rates or rows[name].role == "physical" or "phi" in posterior[name].dims)
+        and not (flow and flow.leaves_open(str(name)))
+    ]
+
+
+def prior_conflicts(tree: xr.DataTree) -> list[str]:
+    """Return what was sampled and whose posterior mean lies far out in the prior."""
+    posterior, prior, dims = tree["posterior"], tree["prior"], ("chain", "draw")
+    distances = {
+        name: abs(posterior[name].mean(dims) - prior[name].mean(dims)) / prior[name].std(dims)
+        for name in judged(tree)
+    }
+    most = store.limits(tree)["conflict"]
+    return [name for name, distance in distances.items() if float(distance.max()) > most]
