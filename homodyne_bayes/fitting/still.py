@@ -1,6 +1,7 @@
 """The evidence of no flow: the same fluid at rest, under the noise that the fit with flow found."""
 
 import math
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import jax
@@ -93,20 +94,20 @@ def compare_with_rest(
     )
 
 
-def log_flat(made: Sampled, level: np.ndarray, name: str) -> np.ndarray:
+def log_flat(made: Sampled, still: Still, posterior: Mapping[str, np.ndarray]) -> np.ndarray:
     """Return log weights that make draws those under a prior flat in a rate, 0 and more.
 
     Parameters
     ----------
     made : Sampled
         The fit.
-    level : numpy.ndarray
-        Draws of the logarithm of the rate.
-    name : str
-        Of this coordinate.
+    still : Still
+        Which rate it is.
+    posterior : mapping of str to numpy.ndarray
+        Draws of all that was sampled.
     """
-    prior = distribution(dict(made.model.priors)[name])
-    return level - np.asarray(prior.log_prob(level))
+    level, prior = posterior[still.level], dict(made.model.priors)[still.level]
+    return level - np.asarray(distribution(prior).log_prob(level))
 
 
 def _weighed(

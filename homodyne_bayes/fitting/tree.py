@@ -77,13 +77,11 @@ def make_tree(
         **parts.inference_groups(inference, density.labels(model, whole)),
     }
     if still is not None:
-        flat = log_flat(made, posterior[still.level], still.level)
-        groups["still"] = parts.still_dataset(still._asdict(), flat)
+        groups["still"] = parts.still_dataset(still._asdict(), log_flat(made, still, posterior))
     if made.estimate is not None:
         groups["noise"] = parts.noise_dataset(made.estimate, data, model.noise.words)
-    if inference.approximation.shards is not None:
-        shard_draws = inference.approximation.shards.chains.draws
-        groups["sub_posteriors"] = parameters(shard_draws, ("shard", *DRAWS))
+    if (run := inference.approximation.shards) is not None:
+        groups["sub_posteriors"] = parameters(run.chains.draws, ("shard", *DRAWS))
     groups["warm_start"].attrs = _of_start(warm)
     if true := describe.true_rates(_truth(data), model.model, whole):
         groups["true_rates"] = parts.rates_dataset(true, data.time, model.model, ())

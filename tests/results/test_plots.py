@@ -19,10 +19,18 @@ def edited(tree, **groups):
     return copy
 
 
+def by_nuts(tree):
+    """Return a copy of a result that calls its draws chains of NUTS on all the data."""
+    tree = tree.copy(deep=True)
+    tree["sample_stats"]["diverging"] = xr.zeros_like(tree["sample_stats"]["lp"], dtype=bool)
+    return tree
+
+
 @pytest.mark.parametrize("name", figures.FIGURES)
 def test_every_figure_draws_without_pyplot(name, laminar_result, speckle_result):
     row = figures.FIGURES[name]
-    tree = speckle_result if name == "whitened" else laminar_result
+    others = {"whitened": speckle_result, "traces": by_nuts(laminar_result)}
+    tree = others.get(name, laminar_result)
     assert row.applies(tree)
     figure = row.draw(tree)
     figure.draw_without_rendering()
@@ -135,7 +143,7 @@ def test_every_figure_of_a_result_without_sigma(speckle_result):
         for n, row in figures.FIGURES.items()
         if row.applies(speckle_result)
     }
-    assert set(drawn) == set(figures.FIGURES) - {"shard_agreement"}
+    assert set(drawn) == set(figures.FIGURES) - {"shard_agreement", "traces"}
     for figure in drawn.values():
         figure.draw_without_rendering()
         assert any(ax.has_data() for ax in figure.axes)
@@ -221,7 +229,7 @@ def test_shards_are_shown_beside_the_interval_of_the_result(laminar_result):
 
 def test_figures_of_a_result_without_shards_and_nuts(laplace_result):
     drawn = [name for name, row in figures.FIGURES.items() if row.applies(laplace_result)]
-    absent = ("shard_agreement", "whitened")
+    absent = ("shard_agreement", "whitened", "traces")
     assert drawn == [name for name in figures.FIGURES if name not in absent]
     for name in drawn:
         figures.FIGURES[name].draw(laplace_result).draw_without_rendering()
