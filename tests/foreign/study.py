@@ -3,11 +3,12 @@
     python -m tests.foreign.study ROW ... [--experiments N] [--seed S] [--json FOLDER]
                                   [--oracle N] [setting=value ...]
 
-Rows are those of `tests.foreign.rows`, by name or pattern ("exact*"); without one they are listed. Every experiment has a truth
-of its own. Settings are those of `homodyne_bayes.FitConfig`, values as YAML:
-``"priors={offset: [1, 0.01]}"``. With ``--json`` experiments are kept, a line each, in a file of
-every row, and a study that was stopped goes on. The width of intervals is compared with dense
-generalised least squares in the first experiments (``--oracle``, 3; a minute each for 80 frames).
+Rows are those of `tests.foreign.rows`, by name or by pattern (``"exact*"``); without one they are
+listed. Every experiment has a truth of its own. Settings are those of `homodyne_bayes.FitConfig`,
+values as YAML: ``"priors={offset: [1, 0.01]}"``. With ``--json`` experiments are kept, a line each,
+in a file of every row, and a study that was stopped goes on. The width of intervals is compared
+with dense generalised least squares in the first experiments (``--oracle``, 3; a minute each for 80
+frames).
 """
 
 import argparse
