@@ -73,12 +73,14 @@ def test_flow_averages_the_phase_over_the_gap(convention, power, sheared):
     def phase(y, part):
         return part(np.exp(1j * x * (2 * min(y / sheared, 1) - 1)))
 
-    average = sum(
+    average = sum(  # of the middle of the gap at rest
         unit * scipy.integrate.quad(phase, 0, 1, (part,), points=[sheared], limit=200)[0]
         for unit, part in ((1, np.real), (1j, np.imag))
     )
     g1 = field_correlation(sample, t, 20.0, 5e-3, 2e6)
     assert g1[2, 1] == pytest.approx(average**power, abs=1e-8)
+    past = field_correlation(replace(sample, reference=0.1), t, 20.0, 5e-3, 2e6)
+    assert past[2, 1] == pytest.approx((average * np.exp(1j * x)) ** power, abs=1e-8)
 
 
 @pytest.mark.parametrize(
@@ -89,6 +91,7 @@ def test_flow_averages_the_phase_over_the_gap(convention, power, sheared):
         Sample(D0=300.0, D_offset=0.0, sheared=0.7, gamma_dot_t0=3e-4),
         Sample(alpha=-0.8, static=0.3),
         Sample(alpha=0.5, reference=0.2, gamma_dot_t0=2e-4),
+        Sample(static=0.2, gamma_dot_t0=2e-4),
         Sample(D0=3000.0, stretch=0.8),
     ],
 )
