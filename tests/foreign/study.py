@@ -55,8 +55,32 @@ def targets(tree, sample, beam):
     return [(name, np.ravel(draws), float(truth)) for name, draws, truth in found]
 
 
-def experiment(row, seed, settings, priors):
-    """Return what one experiment says, as JSON holds it; ``priors`` None is no oracle."""
+def default_priors(beam):
+    """Return the priors of the package's defaults: levels lie in what the window can see."""
+
+    def level(factor):
+        least, most = 1 / (factor * beam.dt * (beam.num_frames - 1)), 1 / (factor * beam.dt)
+        return np.log(least * most) / 2, np.log(most / least) / 2 + 1
+
+    shapes = {"slope": (0.0, 1.0), "ratio": (1.0, 0.5)}
+    fluid = {"level": level(beam.q**2), **shapes}
+    fluid["shear_level"] = level(beam.q * beam.gap / (2 * np.pi))
+    fluid |= {f"shear_{name}": prior for name, prior in shapes.items()}
+    fluid["phi0"] = (0.0, 180 / np.sqrt(12))
+    return Priors(fluid, contrast=(-2.3, 1.0, 0.03), offset=(1.0, 0.005, 0.002))
+
+
+def best(row, sample, beam, made):
+    """Return mean and sd of level and slope by the oracle."""
+    known = oracle(sample, beam, made.truth["contrast"], default_priors(beam), row.flow)
+    mean, covariance = known.posterior(made.c2)
+    sd = np.sqrt(np.diag(covariance))
+    places = [(name, known.names.index(name)) for name in ("level", "slope")]
+    return {name: (float(mean[i]), float(sd[i])) for name, i in places}
+
+
+def experiment(row, seed, settings, asked):
+    """Return what one experiment says, as JSON holds it; the oracle is ``asked`` or not."""
     sample, beam = row.draw(np.random.default_rng(seed))
     made = simulate(sample, beam, [*seed, 1])
     data = hb.TwoTimeData(made.c2, made.phi, made.dt, made.q, made.gap)
@@ -64,7 +88,6 @@ def experiment(row, seed, settings, priors):
     result = hb.fit(data, method="laplace", **row.fit, **settings)
     seconds = time.perf_counter() - began
     tree = result.tree
-    known = None if priors is None else oracle(sample, beam, priors, row.flow)
     return {
         "seconds": seconds,
         "certified": result.certified,
@@ -73,7 +96,7 @@ def experiment(row, seed, settings, priors):
         "contrast": float(tree["posterior"]["contrast"].mean()) / made.truth["contrast"].mean(),
         "offset": float(tree["posterior"]["offset"].mean()),
         "pixels": float(tree["noise"]["num_pixels"].mean()) / made.num_pixels,
-        "oracle": known and {name: known.sd(name) for name in ("level", "slope")},
+        "oracle": best(row, sample, beam, made) if asked else {},
         "targets": {
             name: {
                 "truth": truth,
@@ -110,9 +133,9 @@ def summary(lines):
         bias = np.mean([(one["mean"] - one["truth"]) / one["sd"] for one in every])
         inside = [np.mean((ends[:, i] <= truth) & (truth <= ends[:, -1 - i])) * 100 for i in (1, 0)]
         widths = [
-            one["targets"][name]["sd"] / one["oracle"][name]
+            one["targets"][name]["sd"] / one["oracle"][name][1]
             for one in lines
-            if one["oracle"] and name in one["oracle"]
+            if name in one["oracle"]
         ]
         wide = f"{np.median(widths):11.2f}" if widths else ""
         text.append(f"{name:12}{inside[0]:8.0f}{inside[1]:8.0f}{bias:9.2f}{wide}")
@@ -132,8 +155,7 @@ def run(name, arguments, settings):
         lines = [json.loads(line) for line in kept.read_text().splitlines()]
     for i in range(len(lines), arguments.experiments):
         seed = [arguments.seed, zlib.crc32(name.encode()), i]
-        priors = Priors() if i < known else None
-        lines.append(experiment(row, seed, settings, priors))
+        lines.append(experiment(row, seed, settings, asked=i < known))
         if kept:
             kept.parent.mkdir(parents=True, exist_ok=True)
             with kept.open("a") as file:
