@@ -2,9 +2,10 @@
 
 The covariance of all entries of a map is that of `tests.speckle_oracle.single_pixel` over the
 number of pixels. Nothing is approximated but that maps are linear in the parameters,
-about the truth.
+about the truth; and not even that in `weighed`.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
@@ -23,9 +24,11 @@ from tests.foreign.simulator import times
 from tests.speckle_oracle import entries, single_pixel
 
 STEP = 1e-4  # of a coordinate, for derivatives
+SOFTNESS = 0.2  # of the bend: bend and ratio agree to 1 % where the ratio is 1
+WIDER, HEAVY = 1.3, 6.0  # than the linear posterior, degrees of freedom: proposals of `weighed`
 FACTORS = np.exp(np.linspace(-7, 3, 24))  # of the precision of a heavy tail: a quadrature
-REST = ("level", "slope", "ratio")
-FLOW = (*REST, "shear_level", "shear_slope", "shear_ratio", "phi0")
+REST = ("level", "slope", "bend")
+FLOW = (*REST, "shear_level", "shear_slope", "shear_bend", "phi0")
 
 
 @dataclass(frozen=True)
@@ -36,8 +39,8 @@ class Priors:
     ----------
     fluid : dict
         Location and scale by name: of ``level``, log D at t_ref; of ``slope``, d log D / d log t
-        there; of ``ratio``, alpha / slope, 1 for a power law; the same of the shear rate; and of
-        ``phi0``, degree.
+        there; of ``bend``, alpha / slope softened to stay positive; the same of the shear rate; and
+        of ``phi0``, degree.
     contrast : tuple of float
         Of the logarithm of the contrast: location and scale of what all angles share, and the
         scale of what every angle has beside it.
@@ -70,7 +73,11 @@ class Oracle:
         (d + 2P, d + 2P) of the likelihood.
     solved : numpy.ndarray
         (P, N, d + 2P) derivatives of the maps over their covariance.
+    factors : list of numpy.ndarray
+        (N, N) Cholesky factor, lower, of the covariance of the map of every angle.
     priors : Priors
+    curves : callable
+        ``curves(values)`` is what a single mode has at coordinates of the fluid, (P, N).
     """
 
     names: tuple[str, ...]
@@ -78,7 +85,9 @@ class Oracle:
     expected: np.ndarray
     information: np.ndarray
     solved: np.ndarray
+    factors: list[np.ndarray]
     priors: Priors
+    curves: Callable[[np.ndarray], np.ndarray]
 
     def posterior(self, maps):
         """Return mean, (d + 2P,), and covariance of theta given maps, (P, G, G).
@@ -97,6 +106,44 @@ class Oracle:
         mean = weights @ means
         between = (weights * (means - mean).T) @ (means - mean)
         return self.truth + mean, np.einsum("w,wij->ij", weights, covariance) + between
+
+    def weighed(self, maps, rng, number=2000):
+        """Return mean and covariance of theta, as `posterior`, by importance sampling.
+
+        Maps are as the formula has them at every draw; the covariance of their entries is held.
+        """
+        d, P = len(self.names), len(self.expected)
+        mean, covariance = self.posterior(maps)
+        tail = np.sqrt(HEAVY / rng.chisquare(HEAVY, (number, 1)))
+        z = rng.standard_normal((number, len(mean)))
+        draws = mean + tail * z @ np.linalg.cholesky(WIDER**2 * covariance).T
+        logs = self._log_prior(draws) + _log_student(draws, mean, WIDER**2 * covariance, HEAVY, -1)
+        measured = maps[:, *entries(maps.shape[-1])]
+        with np.errstate(all="ignore"):  # no weight where an integral from t = 0 is infinite
+            curves = np.array([self.curves(draw[:d]) for draw in draws])  # (S, P, N)
+        contrast, offset = np.exp(draws[:, d : d + P]), draws[:, d + P :]
+        residual = measured - offset[..., None] - contrast[..., None] * curves
+        bad = ~np.isfinite(residual).all(axis=(1, 2))
+        residual[bad] = 0.0
+        for i, factor in enumerate(self.factors):
+            white = scipy.linalg.solve_triangular(factor, residual[:, i].T, lower=True)
+            logs -= 0.5 * (white**2).sum(axis=0)
+        weights = np.where(bad, 0.0, np.exp(logs - logs[~bad].max()))
+        weights /= weights.sum()
+        mean = weights @ draws
+        return mean, (weights * (draws - mean).T) @ (draws - mean)
+
+    def _log_prior(self, draws):
+        """Return the log density of the priors at draws, (S, d + 2P), up to a constant."""
+        d, P = len(self.names), len(self.expected)
+        loc, scale = np.array([self.priors.fluid[name] for name in self.names]).T
+        logs = -0.5 * (((draws[:, :d] - loc) / scale) ** 2).sum(axis=1)
+        places = ((d, self.priors.contrast), (d + P, self.priors.offset))
+        for start, (centre, common, spread) in places:
+            shape = common**2 * np.ones((P, P)) + spread**2 * np.eye(P)
+            part = draws[:, start : start + P]
+            logs += _log_student(part, centre, shape, self.priors.freedom)
+        return logs
 
     @cached_property
     def mixture(self):
@@ -129,6 +176,13 @@ class Oracle:
         )
 
 
+def _log_student(draws, loc, shape, freedom, sign=1):
+    """Return ``sign`` times the log density of Student's t at draws, (S, k), up to a constant."""
+    white = np.linalg.solve(np.linalg.cholesky(shape), (draws - loc).T)
+    distance = (white**2).sum(axis=0)
+    return -sign * 0.5 * (freedom + draws.shape[1]) * np.log1p(distance / freedom)
+
+
 def reference_time(sample, beam):
     """Return where levels and slopes are stated, in s: t_max / e."""
     return times(sample, beam)[-1] / np.e
@@ -138,11 +192,11 @@ def coordinates(sample, t_ref, names):
     """Return the coordinates of a sample, (d,)."""
     curved = sample.D0 * t_ref**sample.alpha
     level = diffusion(replace(sample, ageing=1.0), t_ref)
-    found = [np.log(level), slope(sample, t_ref), level / curved]
+    found = [np.log(level), slope(sample, t_ref), _bend(level / curved)]
     if names == FLOW:
         curved = sample.gamma_dot_t0 * t_ref**sample.beta
         ratio = shear_rate(replace(sample, start_up=0.0), t_ref) / curved
-        found += [np.log(ratio * curved), sample.beta / ratio, ratio, sample.phi0]
+        found += [np.log(ratio * curved), sample.beta / ratio, _bend(ratio), sample.phi0]
     return np.array(found)
 
 
@@ -158,9 +212,15 @@ def sample_at(values, sample, t_ref):
     return sample
 
 
+def _bend(ratio):
+    """Return the bend of a ratio alpha / slope."""
+    return ratio - SOFTNESS**2 / (4 * ratio)
+
+
 def _law(values, t_ref):
-    """Return amplitude, exponent and offset of a rate from log level, slope and ratio."""
-    log_level, slope, ratio = values
+    """Return amplitude, exponent and offset of a rate from log level, slope and bend."""
+    log_level, slope, bend = values
+    ratio = (bend + np.hypot(bend, SOFTNESS)) / 2
     exponent, level = slope * ratio, np.exp(log_level)
     return level / ratio * t_ref**-exponent, exponent, level * (1 - 1 / ratio)
 
@@ -185,21 +245,30 @@ def oracle(sample, beam, contrasts, priors, flow):
     """
     names, t_ref, P = FLOW if flow else REST, reference_time(sample, beam), len(beam.phi)
     truth = coordinates(sample, t_ref, names)
-    expected, information, solved, factors = [], 0.0, [], {}
+
+    def curves(values):
+        differ = P if sample.flows else 1  # at rest all angles are alike
+        found = [_curve(values, sample, beam, t_ref, i) for i in range(differ)]
+        return np.repeat(found, P // differ, axis=0)
+
+    slopes = [
+        (curves(truth + step) - curves(truth - step)) / (2 * STEP)
+        for step in STEP * np.eye(len(truth))
+    ]
+    here = curves(truth)
+    expected, information, solved, factors = [], 0.0, [], []
     for i, contrast in enumerate(contrasts):
-        alike = i if sample.flows or beam.contrast_spread else 0  # else covariances are the same
-        if alike not in factors:
-            factors[alike] = _covariance(sample, beam, contrast, i)
-        X = contrast * _jacobian(truth, sample, beam, t_ref, i)
-        own = np.zeros((len(X), 2 * P))
-        own[:, i] = contrast * _curve(truth, sample, beam, t_ref, i)
-        expected.append(1 + own[:, i])
-        own[:, P + i] = 1.0
-        X = np.hstack([X, own])
-        solved.append(scipy.linalg.cho_solve(factors[alike], X))
+        alike = i and not (sample.flows or beam.contrast_spread)
+        factors.append(factors[0] if alike else _factor(sample, beam, contrast, i))
+        own = np.zeros((here.shape[1], 2 * P))
+        own[:, i], own[:, P + i] = contrast * here[i], 1.0
+        X = np.column_stack([*(contrast * slope[i] for slope in slopes), own])
+        expected.append(1 + contrast * here[i])
+        solved.append(scipy.linalg.cho_solve((factors[-1], True), X))
         information = information + X.T @ solved[-1]
-    everything = np.concatenate([truth, np.log(contrasts), np.ones(P)])
-    return Oracle(names, everything, np.array(expected), information, np.array(solved), priors)
+    theta = np.concatenate([truth, np.log(contrasts), np.ones(P)])
+    whole = np.array(expected), information, np.array(solved)
+    return Oracle(names, theta, *whole, factors, priors, curves)
 
 
 def _curve(values, sample, beam, t_ref, i):
@@ -208,18 +277,9 @@ def _curve(values, sample, beam, t_ref, i):
     return intensity_correlation(there, t, beam.phi[i], beam.q, beam.gap)[entries(len(t))]
 
 
-def _jacobian(truth, sample, beam, t_ref, i):
-    """Return derivatives of the curve of angle ``i`` in the coordinates of the fluid, (N, d)."""
-    curves = [
-        [_curve(truth + sign * step, sample, beam, t_ref, i) for sign in (1, -1)]
-        for step in STEP * np.eye(len(truth))
-    ]
-    return np.stack([(up - down) / (2 * STEP) for up, down in curves], axis=1)
-
-
-def _covariance(sample, beam, contrast, i):
-    """Return the Cholesky factor of the covariance of the pairs of angle ``i``."""
+def _factor(sample, beam, contrast, i):
+    """Return the Cholesky factor of the covariance of the pairs of angle ``i``, (N, N)."""
     g1 = np.real(field_correlation(sample, times(sample, beam), beam.phi[i], beam.q, beam.gap))
     nugget = 1 / beam.photons if beam.photons else 0.0
     dense = single_pixel(g1, contrast, nugget) / beam.num_pixels
-    return scipy.linalg.cho_factor(dense, lower=True, overwrite_a=True)
+    return scipy.linalg.cholesky(dense, lower=True, overwrite_a=True, check_finite=False)

@@ -62,7 +62,7 @@ def default_priors(beam):
         least, most = 1 / (factor * beam.dt * (beam.num_frames - 1)), 1 / (factor * beam.dt)
         return np.log(least * most) / 2, np.log(most / least) / 2 + 1
 
-    shapes = {"slope": (0.0, 1.0), "ratio": (1.0, 0.5)}
+    shapes = {"slope": (0.0, 1.0), "bend": (1.0, 0.5)}
     fluid = {"level": level(beam.q**2), **shapes}
     fluid["shear_level"] = level(beam.q * beam.gap / (2 * np.pi))
     fluid |= {f"shear_{name}": prior for name, prior in shapes.items()}
@@ -73,7 +73,7 @@ def default_priors(beam):
 def best(row, sample, beam, made):
     """Return mean and sd of level and slope by the oracle."""
     known = oracle(sample, beam, made.truth["contrast"], default_priors(beam), row.flow)
-    mean, covariance = known.posterior(made.c2)
+    mean, covariance = known.weighed(made.c2, np.random.default_rng(0))
     sd = np.sqrt(np.diag(covariance))
     places = [(name, known.names.index(name)) for name in ("level", "slope")]
     return {name: (float(mean[i]), float(sd[i])) for name, i in places}
@@ -109,6 +109,15 @@ def experiment(row, seed, settings, asked):
     }
 
 
+def against_oracle(name, lines):
+    """Return median sd over that of the oracle, and mean shift from its mean in its sd."""
+    pairs = [(one["targets"][name], one["oracle"][name]) for one in lines if name in one["oracle"]]
+    if not pairs:
+        return np.nan, np.nan
+    wide = np.median([fit["sd"] / sd for fit, (_, sd) in pairs])
+    return wide, np.mean([(fit["mean"] - mean) / sd for fit, (mean, sd) in pairs])
+
+
 def summary(lines):
     """Return a table of experiments as text."""
     n = len(lines)
@@ -124,7 +133,7 @@ def summary(lines):
         f"{n} experiments, {marks['certified']} certified, {marks['misfit']} misfit; medians: "
         f"contrast {middle['contrast']:.2f} of the truth, baseline {middle['offset']:.4f}, "
         f"pixels {middle['pixels']:.2f} of the truth, {middle['seconds']:.1f} s",
-        f"{'':12}{'50 %':>8}{'90 %':>8}{'bias/sd':>9}{'sd/oracle':>11}",
+        f"{'':12}{'50 %':>8}{'90 %':>8}{'bias/sd':>9}{'sd/oracle':>11}{'shift':>9}",
     ]
     for name in lines[0]["targets"]:
         every = [one["targets"][name] for one in lines]
@@ -132,13 +141,9 @@ def summary(lines):
         ends = np.array([one["ends"] for one in every])
         bias = np.mean([(one["mean"] - one["truth"]) / one["sd"] for one in every])
         inside = [np.mean((ends[:, i] <= truth) & (truth <= ends[:, -1 - i])) * 100 for i in (1, 0)]
-        widths = [
-            one["targets"][name]["sd"] / one["oracle"][name][1]
-            for one in lines
-            if name in one["oracle"]
-        ]
-        wide = f"{np.median(widths):11.2f}" if widths else ""
-        text.append(f"{name:12}{inside[0]:8.0f}{inside[1]:8.0f}{bias:9.2f}{wide}")
+        wide, shift = against_oracle(name, lines)
+        beside = f"{wide:11.2f}{shift:9.2f}" if np.isfinite(wide) else ""
+        text.append(f"{name:12}{inside[0]:8.0f}{inside[1]:8.0f}{bias:9.2f}{beside}")
     kinds = Counter(kind for one in lines for kind in one["misfit"])
     said = Counter(sentence[:WIDE] for one in lines for sentence in one["warnings"])
     text += [f"  misfit of {kind}: {count}" for kind, count in kinds.most_common()]

@@ -225,6 +225,23 @@ def test_the_mixture_of_normals_is_student_s_t():
     assert covariance[-1, -2] == pytest.approx(2 * 0.05**2, rel=0.01)
 
 
+def test_linear_and_weighed_posteriors_agree_where_data_are_good():
+    _, _, known = small_oracle(0.1, 0.02)
+    better, rng, maps = 400, np.random.default_rng(6), np.ones((3, 10, 10))
+    known = replace(
+        known,
+        information=better * known.information,
+        solved=better * known.solved,
+        factors=[factor / np.sqrt(better) for factor in known.factors],
+    )
+    noise = [factor @ rng.standard_normal(len(factor)) for factor in known.factors]
+    maps[:, *entries(10)] = known.expected + np.array(noise)
+    linear, weighed = known.posterior(maps), known.weighed(maps, rng)
+    sd = np.sqrt(np.diag(linear[1]))
+    assert np.abs((weighed[0] - linear[0]) / sd).max() < 0.25
+    assert np.sqrt(np.diag(weighed[1])) == pytest.approx(sd, rel=0.15)
+
+
 @pytest.mark.parametrize("module", [formula, simulator, oracles, speckle_oracle])
 def test_no_code_is_shared_with_the_package(module):
     assert "homodyne_bayes" not in inspect.getsource(module)

@@ -42,7 +42,7 @@ def test_intervals_are_counted():
     lines = [made_up(0.0), made_up(1.0), made_up(2.0, ["rate"]), made_up(-1.0)]
     head, _, level, misfit, warned = summary(lines).splitlines()
     assert head.startswith("4 experiments, 4 certified, 1 misfit")
-    assert level.split() == ["level", "25", "75", "0.50", "2.00"]
+    assert level.split() == ["level", "25", "75", "0.50", "2.00", "1.00"]
     assert misfit == "  misfit of rate: 1"
     assert warned == "  4 × Look.…"
 
