@@ -62,7 +62,7 @@ def default_priors(beam):
         least, most = 1 / (factor * beam.dt * (beam.num_frames - 1)), 1 / (factor * beam.dt)
         return np.log(least * most) / 2, np.log(most / least) / 2 + 1
 
-    shapes = {"slope": (0.0, 1.0), "bend": (1.0, 0.5)}
+    shapes = {"slope": (0.0, 1.0), "bend": (1.0, 0.4)}
     fluid = {"level": level(beam.q**2), **shapes}
     fluid["shear_level"] = level(beam.q * beam.gap / (2 * np.pi))
     fluid |= {f"shear_{name}": prior for name, prior in shapes.items()}
