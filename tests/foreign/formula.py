@@ -118,8 +118,9 @@ def strain(sample, t):
 def field_correlation(sample, t, phi, q, gap):
     """Return g1 of all pairs of frames, (G, G), a valid covariance.
 
-    Real, but complex where the shear is localised: the field then turns with the mean flow. Frozen
-    speckle and a reference are not in it.
+    Frozen speckle and a reference are not in it. Where there are any, they stand still as one wall
+    does, and the field turns with the mean flow past them: g1 is then complex, as it is where the
+    shear is localised, and real elsewhere.
 
     Parameters
     ----------
@@ -138,7 +139,10 @@ def field_correlation(sample, t, phi, q, gap):
     turned = strain(sample, t)
     angle = np.cos(np.deg2rad(sample.phi0 - phi))
     x = factor * q * gap * angle * (turned[:, None] - turned)
-    return g1 * _profile(x, sample.sheared) ** power
+    field = _profile(x, sample.sheared)
+    if sample.static or sample.reference:
+        field = field * np.exp(1j * x)
+    return g1 * field**power
 
 
 def _profile(x, sheared):

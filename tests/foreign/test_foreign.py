@@ -20,7 +20,14 @@ from tests.foreign.formula import (
     transport,
 )
 from tests.foreign.oracle import FLOW as FLOWING
-from tests.foreign.oracle import REST, Priors, coordinates, oracle, sample_at
+from tests.foreign.oracle import (
+    REST,
+    Priors,
+    coordinates,
+    oracle,
+    reference_time,
+    sample_at,
+)
 from tests.foreign.simulator import Beam, mode_weights, simulate, times
 from tests.speckle_oracle import entries, single_pixel
 
@@ -73,12 +80,14 @@ def test_flow_averages_the_phase_over_the_gap(convention, power, sheared):
     def phase(y, part):
         return part(np.exp(1j * x * (2 * min(y / sheared, 1) - 1)))
 
-    average = sum(
+    average = sum(  # of the middle of the gap at rest
         unit * scipy.integrate.quad(phase, 0, 1, (part,), points=[sheared], limit=200)[0]
         for unit, part in ((1, np.real), (1j, np.imag))
     )
     g1 = field_correlation(sample, t, 20.0, 5e-3, 2e6)
     assert g1[2, 1] == pytest.approx(average**power, abs=1e-8)
+    past = field_correlation(replace(sample, reference=0.1), t, 20.0, 5e-3, 2e6)
+    assert past[2, 1] == pytest.approx((average * np.exp(1j * x)) ** power, abs=1e-8)
 
 
 @pytest.mark.parametrize(
@@ -89,6 +98,7 @@ def test_flow_averages_the_phase_over_the_gap(convention, power, sheared):
         Sample(D0=300.0, D_offset=0.0, sheared=0.7, gamma_dot_t0=3e-4),
         Sample(alpha=-0.8, static=0.3),
         Sample(alpha=0.5, reference=0.2, gamma_dot_t0=2e-4),
+        Sample(static=0.2, gamma_dot_t0=2e-4),
         Sample(D0=3000.0, stretch=0.8),
     ],
 )
@@ -181,27 +191,55 @@ def test_coordinates_come_back(sample):
     assert vars(back) == pytest.approx(vars(sample))
 
 
-def test_scatter_of_estimates_is_that_of_the_oracle():
-    """Linear estimates of 300 experiments of three angles, priors wide: covariance and mean."""
+def small_oracle(*spreads):
+    """Return an experiment of three angles and its oracle, priors about the truth."""
     beam = Beam(phi=(-60.0, 0.0, 60.0), num_frames=10, dt=0.5, num_pixels=800, contrast=0.25)
     sample = replace(FLOW, D0=3000.0, phi0=0.0)
-    wide = Priors(
-        **dict.fromkeys((*FLOWING, "contrast_spread", "offset_spread"), 100.0)
-        | {"ratio": 0.02, "shear_ratio": 0.02}
+    at = coordinates(sample, reference_time(sample, beam), FLOWING)
+    scales = (9.0, 9.0, 0.02, 9.0, 9.0, 0.02, 99.0)
+    fluid = dict(zip(FLOWING, zip(at, scales, strict=True), strict=True))
+    priors = Priors(fluid, (np.log(0.25), 1.0, spreads[0]), (1.0, 0.05, spreads[1]))
+    return sample, beam, oracle(sample, beam, np.full(3, 0.25), priors, flow=True)
+
+
+def test_posteriors_of_the_oracle_scatter_as_they_say():
+    """Of 300 experiments: the estimates of what the data decide, over their sd."""
+    sample, beam, known = small_oracle(5.0, 5.0)
+    maps = simulate(sample, replace(beam, phi=beam.phi * 300), 5).c2.reshape(300, 3, 10, 10)
+    places = [known.names.index(name) for name in ("level", "shear_level", "phi0")]
+    z = []
+    for three in maps:
+        mean, covariance = known.posterior(three)
+        z.append((mean - known.truth)[places] / np.sqrt(np.diag(covariance))[places])
+    assert np.abs(np.mean(z, axis=0)).max() < 0.3
+    assert np.std(z, axis=0) == pytest.approx(np.ones(3), rel=0.2)
+
+
+def test_the_mixture_of_normals_is_student_s_t():
+    """Without data: with 4 degrees of freedom its variance is twice its scale squared."""
+    _, _, known = small_oracle(0.1, 0.02)
+    known = replace(known, information=np.zeros_like(known.information), solved=0 * known.solved)
+    covariance = known.posterior(np.ones((3, 10, 10)))[1]
+    scale = 0.05**2 + 0.02**2
+    assert np.diag(covariance)[-3:] == pytest.approx(np.full(3, 2 * scale), rel=0.01)
+    assert covariance[-1, -2] == pytest.approx(2 * 0.05**2, rel=0.01)
+
+
+def test_linear_and_weighed_posteriors_agree_where_data_are_good():
+    _, _, known = small_oracle(0.1, 0.02)
+    better, rng, maps = 400, np.random.default_rng(6), np.ones((3, 10, 10))
+    known = replace(
+        known,
+        information=better * known.information,
+        solved=better * known.solved,
+        factors=[factor / np.sqrt(better) for factor in known.factors],
     )
-    known = oracle(sample, beam, wide, flow=True)
-    many = replace(beam, phi=beam.phi * 300)
-    maps = simulate(sample, many, 5).c2[:, *entries(10)].reshape(300, 3, -1)
-    means = [
-        1 + 0.25 * intensity_correlation(sample, times(sample, beam), phi, beam.q, beam.gap)
-        for phi in beam.phi
-    ]
-    residual = maps - np.array(means)[:, *entries(10)]
-    estimates = np.einsum("jin,ein->ej", known.gain, residual)
-    fixed = [i for i, name in enumerate(known.names) if "ratio" not in name] + [7, 8, 9, 10, 11, 12]
-    sd = np.sqrt(np.diag(known.covariance))[fixed]
-    assert np.abs(estimates[:, fixed].mean(axis=0) / sd).max() < 0.3
-    assert estimates[:, fixed].std(axis=0) == pytest.approx(sd, rel=0.15)
+    noise = [factor @ rng.standard_normal(len(factor)) for factor in known.factors]
+    maps[:, *entries(10)] = known.expected + np.array(noise)
+    linear, weighed = known.posterior(maps), known.weighed(maps, rng)
+    sd = np.sqrt(np.diag(linear[1]))
+    assert np.abs((weighed[0] - linear[0]) / sd).max() < 0.25
+    assert np.sqrt(np.diag(weighed[1])) == pytest.approx(sd, rel=0.15)
 
 
 @pytest.mark.parametrize("module", [formula, simulator, oracles, speckle_oracle])

@@ -33,7 +33,7 @@ def made_up(mean, misfit=()):
         "offset": 1.0,
         "pixels": 1.0,
         "seconds": 1.0,
-        "oracle": {"level": 0.5},
+        "oracle": {"level": (0.0, 0.5)},
         "targets": {"level": level},
     }
 
@@ -42,7 +42,7 @@ def test_intervals_are_counted():
     lines = [made_up(0.0), made_up(1.0), made_up(2.0, ["rate"]), made_up(-1.0)]
     head, _, level, misfit, warned = summary(lines).splitlines()
     assert head.startswith("4 experiments, 4 certified, 1 misfit")
-    assert level.split() == ["level", "25", "75", "0.50", "2.00"]
+    assert level.split() == ["level", "25", "75", "0.50", "2.00", "1.00"]
     assert misfit == "  misfit of rate: 1"
     assert warned == "  4 × Look.…"
 
@@ -50,7 +50,7 @@ def test_intervals_are_counted():
 @pytest.mark.slow
 def test_intervals_hold_the_truth_where_the_decay_is_in_the_window():
     row = ROWS["clear"]
-    lines = [experiment(row, [0, i], {}, None) for i in range(40)]
+    lines = [experiment(row, [0, i], {}, asked=False) for i in range(40)]
     inside = [
         one["ends"][0] <= one["truth"] <= one["ends"][-1]
         for line in lines
