@@ -184,8 +184,9 @@ def _log_student(draws, loc, shape, freedom, sign=1):
 
 
 def reference_time(sample, beam):
-    """Return where levels and slopes are stated, in s: t_max / e."""
-    return times(sample, beam)[-1] / np.e
+    """Return where levels and slopes are stated, in s: after 1/e of all frames."""
+    t = times(sample, beam)
+    return t[0] + (t[-1] - t[0]) / np.e
 
 
 def coordinates(sample, t_ref, names):

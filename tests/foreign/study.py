@@ -83,7 +83,7 @@ def experiment(row, seed, settings, asked):
     """Return what one experiment says, as JSON holds it; the oracle is ``asked`` or not."""
     sample, beam = row.draw(np.random.default_rng(seed))
     made = simulate(sample, beam, [*seed, 1])
-    data = hb.TwoTimeData(made.c2, made.phi, made.dt, made.q, made.gap)
+    data = hb.TwoTimeData(made.c2, made.phi, made.dt, made.q, made.gap, age=sample.age)
     began = time.perf_counter()
     result = hb.fit(data, method="laplace", **row.fit, **settings)
     seconds = time.perf_counter() - began
@@ -92,6 +92,7 @@ def experiment(row, seed, settings, asked):
         "seconds": seconds,
         "certified": result.certified,
         "misfit": departures(tree),
+        "marks": {mark.name: mark.state for mark in result.marks},
         "warnings": result.warnings(),
         "contrast": float(tree["posterior"]["contrast"].mean()) / made.truth["contrast"].mean(),
         "offset": float(tree["posterior"]["offset"].mean()),
@@ -144,6 +145,8 @@ def summary(lines):
         wide, shift = against_oracle(name, lines)
         beside = f"{wide:11.2f}{shift:9.2f}" if np.isfinite(wide) else ""
         text.append(f"{name:12}{inside[0]:8.0f}{inside[1]:8.0f}{bias:9.2f}{beside}")
+    states = Counter(f"{name}: {state}" for one in lines for name, state in one["marks"].items())
+    text += [f"  {state}: {count}" for state, count in sorted(states.items())]
     kinds = Counter(kind for one in lines for kind in one["misfit"])
     said = Counter(sentence[:WIDE] for one in lines for sentence in one["warnings"])
     text += [f"  misfit of {kind}: {count}" for kind, count in kinds.most_common()]

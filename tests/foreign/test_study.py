@@ -28,6 +28,7 @@ def made_up(mean, misfit=()):
     return {
         "certified": True,
         "misfit": misfit,
+        "marks": {"model fits": "no" if misfit else "yes"},
         "warnings": ["Look."],
         "contrast": 1.0,
         "offset": 1.0,
@@ -40,9 +41,10 @@ def made_up(mean, misfit=()):
 
 def test_intervals_are_counted():
     lines = [made_up(0.0), made_up(1.0), made_up(2.0, ["rate"]), made_up(-1.0)]
-    head, _, level, misfit, warned = summary(lines).splitlines()
+    head, _, level, no, yes, misfit, warned = summary(lines).splitlines()
     assert head.startswith("4 experiments, 4 certified, 1 misfit")
     assert level.split() == ["level", "25", "75", "0.50", "2.00", "1.00"]
+    assert (no, yes) == ("  model fits: no: 1", "  model fits: yes: 3")
     assert misfit == "  misfit of rate: 1"
     assert warned == "  4 × Look.…"
 
