@@ -108,7 +108,7 @@ class Oracle:
         return self.truth + mean, np.einsum("w,wij->ij", weights, covariance) + between
 
     def weighed(self, maps, rng, number=2000):
-        """Return mean and covariance of theta, as `posterior`, by importance sampling.
+        """Return mean and covariance of theta, as `posterior`, and the ESS of weighed draws.
 
         Maps are as the formula has them at every draw; the covariance of their entries is held.
         """
@@ -131,7 +131,8 @@ class Oracle:
         weights = np.where(bad, 0.0, np.exp(logs - logs[~bad].max()))
         weights /= weights.sum()
         mean = weights @ draws
-        return mean, (weights * (draws - mean).T) @ (draws - mean)
+        covariance = (weights * (draws - mean).T) @ (draws - mean)
+        return mean, covariance, 1 / (weights**2).sum()
 
     def _log_prior(self, draws):
         """Return the log density of the priors at draws, (S, d + 2P), up to a constant."""

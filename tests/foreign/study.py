@@ -31,6 +31,7 @@ from tests.foreign.simulator import simulate, times
 
 FLUID = ("D0", "alpha", "D_offset")
 AT = (0.1, 0.3, 0.6, 1.0)  # of the window, where rates are looked at
+ENOUGH = 100  # ESS of the oracle's draws
 ENDS = (0.05, 0.25, 0.75, 0.95)
 WIDE = 40  # characters of a warning that say which it is
 
@@ -71,9 +72,11 @@ def default_priors(beam):
 
 
 def best(row, sample, beam, made):
-    """Return mean and sd of level and slope by the oracle."""
+    """Return mean and sd of level and slope by the oracle, none where its weights are uneven."""
     known = oracle(sample, beam, made.truth["contrast"], default_priors(beam), row.flow)
-    mean, covariance = known.weighed(made.c2, np.random.default_rng(0))
+    mean, covariance, ess = known.weighed(made.c2, np.random.default_rng(0))
+    if ess < ENOUGH:
+        return {}
     sd = np.sqrt(np.diag(covariance))
     places = [(name, known.names.index(name)) for name in ("level", "slope")]
     return {name: (float(mean[i]), float(sd[i])) for name, i in places}
