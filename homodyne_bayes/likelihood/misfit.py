@@ -162,8 +162,14 @@ def _whitened(noise: WorkingCovariance, residual: jax.Array) -> jax.Array:
 
 
 def _quadratic(score: np.ndarray, variance: np.ndarray) -> tuple[float, int]:
-    """Return scoreᵀ variance⁻¹ score and the rank of the variance; flat directions are left out."""
-    if not len(score):
+    """Return scoreᵀ variance⁻¹ score and the rank of the variance.
+
+    Directions that are flat are left out, and those that are not finite, as few bright pixels make
+    them.
+    """
+    told = np.isfinite(score) & np.isfinite(np.diag(variance)) & (np.diag(variance) > 0)
+    score, variance = score[told], variance[np.ix_(told, told)]
+    if not len(score) or not np.isfinite(variance).all():
         return 0.0, 0
     sd = np.sqrt(np.diag(variance))
     values, vectors = np.linalg.eigh(variance / np.outer(sd, sd))

@@ -70,12 +70,13 @@ def prior_driven(tree: xr.DataTree) -> list[str]:
 
 
 def undecided(tree: xr.DataTree, table: pd.DataFrame, flow: Flow | None) -> list[str]:
-    """Return which reported quantities of the fluid, contrast and offset the prior sets.
+    """Return which reported quantities of the fluid the prior sets.
 
     Those that respond to the prior, and at least half as much as they respond to the data: rates
-    at t_ref, other physical parameters that were sampled, and contrast and offset, which make the
-    rates. Parameters of flow are left out where they have an upper limit only, and coordinates
-    such as a bend, which shape a rate and are not reported, always.
+    at t_ref and other physical parameters that were sampled. Parameters of flow are left out where
+    they have an upper limit only, and always coordinates such as a bend, which shape a rate, and
+    contrast and offset, whose priors are meant to be strong: what these make of a rate is seen in
+    the rate.
 
     Parameters
     ----------
@@ -91,11 +92,11 @@ def undecided(tree: xr.DataTree, table: pd.DataFrame, flow: Flow | None) -> list
         (table["prior"] > limits["sensitive"])
         & (table["prior"] > limits["prior_share"] * table["likelihood"])
     ]
-    rates, posterior = group(tree, "rates"), group(tree, "posterior")
+    rates = group(tree, "rates")
     return [
         str(name)
         for name in strong.index
-        if (name in rates or rows[name].role == "physical" or "phi" in posterior[name].dims)
+        if (name in rates or rows[name].role == "physical")
         and not (flow and flow.leaves_open(str(name)))
     ]
 

@@ -182,7 +182,7 @@ def main():
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", metavar="FOLDER")
     parser.add_argument("--oracle", type=int, default=3)
-    arguments = parser.parse_args()
+    arguments = parser.parse_intermixed_args()
     given = [word.partition("=") for word in arguments.words]
     patterns = [pattern for pattern, equals, _ in given if not equals]
     names = [name for name in ROWS if any(fnmatch(name, pattern) for pattern in patterns)]

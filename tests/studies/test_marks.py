@@ -43,8 +43,7 @@ def fitted(model, truth, seed, settings=None, **more):
 def told(name, results):
     """Print and return how many of some results the priors decide."""
     sensitive = [r._numbers.sensitivity for r in results]
-    names = [n for n in ("D", "contrast", "offset") if n in sensitive[0].index]
-    both = [np.median([s.loc[names, c].max() for s in sensitive]) for c in ("prior", "likelihood")]
+    both = [np.median([s.loc["D", c] for s in sensitive]) for c in ("prior", "likelihood")]
     level = [
         (np.log(r.tree["rates"]["D"]) - np.log(r.tree["true_rates"]["D"])).sel(
             time=float(r.tree["constant_data"]["t_ref"]), method="nearest"
