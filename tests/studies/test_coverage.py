@@ -267,7 +267,13 @@ def result(**changes):
         for name, value in STATIC.items()
     }
     noise = {"contrast": 0.3, "mean_photons": 2.0, "num_pixels": ("phi", [3000.2, 5000.4])}
-    fixed = {"q": 0.004, "dt": 0.1, "gap": np.nan, "usable": (("phi", "frame"), np.ones((2, 48)))}
+    fixed = {
+        "q": 0.004,
+        "dt": 0.1,
+        "gap": np.nan,
+        "age": 0.0,
+        "usable": (("phi", "frame"), np.ones((2, 48))),
+    }
     groups = {
         "posterior": xr.Dataset(draws),
         "noise": xr.Dataset(noise | changes),
