@@ -37,20 +37,28 @@ def states(tree):
     return {mark.name: mark.state for mark in Result(tree).marks}
 
 
-def test_all_three_hold_for_right_speckle(speckle_result):
-    found = Result(speckle_result).marks
+@pytest.fixture
+def decided(speckle_result):
+    """A result whose prior is flat where its draws are."""
+    tree = speckle_result.copy(deep=True)
+    tree["log_prior"]["prior"] = 1e-3 * tree["log_prior"]["prior"]
+    return tree
+
+
+def test_all_three_hold_for_right_speckle_that_the_data_decide(decided):
+    found = Result(decided).marks
     assert [mark.state for mark in found] == ["yes", "yes", "yes"]
     assert marks.kind(found) == "good"
-    assert page.head(Numbers(speckle_result))["title"] == "All three marks hold"
-    assert Result(speckle_result).verdict == (
+    assert page.head(Numbers(decided))["title"] == "All three marks hold"
+    assert Result(decided).verdict == (
         "✓ computed right: yes  ✓ model fits: yes  ✓ decided by the data: yes"
     )
 
 
-def test_each_mark_fails_alone(speckle_result, laminar_result):
-    misfit = with_tests(speckle_result, shape=(40.0, 1, 2.5e-10))
+def test_each_mark_fails_alone(decided, laminar_result):
+    misfit = with_tests(decided, shape=(40.0, 1, 2.5e-10))
     assert list(states(misfit).values()) == ["yes", "no", "yes"]
-    refused = speckle_result.copy(deep=True)
+    refused = decided.copy(deep=True)
     faults = json.dumps(faults_to_json([Fault("k_hat", "x", (0.9,), 0.7)]))
     refused["certificate"].attrs |= {"certified": 0, "draws_from": "x", "faults": faults}
     assert list(states(refused).values()) == ["no", "yes", "yes"]
