@@ -1,6 +1,7 @@
 """What users pass: numbers where numbers are expected, whole numbers where frames are counted."""
 
 import reprlib
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -42,13 +43,7 @@ def positive(value: Any, name: str) -> float:
     InputError
         Unless it is one number, positive and finite.
     """
-    number = numbers(value, name)
-    if number.size != 1 or not (np.isfinite(number) & (number > 0)).all():
-        raise InputError(
-            f"{name} must be positive and finite (in {UNITS[name]}), but is "
-            f"{np.array2string(number, threshold=8)}; pass the right --{name}"
-        )
-    return float(number.item())
+    return _single(value, name, lambda number: number > 0, "positive and finite")
 
 
 def not_negative(value: Any, name: str) -> float:
@@ -59,10 +54,17 @@ def not_negative(value: Any, name: str) -> float:
     InputError
         Unless it is one number, finite and not negative.
     """
+    return _single(value, name, lambda number: number >= 0, "finite and not negative")
+
+
+def _single(
+    value: Any, name: str, right: Callable[[np.ndarray], np.ndarray], expected: str
+) -> float:
+    """Return a single finite number that is right, or say what it must be."""
     number = numbers(value, name)
-    if number.size != 1 or not (np.isfinite(number) & (number >= 0)).all():
+    if number.size != 1 or not (np.isfinite(number) & right(number)).all():
         raise InputError(
-            f"{name} must be finite and not negative (in {UNITS[name]}), but is "
+            f"{name} must be {expected} (in {UNITS[name]}), but is "
             f"{np.array2string(number, threshold=8)}; pass the right --{name}"
         )
     return float(number.item())

@@ -22,7 +22,8 @@ from homodyne_bayes.likelihood.scaling import SHARED, Scaling
 from homodyne_bayes.model_files import model_name
 from homodyne_bayes.parameters import PER_ANGLE, Prior, priors_of
 from homodyne_bayes.physics.model import Model
-from homodyne_bayes.physics.rates import Window
+from homodyne_bayes.physics.points import data_grid
+from homodyne_bayes.physics.rates import Window, window_of
 
 
 class Plan(NamedTuple):
@@ -79,15 +80,8 @@ def plan(data: TwoTimeData, config: FitConfig) -> Plan:
         table = config.prior_table()
         held = {name: (value, table[name].scale) for name, value in estimates.items()}
         config = replace(config, priors={**held, **config.priors})
-    planned = models_of(config, window_of(data, config), direction(data))
+    planned = models_of(config, window_of(data_grid(data, config.physics)), direction(data))
     return planned._replace(config=_shards(data, config, planned.whole_angles))
-
-
-def window_of(data: TwoTimeData, config: FitConfig) -> Window:
-    """Return what the experiment can see."""
-    q, gap = data.wavevectors, np.nan if data.gap is None else data.gap
-    duration = data.dt * (data.num_frames - 1)
-    return Window((q.min(), q.max()), data.dt, duration, gap, config.convention)
 
 
 def direction(data: TwoTimeData) -> float:
@@ -118,8 +112,9 @@ def models_of(config: FitConfig, window: Window | None = None, axis: float = 0.0
     model, scaling, noise = config.record, config.scale, NOISES[config.noise]
     priors = config.prior_table()
     if window is not None:
-        levels = {law.coordinates(rate)[0].name: rate.level_in(window) for rate, law in model.rates}
-        priors |= {name: prior for name, prior in levels.items() if name not in config.priors}
+        seen = ((replace(rate, level=rate.level_in(window)), law) for rate, law in model.rates)
+        rows = [row for rate, law in seen for row in law.coordinates(rate)]
+        priors |= {n: prior for n, prior in priors_of(rows).items() if n not in config.priors}
     priors |= {
         name: replace(prior, loc=axis)
         for name, prior in priors.items()

@@ -89,7 +89,7 @@ def compare_with_rest(
         max(flow.evidence_k_hat, evidence[2]),
         rate.name,
         rate.meaning,
-        law.coordinates(rate)[0].name,
+        next(row.name for row in law.coordinates(rate) if row.prior == rate.level),
         [row.name for row in made.model.model.table if row not in still.table],
     )
 

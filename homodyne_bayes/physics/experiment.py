@@ -15,7 +15,6 @@ from homodyne_bayes.errors import InputError
 from homodyne_bayes.parameters import priors_of
 from homodyne_bayes.physics.model import Model
 from homodyne_bayes.physics.points import Physics, ShardGrid, map_grid
-from homodyne_bayes.physics.rates import Window
 
 
 @dataclass(frozen=True)
@@ -54,12 +53,6 @@ class Experiment:
     contrast: float = 0.25
     convention: str = "upstream"
     age: float = 0.0
-
-    @property
-    def window(self) -> Window:
-        """What it can see."""
-        q, duration = np.ravel(self.q), self.dt * (self.num_frames - 1)
-        return Window((q.min(), q.max()), self.dt, duration, self.gap, self.convention)
 
     @property
     def grid(self) -> ShardGrid:

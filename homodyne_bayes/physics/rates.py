@@ -57,6 +57,13 @@ class Window(NamedTuple):
     convention: str
 
 
+def window_of(points: ShardGrid) -> Window:
+    """Return what the experiment of some points can see."""
+    first, last = float(points.time[0]), float(points.time[-1])
+    q = float(points.q.min()), float(points.q.max())
+    return Window(q, float(points.dt), last - first, float(points.gap), points.convention)
+
+
 @dataclass(frozen=True)
 class Rate:
     """A quantity that changes with time.

@@ -32,7 +32,7 @@ from homodyne_bayes.inference.infer import Progress, silent
 from homodyne_bayes.likelihood.observe import Observed
 from homodyne_bayes.model_files import model_name
 from homodyne_bayes.physics.points import ShardGrid, map_grid
-from homodyne_bayes.physics.rates import Window
+from homodyne_bayes.physics.rates import window_of
 from homodyne_bayes.results.figures import BLUE, GREY
 
 NUM_DRAWS = 99  # a truth is ranked among, so that ranks take 100 values
@@ -97,7 +97,8 @@ def ranks(
             f"individual, found {config.scaling!r}: leave out --scaling"
         )
     config = replace(config, noise="independent", bin_frames=1)
-    model, grid = _model(design, config), _grid(design, config)
+    grid = _grid(design, config)
+    model = models_of(config, window_of(grid)).least_squares
     draw = _prior_predictive(design, model, grid)
     keys = jax.random.split(jax.random.key(config.seed), num_simulations)
     seeds = np.random.SeedSequence(config.seed).generate_state(num_simulations)
@@ -231,13 +232,6 @@ def _grid(design: Design, config: FitConfig) -> ShardGrid:
         design.gap,
         physics=config.physics,
     )
-
-
-def _model(design: Design, config: FitConfig) -> Observed:
-    """Return the model from whose prior truths are drawn, and under which they are fitted."""
-    duration = design.dt * (design.num_frames - 1)
-    window = Window((design.q,) * 2, design.dt, duration, design.gap, config.convention)
-    return models_of(config, window).least_squares
 
 
 def _prior_predictive(

@@ -31,6 +31,7 @@ from homodyne_bayes.inference.infer import Progress, silent
 from homodyne_bayes.likelihood.rescale import parameter_values
 from homodyne_bayes.model_files import model_name
 from homodyne_bayes.parameters import priors_of
+from homodyne_bayes.physics.rates import window_of
 from homodyne_bayes.results import page
 from homodyne_bayes.results.figures import BLUE, VERMILION
 from homodyne_bayes.studies.study import Study, like, recorded
@@ -89,7 +90,7 @@ def cover(
         )
     keys = jax.random.split(jax.random.key(config.seed), num_simulations)
     seeds = np.random.SeedSequence(config.seed).generate_state(num_simulations)
-    priors = models_of(config, study.experiment.window).priors
+    priors = models_of(config, window_of(study.experiment.grid)).priors
     rows: list[dict[str, Any]] = []
     for key, seed in zip(keys, seeds, strict=True):
         progress("simulating", len(rows), num_simulations)
