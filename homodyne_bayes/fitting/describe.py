@@ -20,6 +20,7 @@ from homodyne_bayes.data.two_time import TwoTimeData
 from homodyne_bayes.environment import SCHEMA_VERSION
 from homodyne_bayes.fitting.settings import FitConfig
 from homodyne_bayes.inference.methods import METHODS
+from homodyne_bayes.likelihood.frames import MEANINGS
 from homodyne_bayes.likelihood.misfit import KINDS
 from homodyne_bayes.likelihood.noises import NOISES
 from homodyne_bayes.likelihood.observe import Observed
@@ -62,7 +63,7 @@ def describe(
             },
             "method": method_words(config),
             "priors": {name: prior.reason for name, prior in priors.items() if prior.reason},
-            "misfit": {name: kind.meaning for name, kind in KINDS.items()},
+            "misfit": {name: kind.meaning for name, kind in KINDS.items()} | MEANINGS,
         },
         "limits": limits(),
     }
@@ -136,15 +137,16 @@ def rate_names(model: Observed, whole: ShardGrid) -> frozenset[str]:
 
 
 def rate_attributes(model: Model, name: str) -> dict[str, str]:
-    """Return units, symbol and latex of a rate; ``latex`` is empty for one without a record."""
-    for rate, _ in model.rates:
+    """Return units, symbol, latex and level of a rate; empty for one without a record."""
+    for rate, law in model.rates:
         if rate.name == name:
             return {
                 "units": rate.unit,
                 "symbol": f"{rate.symbol}(t)",
                 "latex": f"{rate.latex}(t)",
+                "level": law.level(rate),
             }
-    return {"units": "", "symbol": name, "latex": ""}
+    return {"units": "", "symbol": name, "latex": "", "level": ""}
 
 
 def diverging(posterior: Mapping[str, np.ndarray], model: Model, whole: ShardGrid) -> list[str]:

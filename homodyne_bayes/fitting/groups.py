@@ -237,6 +237,15 @@ def noise_dataset(estimate: Estimate, data: TwoTimeData, words: NoiseWords) -> x
         estimate.whitened,
         {"meaning": "residuals without their correlations, of unit variance"},
     )
+    variables["same_speckle"] = (
+        ("phi", "other_phi"),
+        estimate.same,
+        {"meaning": "part of the speckle that two maps have in common"},
+    )
+    for name, scores in (("shift", estimate.frames.shift), ("decay", estimate.frames.decay)):
+        meaning = {"shift": "an intensity", "decay": "a contrast"}[name]
+        text = f"score of {meaning} that is too high in a frame, of unit variance where none is"
+        variables[f"frame_{name}"] = ("bin1", scores, {"meaning": text})
     misfit = {name: ("kind", column.values) for name, column in estimate.lack_of_fit.items()}
     seconds = {"units": "s"}
     return xr.Dataset(

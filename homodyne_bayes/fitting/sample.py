@@ -57,6 +57,13 @@ class Sampled(NamedTuple):
         return self.plan.model
 
     @property
+    def fitted(self) -> tuple[Observed, Gaussian]:
+        """The model with contrast and offset of every angle, and its mode, under the noise."""
+        if self.estimate is None:
+            return self.plan.least_squares, Gaussian(self.warm.theta, self.warm.covariance)
+        return self.plan.per_angle, Gaussian(self.estimate.theta, self.estimate.covariance)
+
+    @property
     def unweighted(self) -> ShardGrid:
         """All maps as the least squares fit takes them."""
         return replace(self.whole, noise=None)

@@ -70,11 +70,7 @@ def compare_with_rest(
     """
     parts = split(made.whole)
     model = observe(still, made.model.scaling, made.model.noise, dict(made.model.priors))
-    if made.estimate is None:
-        fitted, mode = made.plan.least_squares, Gaussian(made.warm.theta, made.warm.covariance)
-    else:
-        fitted = made.plan.per_angle
-        mode = Gaussian(made.estimate.theta, made.estimate.covariance)
+    fitted, mode = made.fitted
     laplace = rescaled(fitted, model, parts, mode)
     evidence = math.nan, math.nan, math.inf
     if np.isfinite(laplace.covariance).all():
@@ -89,7 +85,7 @@ def compare_with_rest(
         max(flow.evidence_k_hat, evidence[2]),
         rate.name,
         rate.meaning,
-        next(row.name for row in law.coordinates(rate) if row.prior == rate.level),
+        law.level(rate),
         [row.name for row in made.model.model.table if row not in still.table],
     )
 

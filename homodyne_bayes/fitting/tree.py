@@ -18,6 +18,7 @@ from homodyne_bayes.fitting.settings import FitConfig
 from homodyne_bayes.fitting.still import Still, log_flat
 from homodyne_bayes.inference import density
 from homodyne_bayes.inference.mode import WarmStart
+from homodyne_bayes.likelihood.information import alone, prior_of
 from homodyne_bayes.likelihood.observe import Observed
 from homodyne_bayes.likelihood.rescale import parameter_values, without_data
 from homodyne_bayes.parameters import PER_ANGLE, Prior
@@ -71,6 +72,7 @@ def make_tree(
         "prior": dataset(prior, leading=DRAWS),
         "rates": parts.rates_dataset(over_time, data.time, model.model),
         "warm_start": parameters(gaussian, model=made.plan.least_squares, grid=made.unweighted),
+        "data_alone": dataset(_alone(made), leading=()),
         "observed_data": parts.map_dataset(data.c2, data),
         **_predicted(data, made, (draws, posterior), (from_prior, prior)),
         "constant_data": parts.constant_dataset(data, float(reference_time(whole))),
@@ -102,6 +104,15 @@ def _of_start(warm: WarmStart) -> dict[str, Any]:
         "num_starts": len(warm.objectives),
         "gradient_norm": warm.gradient_norm,
     }
+
+
+def _alone(made: Sampled) -> dict[str, np.ndarray]:
+    """Return the sd of every coordinate by the data alone, contrast and offset free."""
+    model, mode = made.fitted
+    grid = made.unweighted if made.estimate is None else made.whole
+    sd = alone(jnp.asarray(mode.covariance), prior_of(model)(grid, mode.mean))
+    sites = density.space(model, grid).unravel(sd)
+    return {name: np.asarray(value) for name, value in sites.items()}
 
 
 def _truth(data: TwoTimeData) -> dict[str, float]:

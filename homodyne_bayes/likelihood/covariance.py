@@ -143,6 +143,13 @@ def gram(noise: WorkingCovariance, maps: jax.Array) -> jax.Array:
     return 0.5 * (jnp.einsum("ipmn,jpnm->pij", W, W) - marginal)
 
 
+def filled(precision: jax.Array, inverse_square: jax.Array, residual: jax.Array) -> jax.Array:
+    """Return the binned residuals of one map with the diagonal that is most likely, (m, m)."""
+    P, U = precision, inverse_square
+    R = residual - jnp.diag(jnp.diag(residual))
+    return R - jnp.diag(U @ jnp.diag(P @ R @ P))
+
+
 class SpeckleNormal(dist.Distribution):
     """Normal maps (P, G, G) with the working covariance of ``noise``, compared where it says.
 

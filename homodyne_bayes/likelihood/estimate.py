@@ -26,14 +26,16 @@ from homodyne_bayes.inference.density import constrained, observation, space
 from homodyne_bayes.inference.nuts import Gaussian
 from homodyne_bayes.likelihood import covariance
 from homodyne_bayes.likelihood.covariance import LOG_2PI, WorkingCovariance
+from homodyne_bayes.likelihood.frames import Frames, frames
 from homodyne_bayes.likelihood.information import (
     physical,
-    prior_precision,
+    prior_of,
 )
 from homodyne_bayes.likelihood.misfit import Joint, lack_of_fit, whitened
 from homodyne_bayes.likelihood.mode import refine
 from homodyne_bayes.likelihood.observe import Observed
 from homodyne_bayes.likelihood.pixels import Plugged, assemble, moments
+from homodyne_bayes.likelihood.same_speckle import same_speckle
 from homodyne_bayes.physics.kernels import wavevector
 from homodyne_bayes.physics.points import ShardGrid, shard
 
@@ -65,6 +67,10 @@ class Estimate(NamedTuple):
         (P, m, m) residuals without their correlations.
     lack_of_fit : pandas.DataFrame
         chi2, dof and p of every kind of misfit.
+    frames : Frames
+        What stands out of single frames.
+    same : numpy.ndarray
+        (P, P) how much of the speckle of every two maps is the same.
     """
 
     noise: WorkingCovariance
@@ -78,6 +84,8 @@ class Estimate(NamedTuple):
     log_likelihood: float
     whitened: np.ndarray
     lack_of_fit: pd.DataFrame
+    frames: Frames
+    same: np.ndarray
 
 
 def estimate(
@@ -126,14 +134,19 @@ def estimate(
         noisy = with_noise(maps, noise)
         theta, _ = under(model, noisy, theta)
         measured = moments(key, model, noisy, theta, plugged, data.group_c2)
-    joint = assemble(measured, np.asarray(noise.weight), num_pixels, theta.size)
+    residual = plug_in(model, noisy, theta)[1]
+    same = same_speckle(speckle, residual, plugged.nugget, data)
+    joint = assemble(measured, np.asarray(noise.weight), num_pixels, same, theta.size)
     first = shard(noisy, 0)
-    prior = np.asarray(_prior(model)(first, theta))
+    prior = np.asarray(prior_of(model)(first, theta))
     eta = real_part(joint, prior, physical(model, first))
     height = (noise.log_norm - 0.5 * noise.weight * measured.squares).sum()
     noise = with_weight(noise, eta * noise.weight)
     noisy = with_noise(maps, noise)
     theta, posterior = under(model, noisy, theta)
+    residual = plug_in(model, noisy, theta)[1]
+    smooth = plugged.contrast[:, None, None] * plugged.g1_squared
+    single = frames(with_weight(speckle, eta * speckle.weight), residual, smooth)
     return Estimate(
         noise=noise,
         theta=theta,
@@ -144,8 +157,10 @@ def estimate(
         num_pixels=num_pixels,
         scale=1 / np.asarray(speckle.weight),
         log_likelihood=float(height),
-        whitened=whitened(speckle, plug_in(model, noisy, theta)[1]),
-        lack_of_fit=lack_of_fit(joint, prior),
+        whitened=whitened(speckle, residual),
+        lack_of_fit=pd.concat([lack_of_fit(joint, prior), single.tests()]),
+        frames=single,
+        same=same,
     )
 
 
@@ -271,12 +286,6 @@ def real_part(joint: Joint, prior: np.ndarray, physical: np.ndarray) -> float:
     H = np.linalg.inv(information + prior)
     ratio = np.diag(H @ scatter @ H) / np.diag(H @ information @ H)
     return float(1 / ratio[physical].mean())
-
-
-@lru_cache(maxsize=16)
-def _prior(model: Observed) -> Any:
-    """Return the precision of the prior at theta, compiled when first called."""
-    return jax.jit(lambda grid, theta: prior_precision(model, grid, theta))
 
 
 @lru_cache(maxsize=16)

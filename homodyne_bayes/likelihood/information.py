@@ -1,5 +1,6 @@
 """What data say about theta: slopes of the mean, Fisher information, and Laplace covariances."""
 
+from functools import lru_cache
 from typing import Any
 
 import jax
@@ -17,6 +18,8 @@ from homodyne_bayes.likelihood import covariance
 from homodyne_bayes.likelihood.observe import Observed
 from homodyne_bayes.parameters import PER_ANGLE
 from homodyne_bayes.physics.points import ShardGrid, shard
+
+NEXT_TO_NOTHING = 1e-6
 
 
 def covariance_at(model: Observed, parts: ShardGrid, theta: jax.Array) -> jax.Array:
@@ -45,6 +48,27 @@ def prior_precision(model: Observed, points: ShardGrid, theta: jax.Array) -> jax
     bend = jax.hessian(lambda theta: log_prior_and_likelihood(model, points, theta)[0])(theta)
     values, vectors = jnp.linalg.eigh(-0.5 * (bend + bend.T))
     return (vectors * jnp.maximum(values, 0.0)) @ vectors.T
+
+
+@lru_cache(maxsize=16)
+def prior_of(model: Observed) -> Any:
+    """Return `prior_precision` of a model, compiled when first called with points and theta."""
+    return jax.jit(lambda points, theta: prior_precision(model, points, theta))
+
+
+def alone(covariance: jax.Array, prior: jax.Array) -> jax.Array:
+    """Return the sd of coordinates by the data alone, (d,), of which priors say next to nothing.
+
+    Parameters
+    ----------
+    covariance : jax.Array
+        (d, d) inverse of Fisher information plus precision of the prior, at the mode.
+    prior : jax.Array
+        (d, d) precision of the prior there; it is taken to be 10⁻⁶ of that.
+    """
+    values, vectors = jnp.linalg.eigh(jnp.linalg.inv(covariance) - prior)
+    information = (vectors * jnp.maximum(values, 0.0)) @ vectors.T
+    return jnp.sqrt(jnp.diag(jnp.linalg.inv(information + NEXT_TO_NOTHING * prior)))
 
 
 def squared_g1(model: Observed, points: ShardGrid, theta: jax.Array) -> jax.Array:

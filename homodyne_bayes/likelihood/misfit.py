@@ -6,7 +6,8 @@ that the scores of several directions are a χ² (Rao's test with a robust covar
 Econometrica 50:1, 1982). It needs no other fit.
 """
 
-from typing import NamedTuple
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,8 +16,11 @@ import pandas as pd
 import scipy.stats
 from numpy.polynomial.legendre import leg2poly
 
+from homodyne_bayes.inference.density import constrained, space
 from homodyne_bayes.likelihood import covariance
 from homodyne_bayes.likelihood.covariance import WorkingCovariance
+from homodyne_bayes.likelihood.observe import Observed
+from homodyne_bayes.physics.convention import CONVENTIONS, alike
 from homodyne_bayes.physics.points import ShardGrid
 
 NUM_AGES = 5  # Legendre polynomials of the age, beyond the constant
@@ -61,7 +65,59 @@ KINDS: dict[str, Kind] = {
         "the baseline drifts with time or lag: the intensity was not normalised "
         "well, or something very slow moves",
     ),
+    "first lag": Kind(
+        1,
+        "neighbouring frames are too much or too little alike: afterpulses of the detector, or "
+        "counts shared by frames; leave out the first lag, --first-lag 2",
+    ),
+    "static": Kind(
+        1,
+        "part of the scattering moves more slowly than the rest, or not at all: static scattering, "
+        "a reference beam, or several populations",
+    ),
+    "band": Kind(
+        1,
+        "part of the gap is not sheared: the fluid slips at a wall, or shears in a band",
+    ),
+    "convention": Kind(
+        len(CONVENTIONS) - 1,
+        "the flow decorrelates otherwise than this convention of the phase says: try the other, "
+        "--convention, or the shear rate is not the same throughout the gap",
+    ),
 }
+
+
+class Fields(NamedTuple):
+    """The field correlation of one map, (G, G), signed, as a model has it.
+
+    Attributes
+    ----------
+    g1 : jax.Array
+        Of the model.
+    still : jax.Array
+        Without the phase of the flow.
+    others : tuple of jax.Array
+        In other conventions, small phases alike.
+    """
+
+    g1: jax.Array
+    still: jax.Array
+    others: tuple[jax.Array, ...]
+
+
+def fields(model: Observed, grid: ShardGrid, theta: jax.Array) -> Fields:
+    """Return the field correlation of a map at theta (d,), and what else it might be."""
+    values = constrained(model, grid, space(model, grid).unravel(theta))[0]
+
+    def of(gap: Any, convention: str) -> jax.Array:
+        changed = replace(grid, gap=gap * grid.gap, convention=convention)
+        return jnp.broadcast_to(model.signed_g1(changed, values), grid.c2.shape)[0]
+
+    g1 = of(1.0, grid.convention)
+    if "gap" not in model.model.needs:
+        return Fields(g1, g1, (g1,) * (len(CONVENTIONS) - 1))
+    others = alike(grid.convention).items()
+    return Fields(g1, of(0.0, grid.convention), tuple(of(gap, name) for name, gap in others))
 
 
 class Joint(NamedTuple):
@@ -80,8 +136,9 @@ class Joint(NamedTuple):
     score: np.ndarray
 
 
-def directions(grid: ShardGrid, g1_squared: jax.Array) -> jax.Array:
+def directions(grid: ShardGrid, known: Fields) -> jax.Array:
     """Return changes of one map that the model may lack, (w, G, G), in the order of `KINDS`."""
+    g1_squared, modulus = known.g1**2, jnp.abs(known.g1)
     age = (grid.time - grid.time[0]) / (grid.time[-1] - grid.time[0])
     middle, lag = age[:, None] + age - 1, 2 * jnp.abs(age[:, None] - age) - 1
     log = jnp.log(jnp.maximum(g1_squared, SMALL))
@@ -97,6 +154,10 @@ def directions(grid: ShardGrid, g1_squared: jax.Array) -> jax.Array:
         "wavevector": [decay * (log_q[at] - log_q[0])],
         "contrast": [g1_squared * ages[1]],
         "baseline": [ages[1], ages[2], lag],
+        "first lag": [jnp.where(jnp.abs(grid.lo - grid.hi) == 1, 1.0, 0.0)],
+        "static": [modulus - g1_squared],
+        "band": [known.g1 * known.still - g1_squared],
+        "convention": [other**2 - g1_squared for other in known.others],
     }
     return jnp.stack([one for kind in KINDS for one in made[kind]])
 
@@ -154,9 +215,7 @@ def _whitened(noise: WorkingCovariance, residual: jax.Array) -> jax.Array:
         P, U, R, weight = angle
         values, vectors = jnp.linalg.eigh(P)
         root = (vectors * jnp.sqrt(jnp.maximum(values, 0.0))) @ vectors.T
-        R = R - jnp.diag(jnp.diag(R))
-        filled = R - jnp.diag(U @ jnp.diag(P @ R @ P))
-        return jnp.sqrt(weight) * root @ filled @ root
+        return jnp.sqrt(weight) * root @ covariance.filled(P, U, R) @ root
 
     return jax.lax.map(one, (noise.precision, noise.inverse_square, binned, noise.weight))
 

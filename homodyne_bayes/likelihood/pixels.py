@@ -16,7 +16,7 @@ from homodyne_bayes.inference.density import observation
 from homodyne_bayes.likelihood import covariance
 from homodyne_bayes.likelihood.covariance import WorkingCovariance
 from homodyne_bayes.likelihood.information import own_places, slopes
-from homodyne_bayes.likelihood.misfit import Joint, directions
+from homodyne_bayes.likelihood.misfit import Joint, directions, fields
 from homodyne_bayes.likelihood.observe import Observed
 from homodyne_bayes.physics import simulate
 from homodyne_bayes.physics.points import ShardGrid
@@ -58,6 +58,9 @@ class Moments(NamedTuple):
     scatter, jackknife : jax.Array
         (k + w, k + w) covariance of Xᵀ K⁻¹ ψ, with ψ of a single simulated pixel; covariance of
         Xᵀ K⁻¹ r by leaving out one measured group of pixels after the other, 0 without groups.
+    speckle : jax.Array
+        (k + w, k + w) what of the scatter comes of the speckle and not of counting, for one pixel,
+        by second moments alone.
     score : jax.Array
         (k + w,) Xᵀ K⁻¹ r.
     trace, squares : jax.Array
@@ -68,6 +71,7 @@ class Moments(NamedTuple):
     information: jax.Array
     scatter: jax.Array
     jackknife: jax.Array
+    speckle: jax.Array
     score: jax.Array
     trace: jax.Array
     squares: jax.Array
@@ -91,17 +95,28 @@ def moments(
     return found
 
 
-def assemble(found: Moments, weight: np.ndarray, num_pixels: np.ndarray, d: int) -> Joint:
-    """Add up the moments of all angles, each with its weight w: w I, w² J / M and w u."""
+def assemble(
+    found: Moments, weight: np.ndarray, num_pixels: np.ndarray, share: np.ndarray, d: int
+) -> Joint:
+    """Add up the moments of all angles, each with its weight w: w I, w² J / M and w u.
+
+    Maps with a ``share`` (P, P) of the same speckle scatter together.
+    """
+    places = [np.asarray(own) for own in found.places]
     total = d + found.score.shape[1] - found.places.shape[1]
     joint = Joint(np.zeros((total, total)), np.zeros((total, total)), np.zeros(total))
     for p, w in enumerate(weight):
-        here = np.concatenate([np.asarray(found.places[p]), np.arange(d, total)])
+        here = np.concatenate([places[p], np.arange(d, total)])
         jackknife = np.asarray(found.jackknife[p])
         scatter = jackknife if jackknife.any() else np.asarray(found.scatter[p]) / num_pixels[p]
         joint.information[np.ix_(here, here)] += w * np.asarray(found.information[p])
         joint.scatter[np.ix_(here, here)] += w**2 * scatter
         joint.score[here] += w * np.asarray(found.score[p])
+        for other in np.flatnonzero(share[p]):
+            there = np.concatenate([places[other], np.arange(d, total)])
+            both = w * weight[other] / np.sqrt(num_pixels[p] * num_pixels[other])
+            speckle = np.asarray(found.speckle[p] + found.speckle[other]) / 2
+            joint.scatter[np.ix_(here, there)] += share[p, other] * both * speckle
     return joint
 
 
@@ -124,14 +139,15 @@ def _moments(model: Observed) -> Any:
             squared = plugged.g1_squared
             noise, places = grid.noise, own_places(model, grid)
             mean_slopes = slopes(model, grid, theta, places)
-            X = jnp.concatenate([mean_slopes, directions(grid, squared)])
+            X = jnp.concatenate([mean_slopes, directions(grid, fields(model, grid, theta))])
             binned = partial(
                 covariance.average, frame_weight=noise.frame_weight, bin_frames=noise.bin_frames
             )
             X, residual = binned(X), binned(grid.c2 - observation(model, grid, theta).loc)
             Y = covariance.solve(noise, X)
+            s = ratio * weights @ weights * squared
             x = deviations(key, plugged.field, weights, ratio, plugged.nugget)
-            score, quadratic = single_pixel(x, Y, noise, ratio * weights @ weights * squared)
+            score, quadratic = single_pixel(x, Y, noise, s)
             jackknife = jnp.zeros((len(X), len(X)))
             if groups is not None:
                 left_out = 0.5 * jnp.einsum("iab,hab->hi", Y, binned(groups))
@@ -142,6 +158,7 @@ def _moments(model: Observed) -> Any:
                 0.5 * jnp.einsum("iab,jab->ij", X, Y),
                 jnp.cov(score.T, ddof=0),
                 jackknife,
+                0.5 * jnp.einsum("iab,jba->ij", *2 * (binned(s) @ Y,)),
                 0.5 * jnp.einsum("iab,zab->i", Y, residual),
                 quadratic.mean(),
                 covariance.quadratic(noise, residual)[0],

@@ -63,3 +63,17 @@ CONVENTIONS: dict[str, Convention] = {
         r"x = \frac{qL}{2} \cos(\phi_0 - \phi) \int \dot\gamma\,\mathrm{d}t",
     ),
 }
+
+
+def alike(name: str) -> dict[str, jax.Array]:
+    """Return the other conventions, and the gap at which small phases do the same, over the gap.
+
+    To second order in x a factor of sinc(x) is 1 - n x²/6, n its slope at 1.
+    """
+
+    def strength(convention: Convention) -> jax.Array:
+        slope = jax.grad(convention.factor)(1.0)
+        return convention.phase(jnp.asarray(1.0)) * jnp.sqrt(slope)
+
+    own = strength(CONVENTIONS[name])
+    return {n: own / strength(other) for n, other in CONVENTIONS.items() if n != name}

@@ -155,6 +155,11 @@ class RateLaw:
         """Return the rows of all parameters of a rate that follows this law."""
         return (*self.reported(rate), *self.coordinates(rate))
 
+    def level(self, rate: Rate) -> str:
+        """Return the coordinate that is the logarithm of the rate at t_ref; empty if none is."""
+        rows = self.coordinates(rate)
+        return next((row.name for row in rows if row.prior == rate.level), "")
+
 
 def distribution(prior: Prior) -> dist.Distribution:
     """Return the NumPyro distribution of a prior."""

@@ -7,6 +7,7 @@ from functools import cached_property
 import arviz as az
 import numpy as np
 import pandas as pd
+import scipy.stats
 import xarray as xr
 
 from homodyne_bayes.results import influence, store
@@ -79,6 +80,11 @@ class Numbers:
         return departures(self.tree)
 
     @cached_property
+    def frames(self) -> list[int]:
+        """The frames that stand out, see `frames`."""
+        return frames(self.tree)
+
+    @cached_property
     def corrections(self) -> pd.DataFrame:
         """How far the approximation was off in each scalar, see `corrections`."""
         return corrections(self.tree)
@@ -94,9 +100,14 @@ class Numbers:
         return influence.sensitivity(self.tree)
 
     @cached_property
-    def undecided(self) -> list[str]:
-        """What is reported and the priors set, see `influence.undecided`."""
-        return influence.undecided(self.tree, self.sensitivity, self.flow)
+    def undecided(self) -> dict[str, float]:
+        """What is reported and rests on priors, and how far, see `influence.undecided`."""
+        return influence.undecided(self.tree, self.flow)
+
+    @cached_property
+    def conflicts(self) -> list[str]:
+        """What was sampled and lies far out in its prior, see `influence.prior_conflicts`."""
+        return influence.prior_conflicts(self.tree)
 
     @cached_property
     def flow(self) -> Flow | None:
@@ -199,6 +210,19 @@ def departures(tree: xr.DataTree) -> list[str]:
     worst_first = found.sort_values(["p", "chi2"], ascending=[True, False])
     names = [str(kind) for kind in worst_first.index]
     return [name for name in names if name != "all"] or names
+
+
+def frames(tree: xr.DataTree) -> list[int]:
+    """Return the frames that stand out from the model, counted in the file."""
+    if "frame" not in departures(tree):
+        return []
+    noise = group(tree, "noise")
+    scores = np.abs([noise[name].values for name in ("frame_shift", "frame_decay")])
+    most = scipy.stats.norm.isf(0.5 * store.limits(tree)["misfit"] / scores.size)
+    first = json.loads(tree.attrs["provenance"]).get("first_frame", 0)
+    size = int(noise.attrs["bin_frames"])
+    bins = np.flatnonzero((scores > most).any(axis=0))
+    return [int(first + size * at + frame) for at in bins for frame in range(size)]
 
 
 def truth(tree: xr.DataTree) -> dict[str, float]:

@@ -69,47 +69,45 @@ def prior_driven(tree: xr.DataTree) -> list[str]:
     return [name for name in names if float(ratio[name].max()) > most]
 
 
-def undecided(tree: xr.DataTree, table: pd.DataFrame, flow: Flow | None) -> list[str]:
-    """Return which reported quantities of the fluid the prior sets.
+def undecided(tree: xr.DataTree, flow: Flow | None) -> dict[str, float]:
+    """Return the reported quantities of the fluid that rest on priors, and how far.
 
-    Those that respond to the prior, and at least half as much as they respond to the data: rates
-    at t_ref and other physical parameters that were sampled. Parameters of flow are left out where
-    they have an upper limit only, and always coordinates such as a bend, which shape a rate, and
-    contrast and offset, whose priors are meant to be strong: what these make of a rate is seen in
-    the rate.
-
-    Parameters
-    ----------
-    tree : xarray.DataTree
-        A result of `homodyne_bayes.fitting.pipeline.fit`.
-    table : pandas.DataFrame
-        Its `sensitivity`.
-    flow : Flow, optional
-        How its model stands against the same fluid at rest.
+    The number is the sd by the data alone, contrast and offset of every angle free, over the sd of
+    the posterior, of rates at t_ref and of other physical parameters that were sampled. Parameters
+    of flow are left out where they have an upper limit only, and always coordinates such as a
+    bend, which shape a rate.
     """
-    limits, rows = store.limits(tree), store.parameters(tree)
-    strong = table[
-        (table["prior"] > limits["sensitive"])
-        & (table["prior"] > limits["prior_share"] * table["likelihood"])
-    ]
-    rates = group(tree, "rates")
-    return [
-        str(name)
-        for name in strong.index
-        if (name in rates or rows[name].role == "physical")
-        and not (flow and flow.leaves_open(str(name)))
-    ]
+    draws, alone = group(tree, "unconstrained_posterior"), group(tree, "data_alone")
+    ratios = {
+        name: float((alone[at] / draws[at].std(("chain", "draw"))).max())
+        for name, at in places(tree).items()
+        if not (flow and flow.leaves_open(name))
+    }
+    most = store.limits(tree)["widened"]
+    return {name: ratio for name, ratio in ratios.items() if ratio > most}
+
+
+def places(tree: xr.DataTree) -> dict[str, str]:
+    """Return what was sampled for each reported quantity of the fluid: rates, and parameters."""
+    rows, names = store.parameters(tree), sampled(tree)
+    found = {str(name): str(rate.attrs["level"]) for name, rate in group(tree, "rates").items()}
+    found |= {name: name for name in names if rows[name].role == "physical"}
+    return {name: at for name, at in found.items() if at in names}
 
 
 def prior_conflicts(tree: xr.DataTree) -> list[str]:
     """Return what was sampled and whose posterior mean lies far out in the prior.
 
-    The sd of the prior is half the width of its middle 68 %, which heavy tails leave alone.
+    The sd of the prior is the distance from its centre to the end of its middle 68 % on that side,
+    which heavy tails leave alone.
     """
     posterior, dims = tree["posterior"], ("chain", "draw")
     low, centre, high = (group(tree, "prior").quantile(q, dims) for q in (0.16, 0.5, 0.84))
     distances = {
-        name: abs(posterior[name].mean(dims) - centre[name]) / (0.5 * (high[name] - low[name]))
+        name: np.maximum(
+            (posterior[name].mean(dims) - centre[name]) / (high[name] - centre[name]),
+            (centre[name] - posterior[name].mean(dims)) / (centre[name] - low[name]),
+        )
         for name in judged(tree)
     }
     most = store.limits(tree)["conflict"]

@@ -8,7 +8,7 @@ what is reported of the fluid. Only where all three hold can the numbers be take
 from collections.abc import Callable
 from typing import NamedTuple
 
-from homodyne_bayes.results import sentences
+from homodyne_bayes.results import influence, sentences
 from homodyne_bayes.results.diagnostics import Numbers
 from homodyne_bayes.text import listed
 
@@ -76,26 +76,33 @@ def _computed(numbers: Numbers) -> tuple[str, str]:
 
 def _fits(numbers: Numbers) -> tuple[str, str]:
     tested, kinds = len(numbers.misfit_tests), numbers.departures
+    meanings = numbers.words("misfit")
+    causes = [meanings.get(name, "all kinds of misfit together") for name in kinds]
+    causes += sentences.baseline(numbers)
+    if causes:
+        return NO, f"The data depart from the model: {'; '.join(causes)}."
     if not tested:
         said = "Under this noise there are no tests of misfit"
         return CANNOT_TELL, f"{said}; under noise speckle there are."
-    if not kinds:
-        return YES, f"None of {tested} tests of misfit finds a departure from the model."
-    meanings = numbers.words("misfit")
-    causes = [meanings.get(name, "all kinds of misfit together") for name in kinds]
-    return NO, f"The data depart from the model: {'; '.join(causes)}."
+    return YES, f"None of {tested} tests of misfit finds a departure from the model."
 
 
 def _decided(numbers: Numbers) -> tuple[str, str]:
-    """Say whether priors set what is reported of the fluid, by power scaling."""
-    flow, set_by_prior = numbers.flow, numbers.undecided
-    if set_by_prior:
-        return NO, (
-            f"Of {listed(set_by_prior)} the prior says as much as the data: other priors would "
-            "give other numbers."
-        )
+    """Say whether priors set what is reported of the fluid."""
+    flow, rest = numbers.flow, numbers.undecided
     minor = [name for name in numbers.prior_driven if not (flow and flow.leaves_open(name))]
     also = f"; the prior sets {listed(minor)}" if minor else ""
+    at = influence.places(numbers.tree)
+    set_by_prior = [name for name in rest if at[name] in numbers.prior_driven]
+    if set_by_prior:
+        return NO, f"The prior sets {listed(set_by_prior)}: the data say little about it."
+    if rest:
+        wide = f"the interval of {listed([*rest])} would be {max(rest.values()):.0f} times as wide"
+        return IN_PART, (
+            f"By the data alone {wide}: it rests on the priors, above all that the baseline is 1 "
+            "and all angles have one contrast. Where that is not so, as in an uneven beam or with "
+            f"hot pixels, it is wrong{also}."
+        )
     if flow is not None and not flow.decided:
         said = f"A sample at rest is not excluded: the {flow.meaning} has an upper limit only"
         return IN_PART, f"{said}{also}."

@@ -4,15 +4,17 @@ import json
 import math
 from collections.abc import Callable
 
+import numpy as np
 import pandas as pd
 
 from homodyne_bayes.results import diagnostics, influence
 from homodyne_bayes.results.diagnostics import Numbers, group
 from homodyne_bayes.results.flow import Flow, below
-from homodyne_bayes.text import number
+from homodyne_bayes.text import number, percent, place
 from homodyne_bayes.thresholds import INTERVAL, MILLION, REWEIGHTED, Fault
 
 CLEAR = math.log(MILLION)  # log Bayes factors above which no error of theirs matters
+COMMON = 0.05  # of the speckle of two maps, from which on it is told
 TINY_P = 1e-6  # below this a χ² is no longer exact enough to tell how small
 MORE_TIME = "Give it more time: the same command with --resume goes on from where it stopped."
 MORE_DRAWS = "Draw more: raise num_warmup and num_samples."
@@ -69,8 +71,10 @@ def misfit(numbers: Numbers) -> list[str]:
         ]
     meanings, residuals = numbers.words("misfit"), numbers.words("noise").get("residuals")
     said = "; ".join(_departure(found, kind, meanings) for kind in kinds)
+    frames = ",".join(map(str, numbers.frames))
     return [
         f"The data depart from the model: {said}.",
+        *([f"Leave out what stands out: --exclude-frames {frames}."] if frames else []),
         "The parameters are then effective values of the nearest model: their intervals hold "
         "these, and not a constant of the physical system.",
         f"See in the maps of {residuals or 'residuals'} where it happens, and try another model, "
@@ -82,6 +86,18 @@ def _departure(found: pd.DataFrame, kind: str, meanings: dict[str, str]) -> str:
     chi2, dof, p = (float(found[name][kind]) for name in ("chi2", "dof", "p"))
     meaning = meanings.get(kind, "no kind departs alone, all together do")
     return f"{meaning} ({kind}: χ² = {chi2:.1f} on {dof:.0f}, {p_value(p)})"
+
+
+def baseline(numbers: Numbers) -> list[str]:
+    """Return what a baseline far from its prior means, in a clause; none where it is not."""
+    if "offset" not in numbers.conflicts:
+        return []
+    level = float(numbers.tree["posterior"]["offset"].mean())
+    return [
+        f"the baseline is {level:.3f}, far from where its prior expects it: the intensity is "
+        "uneven in the bin, pixels are hot, maps are not normalised, or part of the scattering "
+        "does not move"
+    ]
 
 
 def p_value(p: float) -> str:
@@ -224,24 +240,28 @@ def _of_draws(numbers: Numbers) -> list[str]:
 
 
 def _of_priors(numbers: Numbers) -> list[str]:
-    found, apart = [], influence.prior_conflicts(numbers.tree)
-    weak = numbers.undecided
-    if weak:
-        found.append(
-            f"The prior says as much as the data of {', '.join(weak)}: raised to a power, it "
-            "moves them at least half as far as the likelihood does. Give priors that you can "
-            "defend, or measure longer, at larger q or with more photons."
-        )
-    if numbers.prior_driven:
-        names = ", ".join(numbers.prior_driven)
-        found.append(f"The data say little about {names}: the prior sets their interval.")
-    if apart:
-        found.append(
-            f"Prior and data pull apart in {', '.join(apart)}: the posterior mean lies more than "
-            f"{numbers.limits['conflict']:g} sd of the prior from its centre; see how another "
-            "prior changes it."
-        )
-    return found
+    """Return what lies far out in its prior; what priors decide is said with the marks."""
+    apart = numbers.conflicts
+    if not apart:
+        return []
+    return [
+        f"Prior and data pull apart in {', '.join(apart)}: the posterior mean lies more than "
+        f"{numbers.limits['conflict']:g} sd of the prior from its centre; see how another "
+        f"prior changes it, --prior {apart[0]}=LOCATION,SCALE."
+    ]
+
+
+def _of_speckle(numbers: Numbers) -> list[str]:
+    """Return which maps see the same speckle."""
+    if "noise" not in numbers.tree.children:
+        return []
+    noise = group(numbers.tree, "noise")
+    share, names = noise["same_speckle"].values, [place(phi) for phi in noise["phi"]]
+    return [
+        f"The maps at {names[i]} and {names[j]} have about {percent(share[i, j])} of their speckle "
+        "in common, as opposite azimuths and bins that share pixels do; the intervals allow for it."
+        for i, j in np.argwhere(np.triu(share) > COMMON)
+    ]
 
 
 def _of_bounds(numbers: Numbers) -> list[str]:
@@ -281,6 +301,7 @@ WARNINGS: tuple[Callable[[Numbers], list[str]], ...] = (
     _of_start,
     _of_draws,
     _of_priors,
+    _of_speckle,
     _of_bounds,
     _of_time_zero,
     _of_data,

@@ -16,10 +16,13 @@ sub_sample_stats        NUTS diagnostics and device of every shard   shard, chai
 shard_checks            R-hat, ESS, divergences, disagreement        shard, coordinate
 prior                   draws of the prior                           chain, draw (, phi)
 rates                   draws of D(t), gamma_dot(t) and any other    chain, draw, time
-                        value a frame; attributes units, symbol and
-                        latex
+                        value a frame; attributes units, symbol,
+                        latex and level, the coordinate that is the
+                        logarithm at t_ref
 true_rates              the same of the truth of simulated data      time
 warm_start              draws of the Gaussian at the mode            chain, draw (, phi)
+data_alone              sd of the sampler's coordinates without      (phi)
+                        priors, contrast and offset free
 observed_data           c2 as fitted, NaN where there is none        phi, t1, t2
 fitted                  posterior mean of c2                         phi, t1, t2
 cuts                    c2 against the lag, averaged over starts:    (level,) phi, age,

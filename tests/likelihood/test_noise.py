@@ -139,7 +139,7 @@ def misfit_of(D, seed=1):
 
 def test_a_right_model_is_not_blamed(estimate):
     assert (estimate.lack_of_fit["p"].dropna() > 1e-3).all()
-    assert estimate.lack_of_fit["dof"]["all"] == 12
+    assert estimate.lack_of_fit["dof"]["all"] == 14
 
 
 def test_a_sample_that_changed_is_seen():

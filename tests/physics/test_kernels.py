@@ -10,6 +10,7 @@ import pytest
 import scipy.integrate
 
 from homodyne_bayes.physics import kernels
+from homodyne_bayes.physics.convention import CONVENTIONS, alike
 from homodyne_bayes.physics.points import Physics, map_grid
 from tests.truth import DIFFUSION, PARAMETERS, SHEAR
 
@@ -162,3 +163,18 @@ def test_sinc_is_smooth_where_series_and_quotient_meet():
     np.testing.assert_allclose(jax.vmap(slope)(x), series(np.array(x), 1), rtol=1e-11, atol=1e-15)
     np.testing.assert_allclose(jax.vmap(curvature)(x), series(np.array(x), 2), rtol=1e-10)
     np.testing.assert_allclose(jax.vmap(jax.jacfwd(slope))(x), jax.vmap(curvature)(x), rtol=1e-12)
+
+
+def test_conventions_are_alike_at_small_phases():
+    """To second order; the fourth differs, by which data can prefer one."""
+    x = 1e-2
+    sinc = jnp.sinc(x * jnp.array([1.0, 2.0]) / jnp.pi)
+    for name, convention in CONVENTIONS.items():
+        for other, gap in alike(name).items():
+            turned = CONVENTIONS[other].phase(gap) / convention.phase(1.0)
+            own, others = (
+                convention.factor(sinc),
+                CONVENTIONS[other].factor(jnp.sinc(turned * x * jnp.array([1.0, 2.0]) / jnp.pi)),
+            )
+            assert float(jnp.abs(own - others).max()) < x**4
+            assert float(jnp.abs(own - 1).min()) > 1e-1 * x**2

@@ -2,11 +2,13 @@
 
 import json
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import xarray as xr
 
 from homodyne_bayes.cli.report import print_summary
+from homodyne_bayes.likelihood.information import alone
 from homodyne_bayes.results import (
     diagnostics,
     flow,
@@ -37,12 +39,18 @@ def states(tree):
     return {mark.name: mark.state for mark in Result(tree).marks}
 
 
+def resting_on_priors(tree, ratio):
+    """Return a copy of a result whose level is this many times as wide by the data alone."""
+    tree = tree.copy(deep=True)
+    spread = tree["unconstrained_posterior"]["log_D_ref"].std()
+    tree["data_alone"]["log_D_ref"] = ratio * spread
+    return tree
+
+
 @pytest.fixture
 def decided(speckle_result):
-    """A result whose prior is flat where its draws are."""
-    tree = speckle_result.copy(deep=True)
-    tree["log_prior"]["prior"] = 1e-3 * tree["log_prior"]["prior"]
-    return tree
+    """A result that the data decide."""
+    return resting_on_priors(speckle_result, 1.5)
 
 
 def test_all_three_hold_for_right_speckle_that_the_data_decide(decided):
@@ -67,19 +75,55 @@ def test_each_mark_fails_alone(decided, laminar_result):
         assert marks.kind(Result(tree).marks) == "bad"
 
 
-def test_a_prior_that_pulls_the_level_is_seen(speckle_result):
-    """A pull towards the centre of a prior is no conflict; power scaling sees it."""
-    tree = speckle_result.copy(deep=True)
-    level = tree["posterior"]["log_D_ref"]
-    z = (level - level.mean()) / level.std()
-    tree["log_prior"]["prior"] = -0.5 * (z - 2.0) ** 2  # the prior's centre is 2 sd away
-    tree["log_likelihood"]["c2"] = -0.5 * z**2 - tree["log_prior"]["prior"]
-    assert influence.prior_conflicts(tree) == []
-    (mark,) = (m for m in Result(tree).marks if m.name == "decided by the data")
+def test_what_rests_on_priors_is_said(speckle_result):
+    """Wider by the data alone; contrast and offset are what decides, or the prior of the level."""
+    tree = resting_on_priors(speckle_result, 6.0)
+    assert Numbers(tree).undecided == {"D": pytest.approx(6.0)}
+    mark = Result(tree).marks[2]
+    assert mark.state == "in part"
+    assert mark.sentence.startswith("By the data alone the interval of D would be 6 times as wide")
+    assert marks.kind(Result(tree).marks) == "open"
+    tree["prior"]["log_D_ref"] = tree["posterior"]["log_D_ref"]
+    mark = Result(tree).marks[2]
+    assert (mark.state, mark.sentence) == (
+        "no",
+        "The prior sets D: the data say little about it.",
+    )
+
+
+def test_the_sd_by_the_data_alone_is_that_of_wide_priors():
+    """Against the posterior sd of the same data under priors a thousand times as wide."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(40, 4))
+    information, prior = X.T @ X, np.diag([1.0, 400.0, 1e4, 0.0])
+    made = alone(jnp.linalg.inv(information + prior), jnp.asarray(prior))
+    np.testing.assert_allclose(made, np.sqrt(np.diag(np.linalg.inv(information))), rtol=1e-3)
+
+
+def test_a_baseline_that_is_not_one_is_no_fit(decided):
+    tree = decided.copy(deep=True)
+    tree["posterior"]["offset"] = tree["posterior"]["offset"] + 0.09
+    mark = Result(tree).marks[1]
     assert mark.state == "no"
-    assert "D" in Numbers(tree).undecided
-    assert mark.sentence.startswith("Of ")
-    assert any("The prior says as much as the data of" in one for one in Result(tree).warnings())
+    assert "the baseline is 1.09" in mark.sentence
+    assert "pixels are hot" in mark.sentence
+
+
+def test_frames_that_stand_out_are_named(decided):
+    tree = with_tests(decided, frame=(60.0, 1, 1e-9))
+    tree["noise"]["frame_shift"][{"bin1": 5}] = 8.0
+    assert Numbers(tree).frames == [5]
+    assert any("--exclude-frames 5." in one for one in Result(tree).warnings())
+    tree.attrs["provenance"] = json.dumps({"first_frame": 10})
+    assert Numbers(tree).frames == [15]
+    assert Numbers(decided).frames == []
+
+
+def test_maps_of_one_speckle_are_named(decided):
+    tree = decided.copy(deep=True)
+    tree["noise"]["same_speckle"][{"phi": 0, "other_phi": 2}] = 0.8
+    (said,) = (one for one in Result(tree).warnings() if "speckle" in one)
+    assert said.startswith("The maps at −60° and 60° have about 80 % of their speckle in common")
 
 
 def test_what_a_prior_sets_without_consequence_is_named(laminar_result):

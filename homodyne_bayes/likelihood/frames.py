@@ -1,0 +1,102 @@
+"""Frames that stand out: badly normalised, or of another sample.
+
+A frame whose intensity is off by a factor 1 + δ has all its entries off by δ; one in which the beam
+saw something else has none of the contrast. Both are directions of a single row and column of the
+map, X = e vᵀ + v eᵀ, whose score and information under the working covariance are products of
+matrices of the size of the map for all frames together.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+import scipy.stats
+
+from homodyne_bayes.likelihood import covariance
+from homodyne_bayes.likelihood.covariance import WorkingCovariance
+
+MEANINGS = {
+    "frame": "a frame stands out: the beam, its monitor or the detector failed in it",
+    "flicker": "the intensity changes from frame to frame, and maps are not normalised by it: "
+    "normalise every frame by its own mean",
+}
+RANK = 1e-6  # of the largest eigenvalue: directions that the maps do not see
+
+
+class Frames(NamedTuple):
+    """What maps say of their m bins of frames, all maps together.
+
+    Attributes
+    ----------
+    shift, decay : numpy.ndarray
+        (m,) scores, of unit variance where nothing is wrong, of an intensity that is too high,
+        and of a contrast that is.
+    flicker : (float, int)
+        χ² of all shifts together, and its degrees of freedom.
+    """
+
+    shift: np.ndarray
+    decay: np.ndarray
+    flicker: tuple[float, int]
+
+    def tests(self) -> pd.DataFrame:
+        """Return chi2, dof and p of the worst frame, among all of them, and of flicker."""
+        z = np.abs(np.concatenate([self.shift, self.decay]))
+        tail = 2 * scipy.stats.norm.sf(z.max())
+        worst = {"chi2": z.max() ** 2, "dof": 1, "p": -np.expm1(z.size * np.log1p(-tail))}
+        chi2, dof = self.flicker
+        flicker = {"chi2": chi2, "dof": dof, "p": scipy.stats.chi2.sf(chi2, dof)}
+        rows = dict(zip(MEANINGS, (worst, flicker), strict=True))
+        return pd.DataFrame.from_dict(rows, orient="index").rename_axis("kind")
+
+
+def frames(noise: WorkingCovariance, residual: jax.Array, speckle: jax.Array) -> Frames:
+    """Return what the residuals of maps (P, G, G) say of their frames.
+
+    Parameters
+    ----------
+    noise : WorkingCovariance
+        Of all maps, with weights.
+    residual, speckle : jax.Array
+        (P, G, G) residuals, and contrast times g1².
+    """
+    score, information, decay = (np.asarray(x) for x in _scores(noise, residual, speckle))
+    seen = np.diag(information) > 0
+    z = np.where(seen, score, 0.0) / np.sqrt(np.where(seen, np.diag(information), 1.0))
+    values, vectors = np.linalg.eigh(information[np.ix_(seen, seen)])
+    kept = values > RANK * values.max()
+    projected = (vectors.T @ score[seen])[kept]
+    chi2 = float((projected**2 / values[kept]).sum())
+    return Frames(z, decay, (chi2, int(kept.sum())))
+
+
+@jax.jit
+def _scores(
+    noise: WorkingCovariance, residual: jax.Array, speckle: jax.Array
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Return score (m,) and information (m, m) of shifts, and the scaled score of decays, (m,)."""
+    binned, smooth = (
+        covariance.average(x, noise.frame_weight, noise.bin_frames) for x in (residual, speckle)
+    )
+
+    def one(angle: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
+        weight, P, U, Y, G = angle
+        G = G * (1 - jnp.eye(len(G)))
+        v = (jnp.abs(G).sum(axis=1) > 0).astype(float)  # bins in use
+        s = P @ v
+        B = s[:, None] * P
+        information = jnp.outer(s, s) + (s @ v) * P - 2 * B.T @ U @ B
+        used = jnp.outer(v, v)
+        H = P @ G
+        Q = P * H
+        spread = jnp.diag(H) ** 2 + jnp.diag(P) * (G * H).sum(axis=0)
+        spread -= 2 * (Q * (U @ Q)).sum(axis=0)
+        parts = (Y * used).sum(axis=1), used * information, (Y * G).sum(axis=1), v * spread
+        return tuple(weight * part for part in parts)
+
+    solved = covariance.solve(noise, binned)
+    maps = (noise.weight, noise.precision, noise.inverse_square, solved, smooth)
+    shift, information, decay, spread = (part.sum(axis=0) for part in jax.lax.map(one, maps))
+    return shift, information, decay / jnp.sqrt(jnp.where(spread > 0, spread, 1.0))
