@@ -15,8 +15,8 @@ import pandas as pd
 import scipy.stats
 from numpy.polynomial.legendre import leg2poly
 
-from homodyne_bayes.likelihood import covariance
 from homodyne_bayes.likelihood.covariance import WorkingCovariance
+from homodyne_bayes.likelihood.entries import average, filled, listed, there
 from homodyne_bayes.physics.points import ShardGrid
 
 NUM_AGES = 5  # Legendre polynomials of the age, beyond the constant
@@ -141,24 +141,33 @@ def whitened(noise: WorkingCovariance, residual: jax.Array) -> np.ndarray:
     """Return residuals of maps (P, G, G) with the working covariance taken out, (P, m, m).
 
     Where the model and the working covariance are right, entries have mean 0, variance 1 and no
-    correlation; what they had on the diagonal is not there.
+    correlation; what they had on the diagonal is not there. Pairs that were not measured are NaN.
     """
     return np.asarray(_whitened(noise, residual))
 
 
 @jax.jit
 def _whitened(noise: WorkingCovariance, residual: jax.Array) -> jax.Array:
-    binned = covariance.average(residual, noise.frame_weight, noise.bin_frames)
+    binned = average(residual, noise.entries) * there(noise.entries)
 
-    def one(angle: tuple[jax.Array, ...]) -> jax.Array:
-        P, U, R, weight = angle
-        values, vectors = jnp.linalg.eigh(P)
-        root = (vectors * jnp.sqrt(jnp.maximum(values, 0.0))) @ vectors.T
-        R = R - jnp.diag(jnp.diag(R))
-        filled = R - jnp.diag(U @ jnp.diag(P @ R @ P))
-        return jnp.sqrt(weight) * root @ filled @ root
+    def one(angle: tuple[WorkingCovariance, jax.Array]) -> jax.Array:
+        noise, R = jax.tree.map(lambda leaf: leaf[None], angle)
+        (P,), (U,), entries = noise.precision, noise.inverse, noise.entries
+        if entries.measured:
+            white = filled(entries, listed(entries, R) @ (2 * _root(-0.5 * U)))
+        else:
+            b = (U @ listed(entries, P @ R @ P)[0])[None]
+            white = _root(P) @ (R - filled(entries, b)) @ _root(P)
+        white = jnp.sqrt(noise.weight) * white[0]
+        return white if entries.places is None else jnp.where(there(entries)[0], white, jnp.nan)
 
-    return jax.lax.map(one, (noise.precision, noise.inverse_square, binned, noise.weight))
+    return jax.lax.map(one, (noise, binned))
+
+
+def _root(matrix: jax.Array) -> jax.Array:
+    """Return the symmetric root of a symmetric matrix."""
+    values, vectors = jnp.linalg.eigh(matrix)
+    return (vectors * jnp.sqrt(jnp.maximum(values, 0.0))) @ vectors.T
 
 
 def _quadratic(score: np.ndarray, variance: np.ndarray) -> tuple[float, int]:
