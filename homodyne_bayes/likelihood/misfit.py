@@ -151,15 +151,14 @@ def _whitened(noise: WorkingCovariance, residual: jax.Array) -> jax.Array:
     binned = average(residual, noise.entries) * there(noise.entries)
 
     def one(angle: tuple[WorkingCovariance, jax.Array]) -> jax.Array:
-        noise, R = jax.tree.map(lambda leaf: leaf[None], angle)
-        (P,), (U,), entries = noise.precision, noise.inverse, noise.entries
+        noise, R = angle
+        P, U, entries, scale = noise.precision, noise.inverse, noise.entries, jnp.sqrt(noise.weight)
         if entries.measured:
-            white = filled(entries, listed(entries, R) @ (2 * _root(-0.5 * U)))
+            white = filled(entries, 2 * scale * _root(-0.5 * U) @ listed(entries, R))
         else:
-            b = (U @ listed(entries, P @ R @ P)[0])[None]
-            white = _root(P) @ (R - filled(entries, b)) @ _root(P)
-        white = jnp.sqrt(noise.weight) * white[0]
-        return white if entries.places is None else jnp.where(there(entries)[0], white, jnp.nan)
+            root = _root(P)
+            white = scale * root @ (R - filled(entries, U @ listed(entries, P @ R @ P))) @ root
+        return white if entries.places is None else jnp.where(there(entries) > 0, white, jnp.nan)
 
     return jax.lax.map(one, (noise, binned))
 
