@@ -129,6 +129,8 @@ class DataConfig:
     """Frame before which to stop."""
     exclude_frames: Frames = ()
     """Frames to leave out, e.g. 3,10-12."""
+    first_lag: Count = 1
+    """First lag to keep, in frames: leave out those that a detector's afterpulsing correlates."""
 
 
 def read_settings(path: str | Path | None) -> dict[str, dict[str, Any]]:

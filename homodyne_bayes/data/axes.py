@@ -192,8 +192,25 @@ def usable_frames(num_frames: int, exclude_frames: Sequence[int]) -> np.ndarray:
     return ~np.isin(np.arange(num_frames), excluded)
 
 
+def pairs_apart(num_frames: int, first_lag: int) -> np.ndarray | None:
+    """Return which pairs of frames are at least so many frames apart, (G, G); None where all are.
+
+    Raises
+    ------
+    InputError
+        Unless it is a whole number of at least 1 that leaves a lag.
+    """
+    if not 1 <= frame_number(first_lag, "first_lag") < num_frames:
+        raise InputError(
+            f"the first lag to keep must lie in 1 to {num_frames - 1} frames, but {first_lag} was "
+            "given; change --first-lag"
+        )
+    frames = np.arange(num_frames)
+    return None if first_lag == 1 else np.abs(np.subtract.outer(frames, frames)) >= first_lag
+
+
 def record_selection(
-    provenance: Mapping[str, Any], first: int, exclude_frames: Sequence[int]
+    provenance: Mapping[str, Any], first: int, exclude_frames: Sequence[int], first_lag: int
 ) -> dict[str, Any]:
     """Return the provenance with a selection added, counted in frames of the original file."""
     offset, earlier = provenance.get("first_frame", 0), provenance.get("exclude_frames", [])
@@ -202,6 +219,7 @@ def record_selection(
         **provenance,
         "first_frame": offset + first,
         "exclude_frames": sorted({*earlier, *added}),
+        "first_lag": max(provenance.get("first_lag", 1), first_lag),
     }
 
 
@@ -222,7 +240,9 @@ def parse_provenance(text: str) -> dict[str, Any]:
         if not isinstance(provenance.get(name, []), list)
         or not all(type(item) is kind for item in provenance.get(name, []))
     ]
-    wrong += ["first_frame"] if type(provenance.get("first_frame", 0)) is not int else []
+    wrong += [
+        name for name in ("first_frame", "first_lag") if type(provenance.get(name, 1)) is not int
+    ]
     if wrong:
         raise InputError(
             f"the provenance must have lists of sentences and of frames, but not so "

@@ -8,7 +8,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from homodyne_bayes.data.arguments import numbers, positive
-from homodyne_bayes.data.axes import check_azimuths, frame_range, match_bins, usable_frames
+from homodyne_bayes.data.axes import (
+    check_azimuths,
+    frame_range,
+    match_bins,
+    pairs_apart,
+    usable_frames,
+)
 from homodyne_bayes.data.fields import as_wavevectors
 from homodyne_bayes.data.formats.limits import FileContents
 from homodyne_bayes.data.words import UNITS, listed
@@ -27,6 +33,7 @@ class Selection(TypedDict, total=False):
     first_frame: int | None
     stop_frame: int | None
     exclude_frames: Sequence[int]
+    first_lag: int
 
 
 class Choice(NamedTuple):
@@ -90,8 +97,11 @@ def narrow(
     first_frame: int | None = None,
     stop_frame: int | None = None,
     exclude_frames: Sequence[int] = (),
-) -> tuple[Choice, slice, np.ndarray]:
-    """Return the maps of some azimuths, a range of frames, and which frames are usable, (G,).
+    first_lag: int = 1,
+) -> tuple[Choice, slice, np.ndarray, np.ndarray | None]:
+    """Return the maps of some azimuths, a range of frames, which frames are usable, and pairs kept.
+
+    Frames are (G,); pairs, of the range, are None where all lags are kept.
 
     Raises
     ------
@@ -103,7 +113,8 @@ def narrow(
         maps = [choice.maps[i] for i in kept]
         choice = choice._replace(maps=maps, q=choice.q[kept], phi=choice.phi[kept])
     frames = frame_range(num_frames, first_frame, stop_frame)
-    return choice, frames, usable_frames(num_frames, exclude_frames)
+    apart = pairs_apart(frames.stop - frames.start, first_lag)
+    return choice, frames, usable_frames(num_frames, exclude_frames), apart
 
 
 def unknown(values: dict[str, object]) -> list[str]:

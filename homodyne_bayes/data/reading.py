@@ -70,8 +70,9 @@ def read(
         Time in s of the file's first frame on the clock of the rate laws; that of the file, or 0.
     **selection
         What to keep, as `TwoTimeData.select` takes it: ``angles``, azimuths to keep in degree at
-        every q; ``first_frame`` and ``stop_frame``; ``exclude_frames`` to leave out of all angles.
-        Frames are counted from 0 in the file; what the maps hold elsewhere is not looked at.
+        every q; ``first_frame`` and ``stop_frame``; ``exclude_frames`` to leave out of all angles;
+        ``first_lag``, below which pairs are left out. Frames are counted from 0 in the file; what
+        the maps hold elsewhere is not looked at.
 
     Returns
     -------
@@ -96,22 +97,26 @@ def read(
     with files.naming(path):
         choice = choose(held, q=q, dt=dt, gap=gap, phi=phi)
         age = held.age if age is None else not_negative(age, "age")
-        choice, frames, usable = narrow(choice, held.num_frames, **selection)
+        choice, frames, usable, apart = narrow(choice, held.num_frames, **selection)
     with files.reading(path):
         c2 = file_format.load(path, choice.maps)
         more = file_format.load_more(path, choice.maps, c2) if file_format.load_more else {}
         origin = _provenance(held, choice.assumed)
+    c2, more = c2[:, frames, frames], {name: x[..., frames, frames] for name, x in more.items()}
+    if apart is not None:
+        more["measured"] = more.get("measured", True) & np.broadcast_to(apart, c2.shape)
+    left_out = selection.get("exclude_frames", ()), selection.get("first_lag", 1)
     with files.naming(path):
         data = TwoTimeData(
-            c2[:, frames, frames],
+            c2,
             choice.phi,
             choice.dt,
             choice.q,
             choice.gap,
             np.tile(usable[frames], (len(choice.maps), 1)),
-            record_selection(origin, frames.start, selection.get("exclude_frames", ())),
+            record_selection(origin, frames.start, *left_out),
             age=age + frames.start * choice.dt,
-            **{name: array[..., frames, frames] for name, array in more.items()},
+            **more,
         )
     warn_untypical(data)
     return data

@@ -16,6 +16,7 @@ from homodyne_bayes.data.axes import (
     check_time_axes,
     frame_range,
     match_bins,
+    pairs_apart,
     parse_provenance,
     record_selection,
     usable_frames,
@@ -203,6 +204,7 @@ class TwoTimeData:
         first_frame: int | None = None,
         stop_frame: int | None = None,
         exclude_frames: Sequence[int] = (),
+        first_lag: int = 1,
     ) -> Self:
         """Return some angles and a range of frames, whose first one is so much older.
 
@@ -214,6 +216,9 @@ class TwoTimeData:
             Counted from 0; the first is kept, the last is not.
         exclude_frames : sequence of int
             Counted from 0 in this object before the selection; made unusable in all angles.
+        first_lag : int
+            Pairs of fewer frames apart are left out, as pairs that were not measured: a detector
+            whose counts make others in the next frames (afterpulsing) correlates them.
 
         Returns
         -------
@@ -222,13 +227,15 @@ class TwoTimeData:
         Raises
         ------
         InputError
-            If an azimuth or frame does not exist or too few frames remain.
+            If an azimuth, frame or lag does not exist or too few frames remain.
         """
         frames = frame_range(self.num_frames, first_frame, stop_frame)
         usable = self.usable & usable_frames(self.num_frames, exclude_frames)
         maps = slice(None) if angles is None else match_bins(angles, self.phi, self.q)
-        provenance = record_selection(self.provenance, frames.start, exclude_frames)
-        return self._part(maps, frames, usable, provenance)
+        provenance = record_selection(self.provenance, frames.start, exclude_frames, first_lag)
+        part = self._part(maps, frames, usable, provenance)
+        apart = pairs_apart(part.num_frames, first_lag)
+        return part if apart is None else replace(part, measured=part.pairs & apart)
 
     def take(self, maps: ArrayLike) -> Self:
         """Return the maps of these indices, array_like of int or bool."""

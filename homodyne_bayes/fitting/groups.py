@@ -217,7 +217,7 @@ def noise_dataset(estimate: Estimate, data: TwoTimeData, words: NoiseWords) -> x
     ``phrase`` is how a methods section says it, "{}" its value. ``words`` have the meanings of eta
     and weight, which depend on the noise.
     """
-    bins = estimate.noise.bin_frames
+    bins = estimate.noise.entries.bin_frames
     centres = data.dt * (bins * np.arange(estimate.whitened.shape[-1]) + (bins - 1) / 2)
     weight = np.asarray(estimate.noise.weight)
     told: dict[str, tuple[Any, np.ndarray | float, str, str, str]] = {

@@ -13,6 +13,7 @@ from homodyne_bayes.errors import InputError
 from homodyne_bayes.fitting.settings import FitConfig
 from homodyne_bayes.fitting.shards import check_num_shards
 from homodyne_bayes.inference.methods import METHODS
+from homodyne_bayes.likelihood.entries import length_of_list
 from homodyne_bayes.likelihood.independent import INDEPENDENT
 from homodyne_bayes.likelihood.noise import Noise
 from homodyne_bayes.likelihood.noises import NOISES
@@ -24,6 +25,8 @@ from homodyne_bayes.parameters import PER_ANGLE, Prior, priors_of
 from homodyne_bayes.physics.model import Model
 from homodyne_bayes.physics.points import data_grid
 from homodyne_bayes.physics.rates import Window, window_of
+
+MAX_LISTED = 8000  # pairs of a map: rows of a matrix of half a GiB
 
 
 class Plan(NamedTuple):
@@ -170,12 +173,22 @@ def _check_order(data: TwoTimeData, config: FitConfig, scaling: Scaling) -> None
 
 
 def _check_pairs(data: TwoTimeData, config: FitConfig, noise: Noise) -> None:
-    """Raise `InputError` if maps lack pairs and the noise is that of whole maps."""
-    if noise.whole_maps and data.num_missing:
+    """Raise `InputError` if maps lack so many pairs that their covariance cannot be held."""
+    if not (noise.whole_maps and data.num_missing):
+        return
+    if config.bin_frames > 1:
         raise InputError(
-            f"noise {config.noise!r} needs a value for every pair of usable frames, found "
-            f"{data.num_missing} pairs that were not measured: choose --noise independent, whose "
-            "intervals are uncorrected and much too narrow"
+            f"bin_frames averages maps with a value for every pair of usable frames, found "
+            f"{data.num_missing} pairs that were not measured: leave bin_frames at 1"
+        )
+    size = length_of_list(data)
+    if size > MAX_LISTED:
+        raise InputError(
+            f"noise {config.noise!r} of maps that lack pairs needs a matrix of at most "
+            f"{MAX_LISTED} rows, half a GiB, found {size} pairs that were measured and no fewer "
+            "that were not: keep fewer frames by --first-frame and --stop-frame, pass maps that "
+            "lack few pairs or have few, or choose --noise independent, whose intervals are "
+            "uncorrected and much too narrow"
         )
 
 

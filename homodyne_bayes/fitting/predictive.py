@@ -19,6 +19,7 @@ import numpy as np
 import scipy.stats
 
 from homodyne_bayes.likelihood import covariance
+from homodyne_bayes.likelihood.entries import Entries
 from homodyne_bayes.likelihood.estimate import Estimate
 from homodyne_bayes.likelihood.information import mean_c2, squared_g1
 from homodyne_bayes.likelihood.observe import Observed
@@ -130,11 +131,9 @@ def intensity(model: Observed, whole: ShardGrid, estimate: Estimate) -> np.ndarr
     ``whole`` has the maps under the noise of the estimate.
     """
     g1_squared = squared_g1(model, whole, estimate.theta)
-    every = jnp.ones(g1_squared.shape[:2])
+    every = Entries(jnp.ones(g1_squared.shape[:2]))
     return np.asarray(
-        covariance.intensity_covariance(
-            g1_squared, estimate.contrast, estimate.nugget, every, bin_frames=1
-        )
+        covariance.intensity_covariance(g1_squared, estimate.contrast, estimate.nugget, every)
     )
 
 

@@ -6,13 +6,19 @@ two entries is taken to be
 
 .. math:: \mathrm{cov}(ab, cd) \propto S_{ac} S_{bd} + S_{ad} S_{bc}
 
-Its inverse needs matrices of the size of the map only. With P = S⁻¹, U = P∘P and residuals in a
-symmetric R, the unused diagonal integrated out exactly,
+Its inverse needs matrices of the size of the map only, and of the number of entries that are not
+there: the diagonal, and pairs that were not measured. With P = S⁻¹, residuals in a symmetric R,
+V = ½ (P_ac P_bd + P_ad P_bc) of entries ab and cd that are not there, and b those of P R P, they
+are integrated out exactly by
 
-.. math:: K^{-1} r = P R P - P\,\mathrm{diag}(U^{-1} \mathrm{diag}(P R P))\,P
+.. math:: K^{-1} r = P (R - F) P, \quad r^T K^{-1} r = \tfrac12 \mathrm{tr}(P R P R) -
+          \tfrac12 b^T V^{-1} b
 
-off the diagonal, and log|K| = (n + 1) log|S| + log|U|. Nothing here depends on
-the diagonal of R. Frames may be averaged in bins, T R Tᵀ, which keeps the form, S becoming T S Tᵀ.
+where F is symmetric and has V⁻¹b at those entries, half of it on either side of the diagonal;
+log|K| = (n + 1) log|S| + log|V| + l log 2 with l pairs that are missing. Of the diagonal alone, V
+is P∘P. Nothing here depends on R at these entries. Where few pairs are there, V is that of S at
+these pairs instead, and K = 2 V. Frames may be averaged in bins, T R Tᵀ, which keeps the form, S
+becoming T S Tᵀ.
 """
 
 from dataclasses import dataclass, replace
@@ -23,12 +29,23 @@ import jax
 import jax.numpy as jnp
 import numpyro.distributions as dist
 
-_ARRAYS = ["precision", "inverse_square", "frame_weight", "weight", "log_norm"]
+from homodyne_bayes.likelihood.entries import (
+    Entries,
+    average,
+    filled,
+    in_bins,
+    listed,
+    num_bins,
+    there,
+)
+
+_ARRAYS = ["precision", "inverse", "entries", "weight", "log_norm"]
 JITTER = 1e-10  # of the mean variance, so that the Cholesky factor of S exists
 LOG_2PI = 1.8378770664093453
+LOG_2 = 0.6931471805599453
 
 
-@partial(jax.tree_util.register_dataclass, data_fields=_ARRAYS, meta_fields=["bin_frames"])
+@partial(jax.tree_util.register_dataclass, data_fields=_ARRAYS, meta_fields=[])
 @dataclass(frozen=True)
 class WorkingCovariance:
     """The working covariance of the maps of P angles, m bins of frames each.
@@ -36,95 +53,70 @@ class WorkingCovariance:
     Attributes
     ----------
     precision : jax.Array
-        (P, m, m) S⁻¹; a bin without usable frames has the row of a unit matrix.
-    inverse_square : jax.Array
-        (P, m, m) inverse of S⁻¹∘S⁻¹.
-    frame_weight : jax.Array
-        (P, G) weight of a frame in its bin; 0 for an unusable one.
+        (P, m, m) S⁻¹; a bin without usable frames has the row of a unit matrix. A unit matrix
+        where the pairs that are there are listed.
+    inverse : jax.Array
+        (P, k, k) V⁻¹ of the listed entries, the diagonal where there is no list; -V⁻¹ where the
+        pairs that are there are listed. 0 where a list is filled up.
+    entries : Entries
+        What is compared.
     weight : jax.Array
         (P,) factor of rᵀK⁻¹r in -2 log likelihood; 0 for an angle that is padding.
     log_norm : jax.Array
         (P,) what is added to the log likelihood, so that densities integrate to 1.
-    bin_frames : int
-        Frames averaged in a bin.
     """
 
     precision: jax.Array
-    inverse_square: jax.Array
-    frame_weight: jax.Array
+    inverse: jax.Array
+    entries: Entries
     weight: jax.Array
     log_norm: jax.Array
-    bin_frames: int = 1
 
     def where(self, real: Any) -> "WorkingCovariance":
         """Return the same with weight 0 for maps that are padding, by flags (P,)."""
         return replace(self, weight=self.weight * real, log_norm=self.log_norm * real)
 
 
-def frame_weights(usable: Any, bin_frames: int) -> jax.Array:
-    """Return the weight of every frame in its bin, (P, G), of flags (P, G)."""
-    flags = _bins(jnp.asarray(usable, dtype=float), bin_frames)
-    counts = flags.sum(axis=-1, keepdims=True)
-    weights = flags / jnp.where(counts > 0, counts, 1.0)
-    return weights.reshape(*flags.shape[:-2], -1)[..., : jnp.shape(usable)[-1]]
-
-
-def num_bins(frame_weight: jax.Array, bin_frames: int) -> jax.Array:
-    """Return the number n of bins that hold usable frames, (P,)."""
-    return (_bins(frame_weight, bin_frames).sum(axis=-1) > 0).sum(axis=-1)
-
-
-def num_pairs(noise: WorkingCovariance) -> jax.Array:
-    """Return the number of distinct pairs of bins that hold usable frames, (P,)."""
-    n = num_bins(noise.frame_weight, noise.bin_frames)
-    return n * (n - 1) / 2
-
-
 def squares(noise: WorkingCovariance, residual: jax.Array) -> jax.Array:
     """Return rᵀK⁻¹r of residuals (P, G, G), not yet binned, (P,)."""
-    return quadratic(noise, average(residual, noise.frame_weight, noise.bin_frames))
-
-
-def average(maps: jax.Array, frame_weight: jax.Array, bin_frames: int) -> jax.Array:
-    """Return maps (..., G, G) averaged over bins of frames, (..., m, m)."""
-    weighted = maps * frame_weight[..., :, None] * frame_weight[..., None, :]
-    if bin_frames == 1:
-        return weighted
-    rows = _bins(jnp.swapaxes(weighted, -1, -2), bin_frames).sum(axis=-1)
-    return _bins(jnp.swapaxes(rows, -1, -2), bin_frames).sum(axis=-1)
+    return quadratic(noise, average(residual, noise.entries))
 
 
 def intensity_covariance(
-    g1_squared: jax.Array, contrast: Any, nugget: Any, frame_weight: jax.Array, bin_frames: int
+    g1_squared: jax.Array, contrast: Any, nugget: Any, entries: Entries
 ) -> jax.Array:
     """Return S = contrast·g₁² + nugget·1 of binned frames, (P, m, m), from g₁² (P, G, G).
 
     Contrast and nugget are those of all maps, or of every map, (P,).
     """
     contrast, nugget = (jnp.asarray(x)[..., None] for x in (contrast, nugget))
-    squares = _bins(frame_weight**2, bin_frames).sum(axis=-1)
+    squares = in_bins(entries.frame_weight**2, entries.bin_frames).sum(axis=-1)
     variance = jnp.where(squares > 0, nugget * squares + JITTER * contrast, 1.0)
-    smooth = contrast[..., None] * average(g1_squared, frame_weight, bin_frames)
+    smooth = contrast[..., None] * average(g1_squared, entries)
     return smooth + variance[..., None] * jnp.eye(variance.shape[-1])
 
 
-def factorise(covariance: jax.Array, num_bins: Any) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Return S⁻¹ and (S⁻¹∘S⁻¹)⁻¹, (P, m, m), and log|K|, (P,), of S with n bins in use."""
-    precision, log_det = _inverse(covariance)
-    inverse_square, log_det_square = _inverse(precision**2)
-    return precision, inverse_square, (num_bins + 1) * log_det + log_det_square
+def factorise(covariance: jax.Array, entries: Entries) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Return ``precision`` and ``inverse`` of a working covariance, and log|K|, by S (P, m, m)."""
+    n = num_bins(entries)
+    if entries.places is None:
+        precision, log_det = _inverse(covariance)
+        inverse, log_det_square = _inverse(precision**2)
+        return precision, inverse, (n + 1) * log_det + log_det_square
+    one = _of_measured if entries.measured else _without_missing
+    return jax.lax.map(lambda of: one(*of), (covariance, entries.places, n))
 
 
 def solve(noise: WorkingCovariance, maps: jax.Array) -> jax.Array:
-    """Return K⁻¹r of binned maps (P, m, m), symmetric with zero diagonal; their diagonal is free.
+    """Return K⁻¹r of binned maps (P, m, m), symmetric, 0 where nothing is compared.
 
     The sum of its product with other maps over all entries is twice that over a < b.
     """
     P = noise.precision
     B = P @ maps @ P
-    fill = jnp.einsum("...ij,...j->...i", noise.inverse_square, _diagonal(B))
-    solved = B - (P * fill[..., None, :]) @ P
-    return solved * (1 - jnp.eye(P.shape[-1]))
+    fill = jnp.einsum("...ij,...j->...i", noise.inverse, listed(noise.entries, B))
+    solved = (0 if noise.entries.measured else B) - _times_filled(noise, fill) @ P
+    return solved * there(noise.entries)
 
 
 def quadratic(noise: WorkingCovariance, maps: jax.Array) -> jax.Array:
@@ -135,19 +127,14 @@ def quadratic(noise: WorkingCovariance, maps: jax.Array) -> jax.Array:
 def gram(noise: WorkingCovariance, maps: jax.Array) -> jax.Array:
     """Return rᵀK⁻¹s of every two of k binned maps (k, P, m, m), (P, k, k).
 
-    It takes one product of matrices a map.
+    It takes one product of matrices a map, two where pairs are missing.
     """
     W = noise.precision @ maps
-    b = (W * noise.precision).sum(axis=-1)
-    marginal = jnp.einsum("ipm,pmn,jpn->pij", b, noise.inverse_square, b)
+    b = _at_product(noise, W)
+    marginal = jnp.einsum("ipm,pmn,jpn->pij", b, noise.inverse, b)
+    if noise.entries.measured:
+        return -0.5 * marginal
     return 0.5 * (jnp.einsum("ipmn,jpnm->pij", W, W) - marginal)
-
-
-def filled(precision: jax.Array, inverse_square: jax.Array, residual: jax.Array) -> jax.Array:
-    """Return the binned residuals of one map with the diagonal that is most likely, (m, m)."""
-    P, U = precision, inverse_square
-    R = residual - jnp.diag(jnp.diag(residual))
-    return R - jnp.diag(U @ jnp.diag(P @ R @ P))
 
 
 class SpeckleNormal(dist.Distribution):
@@ -173,11 +160,45 @@ class SpeckleNormal(dist.Distribution):
         return (noise.log_norm - 0.5 * noise.weight * squares(noise, value - self.loc)).sum()
 
 
-def _bins(frames: jax.Array, bin_frames: int) -> jax.Array:
-    """Return the last axis (G,) as bins (m, bin_frames), padded with zeros."""
-    short = -frames.shape[-1] % bin_frames
-    padded = jnp.pad(frames, [(0, 0)] * (frames.ndim - 1) + [(0, short)])
-    return padded.reshape(*frames.shape[:-1], -1, bin_frames)
+def _at_product(noise: WorkingCovariance, W: jax.Array) -> jax.Array:
+    """Return the listed entries of W P, (..., k)."""
+    if noise.entries.places is None:
+        return (W * noise.precision).sum(axis=-1)
+    return listed(noise.entries, W @ noise.precision)
+
+
+def _times_filled(noise: WorkingCovariance, values: jax.Array) -> jax.Array:
+    """Return P F, (..., m, m), with F filled with values (..., k) at the listed entries."""
+    if noise.entries.places is None:
+        return noise.precision * values[..., None, :]
+    return noise.precision @ filled(noise.entries, values)
+
+
+def _without_missing(S: jax.Array, places: jax.Array, n: jax.Array) -> tuple[jax.Array, ...]:
+    """Return what `factorise` does of one map, by entries that are not there."""
+    precision, log_det = _inverse(S)
+    inverse, log_det_at = _inverse_at(precision, places)
+    missing = (places >= 0).sum() - len(S)
+    return precision, inverse, (n + 1) * log_det + log_det_at + missing * LOG_2
+
+
+def _of_measured(S: jax.Array, places: jax.Array, _n: jax.Array) -> tuple[jax.Array, ...]:
+    """Return what `factorise` does of one map, by pairs that are there."""
+    inverse, log_det = _inverse_at(S, places)
+    return jnp.eye(len(S)), -inverse, log_det + (places >= 0).sum() * LOG_2
+
+
+def _inverse_at(matrix: jax.Array, places: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Return V⁻¹ and log|V| of ½ (X_ac X_bd + X_ad X_bc) at places (k,) of X (m, m)."""
+    real = places >= 0
+    a, b = jnp.divmod(jnp.where(real, places, 0), len(matrix))
+    V = (
+        matrix[a[:, None], a] * matrix[b[:, None], b]
+        + matrix[a[:, None], b] * matrix[b[:, None], a]
+    )
+    both = real[:, None] & real
+    inverse, log_det = _inverse(jnp.where(both, 0.5 * V, jnp.eye(len(places))))
+    return jnp.where(both, inverse, 0.0), log_det
 
 
 def _inverse(matrix: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -11,7 +11,7 @@ different pixels, and independent.
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import jax
@@ -26,11 +26,9 @@ from homodyne_bayes.inference.density import constrained, observation, space
 from homodyne_bayes.inference.nuts import Gaussian
 from homodyne_bayes.likelihood import covariance
 from homodyne_bayes.likelihood.covariance import LOG_2PI, WorkingCovariance
+from homodyne_bayes.likelihood.entries import Entries, entries_of, num_pairs
 from homodyne_bayes.likelihood.frames import Frames, frames
-from homodyne_bayes.likelihood.information import (
-    physical,
-    prior_of,
-)
+from homodyne_bayes.likelihood.information import physical, prior_of
 from homodyne_bayes.likelihood.misfit import Joint, lack_of_fit, whitened
 from homodyne_bayes.likelihood.mode import refine
 from homodyne_bayes.likelihood.observe import Observed
@@ -118,12 +116,12 @@ def estimate(
     reweighted : callable, optional
         Makes of the working covariance that of the likelihood, where it is another.
     """
-    frame_weight = covariance.frame_weights(data.usable, bin_frames)
+    entries = entries_of(data, bin_frames)
     fitted, theta, noisy = least_squares, start, maps
     for _ in range(NUM_REFITS):
         plugged, residual = plug_in(fitted, noisy, theta)
-        plugged = with_nugget(plugged, residual, frame_weight, bin_frames, data.wavevectors)
-        noise = scaled(working(plugged, frame_weight, bin_frames), residual, start.size - 1)
+        plugged = with_nugget(plugged, residual, entries, data.wavevectors)
+        noise = scaled(working(plugged, entries), residual, start.size - 1)
         theta = carried(fitted, model, shard(maps, 0), theta)
         fitted, noisy = model, with_noise(maps, noise)
         theta, _ = under(model, noisy, theta)
@@ -206,59 +204,49 @@ def plug_in(model: Observed, maps: ShardGrid, theta: jax.Array) -> tuple[Plugged
     return Plugged(contrast, jnp.zeros_like(contrast), field), residual
 
 
-def working(plugged: Plugged, frame_weight: jax.Array, bin_frames: int) -> WorkingCovariance:
+def working(plugged: Plugged, entries: Entries) -> WorkingCovariance:
     """Return the working covariance, not yet scaled."""
     S = covariance.intensity_covariance(
-        plugged.g1_squared, plugged.contrast, plugged.nugget, frame_weight, bin_frames
+        plugged.g1_squared, plugged.contrast, plugged.nugget, entries
     )
-    n = covariance.num_bins(frame_weight, bin_frames)
-    precision, inverse_square, log_det = covariance.factorise(S, n)
-    ones = jnp.ones_like(log_det)
-    made = WorkingCovariance(
-        precision, inverse_square, frame_weight, ones, -0.5 * log_det, bin_frames
-    )
-    return replace(made, log_norm=made.log_norm - 0.5 * covariance.num_pairs(made) * LOG_2PI)
+    precision, inverse, log_det = covariance.factorise(S, entries)
+    log_norm = -0.5 * log_det - 0.5 * num_pairs(entries) * LOG_2PI
+    return WorkingCovariance(precision, inverse, entries, jnp.ones_like(log_det), log_norm)
 
 
 def unweighted(noise: WorkingCovariance) -> WorkingCovariance:
     """Return the working covariance that makes the fit least squares: a unit matrix."""
     unit = jnp.broadcast_to(jnp.eye(noise.precision.shape[-1]), noise.precision.shape)
-    log_norm = -0.5 * covariance.num_pairs(noise) * LOG_2PI
-    ones = jnp.ones_like(log_norm)
-    return replace(noise, precision=unit, inverse_square=unit, weight=ones, log_norm=log_norm)
+    precision, inverse, _ = covariance.factorise(unit, noise.entries)
+    log_norm = -0.5 * num_pairs(noise.entries) * LOG_2PI
+    return WorkingCovariance(precision, inverse, noise.entries, jnp.ones_like(log_norm), log_norm)
 
 
 def scaled(noise: WorkingCovariance, residual: jax.Array, num_parameters: int) -> WorkingCovariance:
     """Return the noise with weights N/q, one of every angle, less what was fitted."""
-    N, q = covariance.num_pairs(noise), covariance.squares(noise, residual)
+    N, q = num_pairs(noise.entries), covariance.squares(noise, residual)
     return with_weight(noise, N / q * (1 - num_parameters / N.sum()))
 
 
 def with_weight(noise: WorkingCovariance, weight: jax.Array) -> WorkingCovariance:
     """Return the noise with other weights, its densities still integrating to 1."""
-    more = 0.5 * covariance.num_pairs(noise) * jnp.log(weight / noise.weight)
+    more = 0.5 * num_pairs(noise.entries) * jnp.log(weight / noise.weight)
     return replace(noise, weight=weight, log_norm=noise.log_norm + more)
 
 
 def with_nugget(
-    plugged: Plugged,
-    residual: jax.Array,
-    frame_weight: jax.Array,
-    bin_frames: int,
-    wavevectors: np.ndarray,
+    plugged: Plugged, residual: jax.Array, entries: Entries, wavevectors: np.ndarray
 ) -> Plugged:
     """Return what is plugged in with the nugget of every wavevector, that of maps with one q."""
     nugget = np.zeros(len(wavevectors))
     for q in np.unique(wavevectors):
         at = np.flatnonzero(wavevectors == q)
-        own = jax.tree.map(lambda leaf, at=at: leaf[at], plugged)
-        nugget[at] = fit_nugget(own, residual[at], frame_weight[at], bin_frames)
+        own = jax.tree.map(lambda leaf, at=at: leaf[at], (plugged, residual, entries))
+        nugget[at] = fit_nugget(*own)
     return plugged._replace(nugget=jnp.asarray(nugget))
 
 
-def fit_nugget(
-    plugged: Plugged, residual: jax.Array, frame_weight: jax.Array, bin_frames: int
-) -> float:
+def fit_nugget(plugged: Plugged, residual: jax.Array, entries: Entries) -> float:
     """Return the nugget of highest profile likelihood, the scale of every map maximised out.
 
     The maps, of one wavevector, have one contrast.
@@ -267,8 +255,7 @@ def fit_nugget(
 
     def loss(log_ratio: float) -> float:
         nugget = jnp.full_like(plugged.contrast, contrast * np.exp(log_ratio))
-        trial = plugged._replace(nugget=nugget)
-        return float(_profile(trial, residual, frame_weight, bin_frames))
+        return float(_profile(plugged._replace(nugget=nugget), residual, entries))
 
     grid = np.log(NUGGETS)
     best = int(np.argmin([loss(at) for at in grid]))
@@ -307,15 +294,13 @@ def _fitted(model: Observed) -> Any:
     return fitted
 
 
-@partial(jax.jit, static_argnames="bin_frames")
-def _profile(
-    plugged: Plugged, residual: jax.Array, frame_weight: jax.Array, bin_frames: int
-) -> jax.Array:
-    def one(angle: tuple[Plugged, jax.Array, jax.Array]) -> jax.Array:
-        plugged, residual, frame_weight = jax.tree.map(lambda leaf: leaf[None], angle)
-        noise = working(plugged, frame_weight, bin_frames)
+@jax.jit
+def _profile(plugged: Plugged, residual: jax.Array, entries: Entries) -> jax.Array:
+    def one(angle: tuple[Plugged, jax.Array, Entries]) -> jax.Array:
+        plugged, residual, entries = jax.tree.map(lambda leaf: leaf[None], angle)
+        noise = working(plugged, entries)
         q = covariance.squares(noise, residual)
-        return (-noise.log_norm + 0.5 * covariance.num_pairs(noise) * jnp.log(q)).sum()
+        return (-noise.log_norm + 0.5 * num_pairs(entries) * jnp.log(q)).sum()
 
-    loss = jax.lax.map(one, (plugged, residual, frame_weight)).sum()
+    loss = jax.lax.map(one, (plugged, residual, entries)).sum()
     return jnp.where(jnp.isfinite(loss), loss, jnp.inf)

@@ -16,6 +16,7 @@ import scipy.stats
 
 from homodyne_bayes.likelihood import covariance
 from homodyne_bayes.likelihood.covariance import WorkingCovariance
+from homodyne_bayes.likelihood.entries import average, rows_and_columns
 
 MEANINGS = {
     "frame": "a frame stands out: the beam, its monitor or the detector failed in it",
@@ -77,26 +78,24 @@ def _scores(
     noise: WorkingCovariance, residual: jax.Array, speckle: jax.Array
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Return score (m,) and information (m, m) of shifts, and the scaled score of decays, (m,)."""
-    binned, smooth = (
-        covariance.average(x, noise.frame_weight, noise.bin_frames) for x in (residual, speckle)
-    )
+    binned, smooth = (average(x, noise.entries) for x in (residual, speckle))
 
-    def one(angle: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
-        weight, P, U, Y, G = angle
+    def one(angle: tuple[WorkingCovariance, jax.Array, jax.Array]) -> tuple[jax.Array, ...]:
+        noise, Y, G = angle
+        P, V, (a, b) = noise.precision, noise.inverse, rows_and_columns(noise.entries)
         G = G * (1 - jnp.eye(len(G)))
         v = (jnp.abs(G).sum(axis=1) > 0).astype(float)  # bins in use
-        s = P @ v
-        B = s[:, None] * P
-        information = jnp.outer(s, s) + (s @ v) * P - 2 * B.T @ U @ B
+        s, H = P @ v, P @ G
+        B, Q = P[a] * s[b, None] + P[b] * s[a, None], P[a] * H[b] + P[b] * H[a]
+        information, spread = -0.5 * B.T @ V @ B, -0.5 * (Q * (V @ Q)).sum(axis=0)
+        if not noise.entries.measured:
+            information += jnp.outer(s, s) + (s @ v) * P
+            spread += jnp.diag(H) ** 2 + jnp.diag(P) * (G * H).sum(axis=0)
         used = jnp.outer(v, v)
-        H = P @ G
-        Q = P * H
-        spread = jnp.diag(H) ** 2 + jnp.diag(P) * (G * H).sum(axis=0)
-        spread -= 2 * (Q * (U @ Q)).sum(axis=0)
         parts = (Y * used).sum(axis=1), used * information, (Y * G).sum(axis=1), v * spread
-        return tuple(weight * part for part in parts)
+        return tuple(noise.weight * part for part in parts)
 
     solved = covariance.solve(noise, binned)
-    maps = (noise.weight, noise.precision, noise.inverse_square, solved, smooth)
-    shift, information, decay, spread = (part.sum(axis=0) for part in jax.lax.map(one, maps))
+    found = jax.lax.map(one, (noise, solved, smooth))
+    shift, information, decay, spread = (part.sum(axis=0) for part in found)
     return shift, information, decay / jnp.sqrt(jnp.where(spread > 0, spread, 1.0))

@@ -55,8 +55,8 @@ INDEPENDENT = Noise(
     words=NoiseWords(
         interval="uncorrected",
         warning="The intervals are uncorrected for correlated noise: they take the entries of c2 "
-        "as independent, which they are not, and are much too narrow. Fit with --noise speckle, "
-        "where every pair of frames was measured, for intervals that hold what they say.",
+        "as independent, which they are not, and are much too narrow. Fit with --noise speckle "
+        "for intervals that hold what they say.",
         caveat="The likelihood takes the entries of c2 as independent, which they are not: log "
         "Bayes factors and scores are overstated. Evidence also depends on the priors.",
     ),

@@ -15,6 +15,7 @@ from homodyne_bayes.inference.density import (
     space,
 )
 from homodyne_bayes.likelihood import covariance
+from homodyne_bayes.likelihood.entries import average
 from homodyne_bayes.likelihood.observe import Observed
 from homodyne_bayes.parameters import PER_ANGLE
 from homodyne_bayes.physics.points import ShardGrid, shard
@@ -113,9 +114,7 @@ def information_of_speckle(model: Observed, points: ShardGrid, theta: jax.Array)
     """Return the information of one map, w Xᵀ K⁻¹ X."""
     noise: Any = points.noise
     places = own_places(model, points)
-    X = covariance.average(
-        slopes(model, points, theta, places), noise.frame_weight, noise.bin_frames
-    )
+    X = average(slopes(model, points, theta, places), noise.entries)
     information = 0.5 * noise.weight * jnp.einsum("iab,jab->ij", X, covariance.solve(noise, X))
     return jnp.zeros((theta.size,) * 2).at[places[:, None], places].add(information)
 

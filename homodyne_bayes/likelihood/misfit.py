@@ -17,8 +17,8 @@ import scipy.stats
 from numpy.polynomial.legendre import leg2poly
 
 from homodyne_bayes.inference.density import constrained, space
-from homodyne_bayes.likelihood import covariance
 from homodyne_bayes.likelihood.covariance import WorkingCovariance
+from homodyne_bayes.likelihood.entries import average, filled, listed, there
 from homodyne_bayes.likelihood.observe import Observed
 from homodyne_bayes.physics.convention import CONVENTIONS, alike
 from homodyne_bayes.physics.points import ShardGrid
@@ -202,22 +202,32 @@ def whitened(noise: WorkingCovariance, residual: jax.Array) -> np.ndarray:
     """Return residuals of maps (P, G, G) with the working covariance taken out, (P, m, m).
 
     Where the model and the working covariance are right, entries have mean 0, variance 1 and no
-    correlation; what they had on the diagonal is not there.
+    correlation; what they had on the diagonal is not there. Pairs that were not measured are NaN.
     """
     return np.asarray(_whitened(noise, residual))
 
 
 @jax.jit
 def _whitened(noise: WorkingCovariance, residual: jax.Array) -> jax.Array:
-    binned = covariance.average(residual, noise.frame_weight, noise.bin_frames)
+    binned = average(residual, noise.entries) * there(noise.entries)
 
-    def one(angle: tuple[jax.Array, ...]) -> jax.Array:
-        P, U, R, weight = angle
-        values, vectors = jnp.linalg.eigh(P)
-        root = (vectors * jnp.sqrt(jnp.maximum(values, 0.0))) @ vectors.T
-        return jnp.sqrt(weight) * root @ covariance.filled(P, U, R) @ root
+    def one(angle: tuple[WorkingCovariance, jax.Array]) -> jax.Array:
+        noise, R = angle
+        P, U, entries, scale = noise.precision, noise.inverse, noise.entries, jnp.sqrt(noise.weight)
+        if entries.measured:
+            white = filled(entries, 2 * scale * _root(-0.5 * U) @ listed(entries, R))
+        else:
+            root = _root(P)
+            white = scale * root @ (R - filled(entries, U @ listed(entries, P @ R @ P))) @ root
+        return white if entries.places is None else jnp.where(there(entries) > 0, white, jnp.nan)
 
-    return jax.lax.map(one, (noise.precision, noise.inverse_square, binned, noise.weight))
+    return jax.lax.map(one, (noise, binned))
+
+
+def _root(matrix: jax.Array) -> jax.Array:
+    """Return the symmetric root of a symmetric matrix."""
+    values, vectors = jnp.linalg.eigh(matrix)
+    return (vectors * jnp.sqrt(jnp.maximum(values, 0.0))) @ vectors.T
 
 
 def _quadratic(score: np.ndarray, variance: np.ndarray) -> tuple[float, int]:

@@ -68,8 +68,7 @@ class Noise:
         Finds what the likelihood has to know of the noise of measured maps, see
         `homodyne_bayes.likelihood.estimate.estimate`; None where there is nothing to find.
     whole_maps : bool
-        Whether values are compared by whole maps, of which every pair of usable frames was
-        measured, and whose frames can be averaged in bins.
+        Whether values are compared by whole maps, whose frames can be averaged in bins.
     words : NoiseWords
         What reports say.
     """

@@ -15,6 +15,7 @@ import numpy as np
 from homodyne_bayes.inference.density import observation
 from homodyne_bayes.likelihood import covariance
 from homodyne_bayes.likelihood.covariance import WorkingCovariance
+from homodyne_bayes.likelihood.entries import average, average_matrix, listed, rows_and_columns
 from homodyne_bayes.likelihood.information import own_places, slopes
 from homodyne_bayes.likelihood.misfit import Joint, directions, fields
 from homodyne_bayes.likelihood.observe import Observed
@@ -140,9 +141,7 @@ def _moments(model: Observed) -> Any:
             noise, places = grid.noise, own_places(model, grid)
             mean_slopes = slopes(model, grid, theta, places)
             X = jnp.concatenate([mean_slopes, directions(grid, fields(model, grid, theta))])
-            binned = partial(
-                covariance.average, frame_weight=noise.frame_weight, bin_frames=noise.bin_frames
-            )
+            binned = partial(average, entries=noise.entries)
             X, residual = binned(X), binned(grid.c2 - observation(model, grid, theta).loc)
             Y = covariance.solve(noise, X)
             s = ratio * weights @ weights * squared
@@ -205,7 +204,7 @@ def single_pixel(
     x : jax.Array
         (B, G) relative deviations of the intensity from its mean.
     Y : jax.Array
-        (k, m, m) with zero diagonal.
+        (k, m, m), 0 where nothing is compared.
     noise : WorkingCovariance
         Of this angle, leading axis 1.
     s : jax.Array
@@ -216,8 +215,8 @@ def single_pixel(
     score, quadratic : jax.Array
         (B, k) and (B,).
     """
-    P, U = noise.precision[0], noise.inverse_square[0]
-    T = _average_matrix(noise)
+    P, U = noise.precision[0], noise.inverse[0]
+    T = average_matrix(noise.entries, len(P))
     z, sT = x @ T.T, s @ T.T
     sigma = T @ sT
     linear = jnp.einsum("Aa,iAB,aB->ia", T, Y, sT)
@@ -226,19 +225,16 @@ def single_pixel(
 
     PT, Pz = P @ T, z @ P
     sP = sT @ P
-    H = sP @ T
     P_sigma_P = P @ sigma @ P
+    i, j = rows_and_columns(noise.entries)
+    moving = PT[i] * sP.T[j] + PT[j] * sP.T[i]
+    b = Pz[:, i] * Pz[:, j] - listed(noise.entries, P_sigma_P[None])[0] - x @ moving.T
+    marginal = ((b @ U) * b).sum(axis=1)
+    if noise.entries.measured:
+        return score, -0.5 * marginal
+    H = sP @ T
     trace = (z * Pz).sum(axis=1) ** 2 + (P_sigma_P * sigma).sum()
     trace += 2 * (x * (x @ (H * H.T + (T.T @ PT) * (sP @ sT.T)))).sum(axis=1)
     trace += -2 * (z * (z @ P_sigma_P)).sum(axis=1) + 4 * x @ jnp.diag(sP @ sigma @ PT)
     trace += -4 * ((z @ PT) * x * (z @ sP.T)).sum(axis=1)
-    b = Pz**2 - jnp.diag(P_sigma_P) - 2 * x @ (PT * sP.T).T
-    return score, 0.5 * (trace - ((b @ U) * b).sum(axis=1))
-
-
-def _average_matrix(noise: WorkingCovariance) -> jax.Array:
-    """Return T (m, G), which averages the frames of one angle in bins."""
-    frame_weight = noise.frame_weight[0]
-    frames, m = frame_weight.size, noise.precision.shape[-1]
-    inside = jnp.arange(frames) // noise.bin_frames == jnp.arange(m)[:, None]
-    return jnp.where(inside, frame_weight, 0.0)
+    return score, 0.5 * (trace - marginal)

@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from homodyne_bayes.data.two_time import TwoTimeData
-from homodyne_bayes.likelihood import covariance
 from homodyne_bayes.likelihood.covariance import WorkingCovariance
+from homodyne_bayes.likelihood.entries import average, filled, listed, there
 
 NEARLY = 1.0  # degree, that opposite azimuths may be off
 EXPECTED_SD = 0.5  # of the share of opposite azimuths, before anything is measured
@@ -41,6 +41,8 @@ def same_speckle(
         The measured maps.
     """
     known = opposite(data.phi, data.wavevectors)
+    if noise.entries.measured:  # too few pairs to see it
+        return known.astype(float)
     (share, sd), (pixels, pixels_sd) = np.asarray(_correlated(noise, residual, nugget))
     told, expected = 1 / np.maximum(sd, 1e-9) ** 2, 1 / EXPECTED_SD**2
     weighed = (told * share + expected) / (told + expected)
@@ -55,16 +57,18 @@ def _correlated(noise: WorkingCovariance, residual: jax.Array, nugget: jax.Array
     Residuals are compared in the eigenvectors of their working covariance. Speckle alone is in
     those whose variance is more than that of counting.
     """
-    binned = covariance.average(residual, noise.frame_weight, noise.bin_frames)
+    entries = noise.entries
+    binned = average(residual, entries) * there(entries)
     values, vectors = jnp.linalg.eigh(noise.precision.mean(axis=0))
     root = vectors * jnp.sqrt(jnp.maximum(values, 0.0))
 
-    def one(angle: tuple[jax.Array, ...]) -> jax.Array:
-        P, U, R, weight = angle
-        return jnp.sqrt(weight) * root.T @ covariance.filled(P, U, R) @ root
+    def one(angle: tuple[WorkingCovariance, jax.Array]) -> jax.Array:
+        own, R = angle
+        fill = own.inverse @ listed(own.entries, own.precision @ R @ own.precision)
+        return jnp.sqrt(own.weight) * root.T @ (R - filled(own.entries, fill)) @ root
 
-    white = jax.lax.map(one, (noise.precision, noise.inverse_square, binned, noise.weight))
-    shot = nugget.mean() * (noise.frame_weight**2).sum() / noise.frame_weight.sum()
+    white = jax.lax.map(one, (noise, binned))
+    shot = nugget.mean() * (entries.frame_weight**2).sum() / entries.frame_weight.sum()
     part = jnp.clip(1 - shot * values, 0.0, 1.0)
     twice = jnp.triu(jnp.ones((len(values),) * 2), 1)
 

@@ -7,6 +7,7 @@ import numpyro.distributions as dist
 
 from homodyne_bayes.likelihood import covariance
 from homodyne_bayes.likelihood.covariance import SpeckleNormal
+from homodyne_bayes.likelihood.entries import average
 from homodyne_bayes.likelihood.estimate import estimate
 from homodyne_bayes.likelihood.information import information_of_speckle
 from homodyne_bayes.likelihood.noise import Noise, NoiseWords
@@ -24,8 +25,7 @@ def _normal(points: ShardGrid, mean: jax.Array, _scatter: Any) -> dist.Distribut
 
 def _gram(points: ShardGrid, maps: jax.Array, _scatter: Any) -> jax.Array:
     noise = points.noise
-    binned = covariance.average(maps, noise.frame_weight, noise.bin_frames)
-    return noise.weight[:, None, None] * covariance.gram(noise, binned)
+    return noise.weight[:, None, None] * covariance.gram(noise, average(maps, noise.entries))
 
 
 def _log_norm(points: ShardGrid, _scatter: Any) -> jax.Array:

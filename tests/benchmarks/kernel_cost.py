@@ -10,7 +10,7 @@ from homodyne_bayes import FitConfig
 from homodyne_bayes.fitting.plan import models_of
 from homodyne_bayes.fitting.shards import block_shards, some_pairs
 from homodyne_bayes.inference.density import log_density, parts_of, prior_draws
-from homodyne_bayes.likelihood.covariance import frame_weights
+from homodyne_bayes.likelihood.entries import entries_of
 from homodyne_bayes.likelihood.estimate import working
 from homodyne_bayes.likelihood.pixels import Plugged
 from homodyne_bayes.physics import kernels, simulate
@@ -66,7 +66,7 @@ def speckle(case):
     field = simulate.field_correlation(case.experiment)
     contrast, nugget = (jnp.full(len(field), value) for value in (0.25, 0.1))
     plugged = Plugged(contrast, nugget, field)
-    return each_map(data, noise=working(plugged, frame_weights(data.usable, 1), 1))
+    return each_map(data, noise=working(plugged, entries_of(data)))
 
 
 def cost(name):

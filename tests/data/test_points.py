@@ -11,6 +11,7 @@ from jax.flatten_util import ravel_pytree
 
 from homodyne_bayes import FitConfig, InputError, TwoTimeData
 from homodyne_bayes.data import points, reading, writing
+from homodyne_bayes.fitting import plan as planning
 from homodyne_bayes.fitting import shards as dealing
 from homodyne_bayes.fitting.plan import plan
 from homodyne_bayes.inference import density
@@ -236,10 +237,38 @@ def test_selections_and_files_keep_what_was_measured(tmp_path):
 
 
 @pytest.mark.parametrize("noise", ["speckle", "corrected"])
-@pytest.mark.parametrize("scaling", ["individual", "marginal"])
-def test_noise_of_whole_maps_is_refused(noise, scaling):
-    config = FitConfig(noise=noise, scaling=scaling, model="static")
-    with pytest.raises(InputError, match=f"{noise}.* 99 pairs .* choose --noise independent"):
+def test_bins_and_too_many_missing_pairs_are_refused(noise, monkeypatch):
+    config = FitConfig(noise=noise, model="static")
+    assert plan(sparse_data(), config).config.noise == noise
+    with pytest.raises(InputError, match="found 99 pairs .* leave bin_frames at 1"):
+        plan(sparse_data(), replace(config, bin_frames=2))
+    monkeypatch.setattr(planning, "MAX_LISTED", 32)
+    with pytest.raises(InputError, match="at most 32 rows.*found 33 pairs.* --noise independent"):
         plan(sparse_data(), config)
     assert plan(sparse_data(lags=LAGS), config).config.noise == noise
     assert plan(sparse_data(), replace(config, noise="independent")).config.noise == "independent"
+
+
+def test_first_lags_are_left_out_by_a_selection_and_in_reading(tmp_path):
+    data = good_data().select(first_lag=3, exclude_frames=[4])
+    later = np.abs(np.subtract.outer(np.arange(G), np.arange(G))) > 2
+    later[4] = later[:, 4] = False
+    np.testing.assert_array_equal(data.pairs, np.stack([later] * 3))
+    assert np.isnan(data.c2[:, ~later & ~np.eye(G, dtype=bool)]).all()
+    assert data.provenance["first_lag"] == 3
+    assert data.select(first_lag=2).provenance["first_lag"] == 3
+    writing.write_netcdf(tmp_path / "whole.nc", good_data())
+    again = reading.read(tmp_path / "whole.nc", first_lag=3, exclude_frames=[4])
+    assert again.sha256() == data.sha256()
+    assert reading.read(tmp_path / "whole.nc", first_lag=1).measured is None
+    c2 = good_data().c2.copy()
+    c2[:, np.arange(G - 1), np.arange(1, G)] = np.nan
+    c2[:, np.arange(1, G), np.arange(G - 1)] = np.nan
+    np.savez(tmp_path / "half.npz", c2=c2, phi=data.phi)  # of lags that are not looked at
+    assert reading.read(tmp_path / "half.npz", q=0.005, dt=0.1, first_lag=2).num_pairs == 3 * 55
+
+
+@pytest.mark.parametrize("lag", [0, G, 1.5, True])
+def test_lags_that_are_not_there_are_refused(lag):
+    with pytest.raises(InputError, match=f"{lag} was given; change --first-lag"):
+        good_data().select(first_lag=lag)

@@ -76,6 +76,8 @@ class Oracle:
     factors : list of numpy.ndarray
         (N, N) Cholesky factor, lower, of the covariance of the map of every angle.
     priors : Priors
+    pairs : tuple of numpy.ndarray
+        Earlier and later frame of the entries, (N,) each.
     curves : callable
         ``curves(values)`` is what a single mode has at coordinates of the fluid, (P, N).
     """
@@ -87,6 +89,7 @@ class Oracle:
     solved: np.ndarray
     factors: list[np.ndarray]
     priors: Priors
+    pairs: tuple[np.ndarray, np.ndarray]
     curves: Callable[[np.ndarray], np.ndarray]
 
     def posterior(self, maps):
@@ -95,7 +98,7 @@ class Oracle:
         Student's t is a Normal whose precision is a factor drawn from a Gamma distribution; the
         posterior is Normal given the factors of contrast and baseline, and a mixture of these.
         """
-        residual = maps[:, *entries(maps.shape[-1])] - self.expected
+        residual = maps[:, *self.pairs] - self.expected
         log_mass, away, prior, covariance = self.mixture
         pull = prior @ away
         push = np.einsum("pnj,pn->j", self.solved, residual) + pull  # (W, d + 2P)
@@ -118,7 +121,7 @@ class Oracle:
         z = rng.standard_normal((number, len(mean)))
         draws = mean + tail * z @ np.linalg.cholesky(WIDER**2 * covariance).T
         logs = self._log_prior(draws) + _log_student(draws, mean, WIDER**2 * covariance, HEAVY, -1)
-        measured = maps[:, *entries(maps.shape[-1])]
+        measured = maps[:, *self.pairs]
         with np.errstate(all="ignore"):  # no weight where an integral from t = 0 is infinite
             curves = np.array([self.curves(draw[:d]) for draw in draws])  # (S, P, N)
         contrast, offset = np.exp(draws[:, d : d + P]), draws[:, d + P :]
@@ -227,7 +230,7 @@ def _law(values, t_ref):
     return level / ratio * t_ref**-exponent, exponent, level * (1 - 1 / ratio)
 
 
-def oracle(sample, beam, contrasts, priors, flow):
+def oracle(sample, beam, contrasts, priors, flow, measured=None):
     """Return the likelihood of an experiment by dense generalised least squares.
 
     Parameters
@@ -240,17 +243,22 @@ def oracle(sample, beam, contrasts, priors, flow):
     priors : Priors
     flow : bool
         Whether the flow is fitted.
+    measured : numpy.ndarray, optional
+        (G, G) flags of the pairs that maps have; all without.
 
     Returns
     -------
     Oracle
     """
     names, t_ref, P = FLOW if flow else REST, reference_time(sample, beam), len(beam.phi)
+    every = entries(beam.num_frames)
+    kept = slice(None) if measured is None else measured[every]
+    pairs = every[0][kept], every[1][kept]
     truth = coordinates(sample, t_ref, names)
 
     def curves(values):
         differ = P if sample.flows else 1  # at rest all angles are alike
-        found = [_curve(values, sample, beam, t_ref, i) for i in range(differ)]
+        found = [_curve(values, sample, beam, t_ref, i)[pairs] for i in range(differ)]
         return np.repeat(found, P // differ, axis=0)
 
     slopes = [
@@ -261,7 +269,7 @@ def oracle(sample, beam, contrasts, priors, flow):
     expected, information, solved, factors = [], 0.0, [], []
     for i, contrast in enumerate(contrasts):
         alike = i and not (sample.flows or beam.contrast_spread)
-        factors.append(factors[0] if alike else _factor(sample, beam, contrast, i))
+        factors.append(factors[0] if alike else _factor(sample, beam, contrast, i, kept))
         own = np.zeros((here.shape[1], 2 * P))
         own[:, i], own[:, P + i] = contrast * here[i], 1.0
         X = np.column_stack([*(contrast * slope[i] for slope in slopes), own])
@@ -270,18 +278,18 @@ def oracle(sample, beam, contrasts, priors, flow):
         information = information + X.T @ solved[-1]
     theta = np.concatenate([truth, np.log(contrasts), np.ones(P)])
     whole = np.array(expected), information, np.array(solved)
-    return Oracle(names, theta, *whole, factors, priors, curves)
+    return Oracle(names, theta, *whole, factors, priors, pairs, curves)
 
 
 def _curve(values, sample, beam, t_ref, i):
-    """Return what a single mode has in all pairs of frames of angle ``i``, (N,)."""
+    """Return what a single mode has in the map of angle ``i``, (G, G)."""
     t, there = times(sample, beam), sample_at(values, sample, t_ref)
-    return intensity_correlation(there, t, beam.phi[i], beam.q, beam.gap)[entries(len(t))]
+    return intensity_correlation(there, t, beam.phi[i], beam.q, beam.gap)
 
 
-def _factor(sample, beam, contrast, i):
-    """Return the Cholesky factor of the covariance of the pairs of angle ``i``, (N, N)."""
+def _factor(sample, beam, contrast, i, kept):
+    """Return the Cholesky factor of the covariance of the pairs kept of angle ``i``, (N, N)."""
     g1 = np.real(field_correlation(sample, times(sample, beam), beam.phi[i], beam.q, beam.gap))
     nugget = 1 / beam.photons if beam.photons else 0.0
-    dense = single_pixel(g1, contrast, nugget) / beam.num_pixels
+    dense = single_pixel(g1, contrast, nugget)[kept][:, kept] / beam.num_pixels
     return scipy.linalg.cholesky(dense, lower=True, overwrite_a=True, check_finite=False)

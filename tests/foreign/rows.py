@@ -1,5 +1,6 @@
 """The experiments of the foreign study: a table of what is measured, and how it is fitted."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -22,6 +23,10 @@ class Row:
         Settings of the fit.
     slope_sd : float
         sd of alpha from experiment to experiment.
+    select : dict
+        What is selected of the maps, as `TwoTimeData.select` takes it.
+    measured : callable
+        ``measured(num_frames, rng)`` are flags of the pairs that maps have, (G, G).
     """
 
     meaning: str
@@ -29,6 +34,8 @@ class Row:
     beam: Beam
     fit: dict = field(default_factory=dict)
     slope_sd: float = 0.1
+    select: dict = field(default_factory=dict)
+    measured: Callable = lambda num_frames, _: np.ones((num_frames, num_frames), bool)
 
     @property
     def flow(self):
@@ -59,6 +66,20 @@ class Row:
         )
 
 
+def half_of_the_lags(num_frames, _):
+    """Return the pairs of the shortest and the longest lags; a band of half of them is missing."""
+    lag = np.abs(np.subtract.outer(np.arange(num_frames), np.arange(num_frames)))
+    return (lag <= num_frames // 8) | (lag > 5 * num_frames // 8)
+
+
+def four_of_five(num_frames, rng):
+    """Return 80 % of the pairs, at random; always as many, so that programs are compiled once."""
+    pairs = np.triu_indices(num_frames, 1)
+    flags = np.zeros((num_frames, num_frames), bool)
+    flags[pairs] = rng.permutation(len(pairs[0])) >= len(pairs[0]) // 5
+    return flags | flags.T
+
+
 REST, FLOW = {"model": "static"}, {"model": "laminar_flow"}
 TWELVE = tuple(range(-170, 190, 30))
 STILL = Sample(D0=1e4, alpha=-0.3, D_offset=0.0)
@@ -79,6 +100,9 @@ RIGHT = {  # the fitted model is that of the sample
         "contrast scatters by 5 % over angles", STILL, replace(CLEAR, contrast_spread=0.05), REST
     ),
     "still": Row("no flow, fitted with flow", STILL, CLEAR, FLOW),
+    "band": Row("half of the lags missing", STILL, CLEAR, REST, measured=half_of_the_lags),
+    "gaps": Row("20 % of pairs missing at random", STILL, CLEAR, REST, measured=four_of_five),
+    "lag-2": Row("without the first lag", STILL, CLEAR, REST, select={"first_lag": 2}),
 }
 DEPARTURES = {  # it is not
     "envelope": Row("lognormal 0.3 intensity", STILL, replace(CLEAR, envelope=0.3), REST),
@@ -118,6 +142,20 @@ DEPARTURES = {  # it is not
     "start-up": Row("the flow starts in 2 s", replace(STEADY, start_up=2.0), CLEAR, FLOW),
     "afterpulse-0.3": Row(
         "afterpulsing 2 %, 0.3 photon", STILL, replace(CLEAR, photons=0.3, afterpulse=0.02), REST
+    ),
+    "afterpulse-0.3-lag-2": Row(
+        "the same without the first lag",
+        STILL,
+        replace(CLEAR, photons=0.3, afterpulse=0.02),
+        REST,
+        select={"first_lag": 2},
+    ),
+    "afterpulse-0.3-lag-3": Row(
+        "the same without two lags",
+        STILL,
+        replace(CLEAR, photons=0.3, afterpulse=0.02),
+        REST,
+        select={"first_lag": 3},
     ),
     "afterpulse-0.05": Row(
         "afterpulsing 2 %, 0.05 photon", STILL, replace(CLEAR, photons=0.05, afterpulse=0.02), REST

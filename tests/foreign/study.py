@@ -71,9 +71,10 @@ def default_priors(beam):
     return Priors(fluid, contrast=(-2.3, 1.0, 0.03), offset=(1.0, 0.005, 0.002))
 
 
-def best(row, sample, beam, made):
+def best(row, sample, beam, made, measured):
     """Return mean and sd of level and slope by the oracle, none where its weights are uneven."""
-    known = oracle(sample, beam, made.truth["contrast"], default_priors(beam), row.flow)
+    contrast, priors = made.truth["contrast"], default_priors(beam)
+    known = oracle(sample, beam, contrast, priors, row.flow, measured)
     mean, covariance, ess = known.weighed(made.c2, np.random.default_rng(0))
     if ess < ENOUGH:
         return {}
@@ -84,9 +85,13 @@ def best(row, sample, beam, made):
 
 def experiment(row, seed, settings, asked):
     """Return what one experiment says, as JSON holds it; the oracle is ``asked`` or not."""
-    sample, beam = row.draw(np.random.default_rng(seed))
+    rng = np.random.default_rng(seed)
+    sample, beam = row.draw(rng)
     made = simulate(sample, beam, [*seed, 1])
-    data = hb.TwoTimeData(made.c2, made.phi, made.dt, made.q, made.gap, age=sample.age)
+    measured = np.broadcast_to(row.measured(beam.num_frames, rng), made.c2.shape)
+    data = hb.TwoTimeData(
+        made.c2, made.phi, made.dt, made.q, made.gap, age=sample.age, measured=measured
+    ).select(**row.select)
     began = time.perf_counter()
     result = hb.fit(data, method="laplace", **row.fit, **settings)
     seconds = time.perf_counter() - began
@@ -100,7 +105,7 @@ def experiment(row, seed, settings, asked):
         "contrast": float(tree["posterior"]["contrast"].mean()) / made.truth["contrast"].mean(),
         "offset": float(tree["posterior"]["offset"].mean()),
         "pixels": float(tree["noise"]["num_pixels"].mean()) / made.num_pixels,
-        "oracle": best(row, sample, beam, made) if asked else {},
+        "oracle": best(row, sample, beam, made, data.pairs[0]) if asked else {},
         "targets": {
             name: {
                 "truth": truth,

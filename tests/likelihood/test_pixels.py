@@ -7,11 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from homodyne_bayes.data.two_time import TwoTimeData
 from homodyne_bayes.fitting.plan import models_of
 from homodyne_bayes.fitting.settings import FitConfig
 from homodyne_bayes.inference.density import labels, unconstrained
 from homodyne_bayes.likelihood import covariance, pixels
 from homodyne_bayes.likelihood.covariance import WorkingCovariance
+from homodyne_bayes.likelihood.entries import average, entries_of
 from homodyne_bayes.likelihood.estimate import plug_in
 from homodyne_bayes.model_files import MODELS
 from homodyne_bayes.physics import simulate
@@ -26,15 +28,19 @@ AGE = np.concatenate([[0.0], np.cumsum(STEPS)])
 G1 = np.exp(-0.6 * np.abs(AGE[:, None] - AGE))  # ages: frames are not alike
 
 
-def noise(bin_frames=1, nugget=NUGGET, usable=None):
-    usable = np.ones((1, FRAMES), bool) if usable is None else usable
-    frame_weight = covariance.frame_weights(usable, bin_frames)
-    S = covariance.intensity_covariance(G1[None] ** 2, CONTRAST, nugget, frame_weight, bin_frames)
-    precision, inverse_square, _ = covariance.factorise(S, covariance.num_bins(frame_weight, 1))
+LAG = np.abs(np.subtract.outer(np.arange(FRAMES), np.arange(FRAMES)))
+
+
+def noise(bin_frames=1, nugget=NUGGET, measured=LAG > 0, unusable=()):
+    """Return the noise of one map, and its S."""
+    maps = np.ones((1, FRAMES, FRAMES))
+    usable = ~np.isin(np.arange(FRAMES), unusable)[None]
+    data = TwoTimeData(maps, [0.0], 0.1, 0.005, usable=usable, measured=measured[None])
+    at = entries_of(data, bin_frames)
+    S = covariance.intensity_covariance(G1[None] ** 2, CONTRAST, nugget, at)
+    precision, inverse, _ = covariance.factorise(S, at)
     ones = jnp.ones(1)
-    return WorkingCovariance(
-        precision, inverse_square, frame_weight, ones, 0 * ones, bin_frames
-    ), S[0]
+    return WorkingCovariance(precision, inverse, at, ones, 0 * ones), S[0]
 
 
 def intensities(key, number, nugget=NUGGET):
@@ -68,9 +74,14 @@ def test_closed_form_is_the_covariance_of_simulated_maps(nugget):
     assert ratio.mean() == pytest.approx(1.0, abs=0.03)
 
 
-def test_scores_scatter_as_the_closed_form_says():
+@pytest.mark.parametrize(
+    "kept",
+    [LAG > 0, LAG > 1, np.isin(LAG, [1, 2, 4])],
+    ids=["whole", "without the first lag", "three lags"],
+)
+def test_scores_scatter_as_the_closed_form_says(kept):
     """Both routes to the covariance of Yᵀψ, and to tr(K⁻¹Σ₁), agree to 3 %."""
-    at, S = noise()
+    at, S = noise(measured=kept)
     lag = np.abs(AGE[:, None] - AGE)
     X = jnp.asarray(np.stack([G1**2, np.ones_like(G1), lag * G1**2, AGE + AGE[:, None]]))
     Y = covariance.solve(at, X)
@@ -78,20 +89,23 @@ def test_scores_scatter_as_the_closed_form_says():
     x = pixels.deviations(jax.random.key(1), jnp.asarray(G1), weights, 1.0, NUGGET, 200_000)
     score, quadratic = jax.jit(partial(pixels.single_pixel, Y=Y, noise=at, s=CONTRAST * G1**2))(x)
     a, b = entries(FRAMES)
+    there = np.flatnonzero(kept[a, b])
+    of = np.ix_(there, there)
     exact, y = single_pixel(G1, CONTRAST, NUGGET), np.asarray(Y)[:, a, b]
     J = y @ exact @ y.T
     np.testing.assert_allclose(np.diag(jnp.cov(score.T)), np.diag(J), rtol=0.03)
     correlation = J / np.sqrt(np.outer(np.diag(J), np.diag(J)))
     np.testing.assert_allclose(jnp.corrcoef(score.T), correlation, atol=0.03)
-    trace = np.trace(np.linalg.solve(working(np.asarray(S)), exact))
+    trace = np.trace(np.linalg.solve(working(np.asarray(S))[of], exact[of]))
     assert float(quadratic.mean()) == pytest.approx(trace, rel=0.03)
 
 
-@pytest.mark.parametrize("bin_frames", [1, 3])
-def test_pixels_are_looked_at_without_forming_their_maps(bin_frames):
-    usable = np.ones((1, FRAMES), bool)
-    usable[0, 4] = False
-    at, S = noise(bin_frames, usable=usable)
+@pytest.mark.parametrize(
+    ("bin_frames", "kept"),
+    [(1, LAG > 0), (3, LAG > 0), (1, LAG > 2), (1, (LAG + AGE.round()) % 4 > 0), (1, LAG % 5 == 1)],
+)
+def test_pixels_are_looked_at_without_forming_their_maps(bin_frames, kept):
+    at, S = noise(bin_frames, measured=kept & kept.T, unusable=[4])
     rng = np.random.default_rng(0)
     x = rng.normal(size=(5, FRAMES))
     X = rng.normal(size=(3, *S.shape))
@@ -100,7 +114,7 @@ def test_pixels_are_looked_at_without_forming_their_maps(bin_frames):
     score, quadratic = pixels.single_pixel(jnp.asarray(x), Y, at, jnp.asarray(s))
     for pixel, u, q in zip(x, score, quadratic, strict=True):
         psi = np.outer(pixel, pixel) - s * (1 + pixel[:, None] + pixel)
-        binned = covariance.average(jnp.asarray(psi)[None], at.frame_weight, bin_frames)
+        binned = average(jnp.asarray(psi)[None], at.entries)
         np.testing.assert_allclose(u, 0.5 * np.einsum("iab,ab->i", Y, binned[0]), rtol=1e-9)
         assert float(q) == pytest.approx(float(covariance.quadratic(at, binned)[0]), rel=1e-9)
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import homodyne_bayes as hb
-from homodyne_bayes.likelihood import covariance
+from homodyne_bayes.likelihood.entries import entries_of
 from homodyne_bayes.likelihood.estimate import scaled, working
 from homodyne_bayes.likelihood.pixels import Moments, Plugged, assemble
 from homodyne_bayes.likelihood.same_speckle import opposite, same_speckle
@@ -22,8 +22,8 @@ def shares(beam, seed=0):
     P, shot = len(beam.phi), 0.0 if beam.photons is None else 1 / beam.photons
     plugged = Plugged(jnp.full(P, beam.contrast), jnp.full(P, shot), jnp.asarray([g1] * P))
     residual = jnp.asarray(made.c2) - 1 - beam.contrast * g1**2
-    noise = working(plugged, covariance.frame_weights(np.ones(made.c2.shape[:2]), 1), 1)
     data = hb.TwoTimeData(made.c2, made.phi, made.dt, made.q)
+    noise = working(plugged, entries_of(data))
     return same_speckle(scaled(noise, residual, 0), residual, plugged.nugget, data)
 
 

@@ -19,7 +19,8 @@ from homodyne_bayes.fitting.shards import (
     some_pairs,
 )
 from homodyne_bayes.inference import density
-from homodyne_bayes.likelihood.covariance import WorkingCovariance, frame_weights
+from homodyne_bayes.likelihood.covariance import WorkingCovariance
+from homodyne_bayes.likelihood.entries import entries_of
 from homodyne_bayes.model_files import MODELS
 from homodyne_bayes.physics import kernels, simulate
 from homodyne_bayes.physics.points import (
@@ -228,7 +229,7 @@ def unit_noise(data):
     P, G = data.usable.shape
     unit = jnp.broadcast_to(jnp.eye(G), (P, G, G))
     weight = 1e4 * (1 + jnp.arange(P))
-    return WorkingCovariance(unit, unit, frame_weights(data.usable, 1), weight, jnp.arange(P) * 1.0)
+    return WorkingCovariance(unit, unit, entries_of(data), weight, jnp.arange(P) * 1.0)
 
 
 def test_angles_are_dealt_once_each_round_the_circle(five_maps):

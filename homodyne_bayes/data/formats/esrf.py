@@ -79,7 +79,6 @@ def describe(path: Path) -> FileContents:
     count = len(np.unique(np.concatenate(pairs)))
     most = times.num_frames * (times.num_frames - 1) // 2
     notes = [f"{count} of {most} pairs of frames have a value"]
-    notes += ["fit with --noise independent, as pairs are missing"] if count < most else []
     if len(names) > 1:
         notes.append(f"{len(names)} directions, in this order: {shown}; --phi gives their azimuths")
     bins: list[Bin] = [(float(q), None) for direction in directions for q in direction.q]
@@ -211,8 +210,7 @@ def _record(file: h5py.File, directions: list[Direction]) -> tuple[FrameTimes, l
 
 
 MUST_PASS = (
-    "`--gap` for flow; `--q` if the file holds several; `--phi` where there are several "
-    "directions; `--noise independent` where pairs of frames are missing"
+    "`--gap` for flow; `--q` if the file holds several; `--phi` where there are several directions"
 )
 VERSION_2 = Format(
     name="esrf",
