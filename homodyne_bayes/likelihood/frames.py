@@ -32,8 +32,8 @@ class Frames(NamedTuple):
     Attributes
     ----------
     shift, decay : numpy.ndarray
-        (m,) scores, of unit variance where nothing is wrong, of an intensity that is too high,
-        and of a contrast that is.
+        (m,) scores of an intensity that is too high, and of a contrast that is, of unit variance
+        where nothing is wrong; 0 where they are not finite.
     flicker : (float, int)
         χ² of all shifts together, and its degrees of freedom.
     """
@@ -46,8 +46,9 @@ class Frames(NamedTuple):
         """Return chi2, dof and p of the worst frame, among all of them, and of flicker."""
         z = np.abs(np.concatenate([self.shift, self.decay]))
         tail = 2 * scipy.stats.norm.sf(z.max())
-        worst = {"chi2": z.max() ** 2, "dof": 1, "p": -np.expm1(z.size * np.log1p(-tail))}
         chi2, dof = self.flicker
+        p = min(1.0, z.size * tail)
+        worst = {"chi2": z.max() ** 2, "dof": min(dof, 1), "p": p}
         flicker = {"chi2": chi2, "dof": dof, "p": scipy.stats.chi2.sf(chi2, dof)}
         rows = dict(zip(MEANINGS, (worst, flicker), strict=True))
         return pd.DataFrame.from_dict(rows, orient="index").rename_axis("kind")
@@ -65,6 +66,9 @@ def frames(noise: WorkingCovariance, residual: jax.Array, speckle: jax.Array) ->
     """
     score, information, decay = (np.asarray(x) for x in _scores(noise, residual, speckle))
     seen = np.diag(information) > 0
+    if not seen.any() or not np.isfinite([score, decay]).all():  # as few bright pixels make it
+        nothing = np.zeros(len(seen))
+        return Frames(nothing, nothing, (0.0, 0))
     z = np.where(seen, score, 0.0) / np.sqrt(np.where(seen, np.diag(information), 1.0))
     values, vectors = np.linalg.eigh(information[np.ix_(seen, seen)])
     kept = values > RANK * values.max()

@@ -52,3 +52,9 @@ def test_a_bright_frame_is_the_one_that_stands_out():
     tests = found.tests()
     assert (tests["p"] < 1e-6).all()
     assert tests["dof"].tolist() == [1, FRAMES]
+
+
+def test_what_is_not_finite_is_not_tested():
+    noise, _, residual, _ = two_angles(in_bins(1)[0])
+    found = frames.frames(noise, np.full_like(residual, np.nan), np.full_like(residual, 0.1))
+    assert found.tests()["dof"].tolist() == [0, 0]

@@ -41,9 +41,7 @@ def fitted(model, truth, seed, settings=None, **more):
 
 
 def told(name, results):
-    """Print and return how many of some results the priors decide."""
-    sensitive = [r._numbers.sensitivity for r in results]
-    both = [np.median([s.loc["D", c] for s in sensitive]) for c in ("prior", "likelihood")]
+    """Print and return how many of some results rest on priors."""
     level = [
         (np.log(r.tree["rates"]["D"]) - np.log(r.tree["true_rates"]["D"])).sel(
             time=float(r.tree["constant_data"]["t_ref"]), method="nearest"
@@ -51,10 +49,14 @@ def told(name, results):
         for r in results
     ]
     off = np.median([float(one.mean() / one.std()) for one in level])
-    count = sum(r.marks[2].state == "no" for r in results)
+    alone = [
+        float(r.tree["data_alone"]["log_D_ref"] / at.std())
+        for r, at in zip(results, level, strict=True)
+    ]
+    count = sum(r.marks[2].state != "yes" for r in results)
     print(
-        f"{name}: prior {both[0]:.2f}, likelihood {both[1]:.2f}, level off by {off:.1f} sd, "
-        f"does not hold in {count} of {len(results)}"
+        f"{name}: {np.median(alone):.1f} times as wide by the data alone, level off by "
+        f"{off:.1f} sd, does not hold in {count} of {len(results)}"
     )
     return count
 
