@@ -104,7 +104,7 @@ def factorise(covariance: jax.Array, entries: Entries) -> tuple[jax.Array, jax.A
         inverse, log_det_square = _inverse(precision**2)
         return precision, inverse, (n + 1) * log_det + log_det_square
     one = _of_measured if entries.measured else _without_missing
-    return jax.lax.map(lambda of: one(*of), (covariance, entries.places, n))
+    return jax.lax.map(one, (covariance, entries.places, n))
 
 
 def solve(noise: WorkingCovariance, maps: jax.Array) -> jax.Array:
@@ -174,16 +174,18 @@ def _times_filled(noise: WorkingCovariance, values: jax.Array) -> jax.Array:
     return noise.precision @ filled(noise.entries, values)
 
 
-def _without_missing(S: jax.Array, places: jax.Array, n: jax.Array) -> tuple[jax.Array, ...]:
-    """Return what `factorise` does of one map, by entries that are not there."""
+def _without_missing(of: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
+    """Return what `factorise` does of S, places and n of one map, by entries that are not there."""
+    S, places, n = of
     precision, log_det = _inverse(S)
     inverse, log_det_at = _inverse_at(precision, places)
     missing = (places >= 0).sum() - len(S)
     return precision, inverse, (n + 1) * log_det + log_det_at + missing * LOG_2
 
 
-def _of_measured(S: jax.Array, places: jax.Array, _n: jax.Array) -> tuple[jax.Array, ...]:
-    """Return what `factorise` does of one map, by pairs that are there."""
+def _of_measured(of: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
+    """Return the same by pairs that are there."""
+    S, places, _ = of
     inverse, log_det = _inverse_at(S, places)
     return jnp.eye(len(S)), -inverse, log_det + (places >= 0).sum() * LOG_2
 

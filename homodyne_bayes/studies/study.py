@@ -77,9 +77,9 @@ class Study:
 def like(tree: xr.DataTree, model: Model) -> Study:
     """Return experiments like the one of a result.
 
-    Geometry, frames and convention are those of the result, all frames usable; truths are draws
-    of its posterior. Contrast, photons and the number of independent pixels, medians over
-    maps, are those that its noise was found to have.
+    Geometry, frames and convention are those of the result, all frames usable and no pair missing;
+    truths are draws of its posterior. Contrast, photons and the number of independent pixels,
+    medians over maps, are those that its noise was found to have.
 
     Parameters
     ----------
