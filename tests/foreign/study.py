@@ -86,7 +86,9 @@ def experiment(row, seed, settings, asked):
     """Return what one experiment says, as JSON holds it; the oracle is ``asked`` or not."""
     sample, beam = row.draw(np.random.default_rng(seed))
     made = simulate(sample, beam, [*seed, 1])
-    data = hb.TwoTimeData(made.c2, made.phi, made.dt, made.q, made.gap, age=sample.age)
+    told = {"num_pixels": made.num_pixels}
+    told |= {"photons": made.counts.mean(axis=1)} if beam.photons else {}
+    data = hb.TwoTimeData(made.c2, made.phi, made.dt, made.q, made.gap, age=sample.age, **told)
     began = time.perf_counter()
     result = hb.fit(data, method="laplace", **row.fit, **settings)
     seconds = time.perf_counter() - began
