@@ -88,7 +88,9 @@ class _Maps(NamedTuple):
 
 
 def comparisons(tree: xr.DataTree) -> list[Comparison]:
-    """Return what can be compared, none where nothing is told or noise is not that of speckle.
+    """Return what can be compared.
+
+    Nothing can where nothing is told, noise is not that of speckle, or contrast was held.
 
     Parameters
     ----------
@@ -97,7 +99,7 @@ def comparisons(tree: xr.DataTree) -> list[Comparison]:
     """
     fixed = group(tree, "constant_data")
     told = {name: fixed[name].values for name in ("num_pixels", "photons") if name in fixed}
-    if not told or "noise" not in tree.children:
+    if not told or "noise" not in tree.children or "contrast" not in tree["posterior"]:
         return []
     q, found = np.broadcast_to(fixed["q"].values, fixed.sizes["phi"]), []
     for value in np.unique(q):

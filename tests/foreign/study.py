@@ -24,6 +24,7 @@ import yaml
 
 import homodyne_bayes as hb
 from homodyne_bayes.results.diagnostics import departures
+from homodyne_bayes.results.told import comparisons
 from tests.foreign.formula import diffusion, shear_rate, slope
 from tests.foreign.oracle import Priors, oracle
 from tests.foreign.rows import RIGHT, ROWS
@@ -102,6 +103,7 @@ def experiment(row, seed, settings, asked):
         "contrast": float(tree["posterior"]["contrast"].mean()) / made.truth["contrast"].mean(),
         "offset": float(tree["posterior"]["offset"].mean()),
         "pixels": float(tree["noise"]["num_pixels"].mean()) / made.num_pixels,
+        "detector": {one.name: one.distance for one in comparisons(tree)},
         "oracle": best(row, sample, beam, made) if asked else {},
         "targets": {
             name: {

@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from homodyne_bayes.data.two_time import DETECTOR
 from homodyne_bayes.results.diagnostics import Numbers
 from homodyne_bayes.results.tables import shown
-from homodyne_bayes.results.told import signal_error
+from homodyne_bayes.results.told import comparisons, signal_error
 from homodyne_bayes.results.view import Result
+from homodyne_bayes.studies.rerun import measured
 from tests.speckle_oracle import entries
 
 PIXELS, PHOTONS = 4000.0, 2.0  # of the speckle behind `speckle_result`
@@ -17,7 +19,8 @@ def with_detector(tree, **told):
     """Return a copy of a result whose detector tells this, of every map."""
     values = {name: ("phi", np.full(3, value)) for name, value in told.items()}
     groups = {name: node.to_dataset() for name, node in tree.children.items()}
-    groups["constant_data"] = groups["constant_data"].assign(values)
+    fixed = groups["constant_data"].drop_vars(DETECTOR, errors="ignore")
+    groups["constant_data"] = fixed.assign(values)
     made = xr.DataTree.from_dict(groups)
     made.attrs = tree.attrs
     return made
@@ -28,13 +31,13 @@ def unlike(tree, **told):
 
 
 def test_right_numbers_agree(speckle_result):
-    right = with_detector(speckle_result, num_pixels=PIXELS, photons=PHOTONS)
+    right = speckle_result  # simulated data know their detector
     photons, pixels = Numbers(right).comparisons
     assert (photons.name, pixels.name) == ("photons", "pixels")
     assert pixels.seen == pytest.approx(PIXELS, rel=0.2)
     assert photons.seen == pytest.approx(PHOTONS, rel=0.6)
     assert max(abs(photons.distance), abs(pixels.distance)) < 3
-    assert Result(right).warnings() == Result(speckle_result).warnings()
+    assert Result(right).warnings() == Result(with_detector(right)).warnings()
     (table,) = [one for one in shown(Numbers(right)) if one.name == "detector"]
     assert [row[1].text for row in table.cells] == [
         "photons of a pixel in a frame",
@@ -76,9 +79,19 @@ def test_sentences_name_causes_and_flags(speckle_result):
 
 
 def test_nothing_is_compared_without(speckle_result, laminar_result):
-    assert Numbers(speckle_result).comparisons == []
+    bare = Numbers(with_detector(speckle_result))
+    assert bare.comparisons == []
     assert Numbers(with_detector(laminar_result, num_pixels=PIXELS)).comparisons == []
-    assert not any(one.name == "detector" for one in shown(Numbers(speckle_result)))
+    assert not any(one.name == "detector" for one in shown(bare))
+    held = speckle_result.copy()
+    held["posterior"] = held["posterior"].to_dataset().drop_vars(["contrast", "offset"])
+    assert comparisons(held) == []
+
+
+def test_data_of_a_result_know_their_detector(speckle_result):
+    data = measured(speckle_result)
+    assert data.num_pixels.tolist() == [PIXELS] * 3
+    assert data.photons.tolist() == [PHOTONS] * 3
 
 
 def test_the_error_is_that_of_the_information_of_all_pairs():
