@@ -18,6 +18,7 @@ MIN_SHARE = 0.99  # of the posterior, around the optimum that is sampled
 PRIOR_DRIVEN = 0.7  # of the prior's interval width
 CONFLICT = 2.0  # of the prior's sd
 MISFIT = 0.02  # of a p-value, times the number of tests
+UNLIKE = 0.002  # of a p-value, times the number of comparisons with what the detector tells
 SENSITIVE = 0.05  # of power-scaling, Kallioinen et al., Stat. Comput. 34:57, 2024
 WIDENED = 3.0  # of the posterior's sd: by the data alone, above which priors decide
 FLOW_ODDS = 10.0  # for flow against no flow, where a shear rate has an interval and not a limit

@@ -11,7 +11,7 @@ import jax
 import xarray as xr
 
 from homodyne_bayes.cli import screen
-from homodyne_bayes.cli.options import computes, writable
+from homodyne_bayes.cli.options import computes, numbers, writable
 from homodyne_bayes.cli.report import print_summary
 from homodyne_bayes.cli.settings import chosen_settings, read_data, settings_options
 from homodyne_bayes.config import DataConfig
@@ -39,6 +39,16 @@ from homodyne_bayes.results.view import Result
     metavar="SECONDS",
     help="Stop chains after this, and certify what there is without them.",
 )
+@click.option(
+    "--num-pixels",
+    metavar="VALUE",
+    help="Pixels of every bin that see different speckle, or of each; that of the file without.",
+)
+@click.option(
+    "--photons",
+    metavar="VALUE",
+    help="Mean count of a pixel in a frame, or of each bin; that of the file without.",
+)
 @settings_options
 @computes
 def fit(
@@ -47,6 +57,8 @@ def fit(
     resume: bool,
     cluster: str | None,
     time_limit: float | None,
+    num_pixels: str | None,
+    photons: str | None,
     settings: str | None,
     **flags: Any,
 ) -> None:
@@ -60,7 +72,9 @@ def fit(
     chosen = chosen_settings(settings, flags)
     path = writable(out or f"{Path(file).stem}_posterior.nc", file)
     config = make(FitConfig, chosen["fit"])
-    data = read_data(file, make(DataConfig, chosen["data"]))
+    told = {"num_pixels": num_pixels, "photons": photons}
+    detector = {n: numbers(f"--{n.replace('_', '-')}", text) for n, text in told.items() if text}
+    data = read_data(file, make(DataConfig, chosen["data"]), **detector)
     parts = path.with_name(f"{path.name}.parts")
     if not resume:
         shutil.rmtree(parts, ignore_errors=True)

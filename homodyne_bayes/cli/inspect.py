@@ -9,6 +9,7 @@ from homodyne_bayes.cli import screen
 from homodyne_bayes.cli.options import for_machines
 from homodyne_bayes.data import reading
 from homodyne_bayes.data.formats.limits import FileContents
+from homodyne_bayes.data.words import listed
 
 
 @click.command()
@@ -24,7 +25,7 @@ def inspect(file: str, as_json: bool) -> None:
 
 
 def print_contents(contents: FileContents) -> None:
-    """Print format, frames, scalars, wavevectors and azimuths of a file, and notes on them."""
+    """Print what a file holds, its wavevectors and azimuths, and notes on them."""
     for name, value in (
         ("file", contents.path),
         ("format", contents.format),
@@ -33,6 +34,8 @@ def print_contents(contents: FileContents) -> None:
         ("gap", _with_unit(contents.gap, "Å")),
     ):
         screen.say(f"{name:8}{value}")
+    for name, values in contents.detector.items():
+        screen.say(f"{name.removeprefix('num_'):8}{listed(values, name)}")
     table = Table("q (1/Å)", "angles", "φ (degree)", title="maps")
     for q in dict.fromkeys(q for q, _ in contents.bins):
         angles = [phi for other, phi in contents.bins if other == q]

@@ -34,9 +34,9 @@ def chosen_settings(settings: str | None, flags: Mapping[str, Any]) -> dict[str,
     return chosen
 
 
-def read_data(file: str, chosen: DataConfig) -> TwoTimeData:
-    """Return what settings choose of a data file."""
-    return reading.read(file, **dataclasses.asdict(chosen))
+def read_data(file: str, chosen: DataConfig, **detector: Any) -> TwoTimeData:
+    """Return what settings choose of a data file, and of its detector what was passed."""
+    return reading.read(file, **dataclasses.asdict(chosen), **detector)
 
 
 def _option(name: str, setting: FieldInfo) -> Callable[[Callable[..., None]], Callable[..., None]]:

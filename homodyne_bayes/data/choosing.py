@@ -1,7 +1,8 @@
 """What is read of a file: what it tells, joined with what a user passes beside it."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Literal, NamedTuple, TypedDict
 
 import numpy as np
@@ -15,7 +16,7 @@ from homodyne_bayes.data.axes import (
     pairs_apart,
     usable_frames,
 )
-from homodyne_bayes.data.fields import as_wavevectors
+from homodyne_bayes.data.fields import as_counts, as_wavevectors
 from homodyne_bayes.data.formats.limits import FileContents
 from homodyne_bayes.data.words import UNITS, listed
 from homodyne_bayes.errors import InputError
@@ -51,6 +52,8 @@ class Choice(NamedTuple):
         In Å.
     assumed : list of str
         What neither the file nor the user tells.
+    detector : dict of str to ndarray, (P,)
+        Pixels and photons, where they are told.
     """
 
     maps: list[int]
@@ -59,6 +62,7 @@ class Choice(NamedTuple):
     dt: float
     gap: float | None
     assumed: list[str]
+    detector: dict[str, np.ndarray]
 
 
 def choose(
@@ -68,8 +72,11 @@ def choose(
     dt: float | None = None,
     gap: float | None = None,
     phi: ArrayLike | None = None,
+    detector: Mapping[str, ArrayLike | None] = MappingProxyType({}),
 ) -> Choice:
     """Return which maps have the wavevectors asked for, and all that must be known of them.
+
+    Pixels and photons of ``detector`` that are not None take the place of those of the file.
 
     Raises
     ------
@@ -86,7 +93,13 @@ def choose(
             f"expected q, dt and phi, but the file does not tell {' or '.join(missing)}; pass "
             f"{' and '.join(f'--{name}' for name in missing)}"
         )
-    return Choice(maps, q, phi, dt, gap, assumed)
+    told = {name: np.array(values, float)[maps] for name, values in contents.detector.items()}
+    told |= {
+        name: as_counts(value, len(maps), name)
+        for name, value in detector.items()
+        if value is not None
+    }
+    return Choice(maps, q, phi, dt, gap, assumed, told)
 
 
 def narrow(
@@ -111,7 +124,8 @@ def narrow(
     if angles is not None:
         kept = match_bins(angles, choice.phi, choice.q)
         maps = [choice.maps[i] for i in kept]
-        choice = choice._replace(maps=maps, q=choice.q[kept], phi=choice.phi[kept])
+        told = {name: values[kept] for name, values in choice.detector.items()}
+        choice = choice._replace(maps=maps, q=choice.q[kept], phi=choice.phi[kept], detector=told)
     frames = frame_range(num_frames, first_frame, stop_frame)
     apart = pairs_apart(frames.stop - frames.start, first_lag)
     return choice, frames, usable_frames(num_frames, exclude_frames), apart

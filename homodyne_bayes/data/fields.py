@@ -76,6 +76,17 @@ def as_wavevectors(q: ArrayLike, count: int) -> float | np.ndarray:
     return q if len(np.unique(q)) > 1 else float(q.flat[0])
 
 
+def as_counts(values: ArrayLike, count: int, name: str) -> np.ndarray:
+    """Return a positive number of every map, (count,), of these or of one for all."""
+    array = np.ravel(numbers(values, name))
+    if array.size not in {1, count} or not ((array > 0) & np.isfinite(array)).all():
+        raise InputError(
+            f"{name} must be one positive number or {count}, one per map ({UNITS[name]}), but is "
+            f"{np.array2string(array, threshold=8)}; pass the right --{name.replace('_', '-')}"
+        )
+    return np.broadcast_to(array, count).copy()
+
+
 def as_flags(usable: ArrayLike | None, shape: tuple[int, ...]) -> np.ndarray:
     """Return a flag per angle and frame; None or a single True stands for all."""
     flags = as_array(True if usable is None else usable).astype(bool)

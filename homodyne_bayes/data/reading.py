@@ -47,6 +47,8 @@ def read(
     gap: float | None = None,
     phi: ArrayLike | None = None,
     age: float | None = None,
+    num_pixels: ArrayLike | None = None,
+    photons: ArrayLike | None = None,
     **selection: Unpack[Selection],
 ) -> TwoTimeData:
     """Return the maps of one or more wavevectors of a file of any format of the table.
@@ -68,6 +70,9 @@ def read(
         repeat at every q.
     age : float, optional
         Time in s of the file's first frame on the clock of the rate laws; that of the file, or 0.
+    num_pixels, photons : float or array_like, (P,), optional
+        Pixels of the bin of every map, those that see different speckle, and the mean count of a
+        pixel in a frame; those of the file, where it tells them.
     **selection
         What to keep, as `TwoTimeData.select` takes it: ``angles``, azimuths to keep in degree at
         every q; ``first_frame`` and ``stop_frame``; ``exclude_frames`` to leave out of all angles;
@@ -95,7 +100,8 @@ def read(
     path = Path(path)
     file_format, held = _described(path)
     with files.naming(path):
-        choice = choose(held, q=q, dt=dt, gap=gap, phi=phi)
+        detector = {"num_pixels": num_pixels, "photons": photons}
+        choice = choose(held, q=q, dt=dt, gap=gap, phi=phi, detector=detector)
         age = held.age if age is None else not_negative(age, "age")
         choice, frames, usable, apart = narrow(choice, held.num_frames, **selection)
     with files.reading(path):
@@ -116,6 +122,7 @@ def read(
             np.tile(usable[frames], (len(choice.maps), 1)),
             record_selection(origin, frames.start, *left_out),
             age=age + frames.start * choice.dt,
+            **choice.detector,
             **more,
         )
     warn_untypical(data)

@@ -23,6 +23,7 @@ from homodyne_bayes.data.axes import (
 )
 from homodyne_bayes.data.checks import complete, pairs_of
 from homodyne_bayes.data.fields import (
+    as_counts,
     as_flags,
     as_groups,
     as_maps,
@@ -36,7 +37,8 @@ from homodyne_bayes.errors import InputError
 if TYPE_CHECKING:
     import xarray as xr
 
-OPTIONAL = ("group_c2", "measured")  # fields that are arrays and may be None
+OPTIONAL = ("group_c2", "measured")  # fields that are arrays of maps and may be None
+DETECTOR = ("num_pixels", "photons")  # that hold a number of every map and may be None
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -75,6 +77,9 @@ class TwoTimeData:
     measured : ndarray of bool, (P, G, G), or None
         Which pairs have a value, symmetric; None where all pairs of usable frames have one, which
         is found out. c2 is NaN elsewhere.
+    num_pixels, photons : ndarray, (P,), or None
+        Pixels of the bin of every map, and the mean count of such a pixel in a frame, as the
+        detector tells them: no fit uses them, a result is compared with them.
 
     Raises
     ------
@@ -93,6 +98,8 @@ class TwoTimeData:
     group_c2: np.ndarray | None = None
     measured: np.ndarray | None = None
     age: float = 0.0
+    num_pixels: np.ndarray | None = None
+    photons: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         """Check every field and store its canonical form."""
@@ -125,6 +132,7 @@ class TwoTimeData:
             "group_c2": groups,
             "measured": measured,
             "age": not_negative(self.age, "age"),
+            **{name: as_counts(v, len(c2), name) for name, v in self.detector.items()},
         }
         for name, value in canonical.items():
             object.__setattr__(self, name, value)
@@ -133,6 +141,12 @@ class TwoTimeData:
     def scalars(self) -> dict[str, float]:
         """The scalars dt and, where known, gap by name."""
         return {"dt": self.dt} | ({} if self.gap is None else {"gap": self.gap})
+
+    @property
+    def detector(self) -> dict[str, np.ndarray]:
+        """The numbers of pixels and photons, (P,), by name, where they are known."""
+        told = {name: getattr(self, name) for name in DETECTOR}
+        return {name: value for name, value in told.items() if value is not None}
 
     @property
     def wavevectors(self) -> np.ndarray:
@@ -186,6 +200,7 @@ class TwoTimeData:
             "dt": listed([self.dt], "dt"),
             **({"age": listed([self.age], "age")} if self.age else {}),
             "gap": listed([self.gap], "gap"),
+            **{name: listed(value.tolist(), name) for name, value in self.detector.items()},
             "pairs": f"{self.num_pairs}, {self.num_missing} missing",
             "unusable frames": f"{self.excluded.sum()}",
         }
@@ -250,6 +265,7 @@ class TwoTimeData:
     ) -> Self:
         """Return some maps and frames, made once."""
         groups, measured = self.group_c2, self.measured
+        told: dict[str, Any] = {name: value[maps] for name, value in self.detector.items()}
         return replace(
             self,
             c2=self.c2[:, frames, frames][maps],
@@ -260,6 +276,7 @@ class TwoTimeData:
             group_c2=None if groups is None else groups[:, :, frames, frames][maps],
             measured=None if measured is None else measured[:, frames, frames][maps],
             age=self.age + (frames.start or 0) * self.dt,
+            **told,
         )
 
     def sha256(self) -> str:
@@ -276,13 +293,16 @@ class TwoTimeData:
         if self.measured is not None:
             digest.update(b"measured")
             digest.update(np.ascontiguousarray(self.measured))
+        for name, value in self.detector.items():
+            digest.update(name.encode() + value.tobytes())
         return digest.hexdigest()
 
     def to_dataset(self) -> "xr.Dataset":
         """Return a Dataset: c2 and measured (phi, t1, t2), usable (phi, frame), group_c2.
 
-        There is a group_c2 (phi, group, t1, t2), and a measured, only where the data have one. A q
-        of all maps is an attribute, q of every map a coordinate (phi).
+        There is a group_c2 (phi, group, t1, t2), a measured, num_pixels and photons (phi) only
+        where the data have them. A q of all maps is an attribute, q of every map a coordinate
+        (phi).
         """
         import xarray as xr  # noqa: PLC0415 - slow to import, and reading most files needs none
 
@@ -298,6 +318,7 @@ class TwoTimeData:
             variables["group_c2"] = (("phi", "group", "t1", "t2"), self.group_c2, {"units": "1"})
         if self.measured is not None:
             variables["measured"] = (("phi", "t1", "t2"), self.measured)
+        variables |= {name: ("phi", value) for name, value in self.detector.items()}
         return xr.Dataset(
             variables,
             {
@@ -325,7 +346,8 @@ class TwoTimeData:
             If something is missing, if t1 or t2 is off the grid of dt, and as the constructor.
         """
         usable = dataset["usable"].values if "usable" in dataset else np.array(True)
-        more: dict[str, Any] = {name: dataset[name].values for name in OPTIONAL if name in dataset}
+        names = [name for name in (*OPTIONAL, *DETECTOR) if name in dataset]
+        more: dict[str, Any] = {name: dataset[name].values for name in names}
         return cls(c2=dataset["c2"].values, usable=usable, **more, **dataset_header(dataset))
 
 

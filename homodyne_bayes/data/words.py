@@ -4,7 +4,16 @@ import html
 import textwrap
 from collections.abc import Iterable, Mapping
 
-UNITS = {"q": "1/Å", "phi": "degree", "angles": "degree", "dt": "s", "gap": "Å", "age": "s"}
+UNITS = {
+    "q": "1/Å",
+    "phi": "degree",
+    "angles": "degree",
+    "dt": "s",
+    "gap": "Å",
+    "age": "s",
+    "num_pixels": "pixels of a bin",
+    "photons": "photons of a pixel in a frame",
+}
 MAX_LISTED = 8
 WIDTH = 100
 

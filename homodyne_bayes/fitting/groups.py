@@ -272,6 +272,7 @@ def constant_dataset(data: TwoTimeData, t_ref: float) -> xr.Dataset:
             "age": ((), data.age, {"units": "s"}),
             "t_ref": ((), t_ref, {"units": "s"}),
             "usable": (("phi", "frame"), data.usable),
+            **{name: ("phi", value) for name, value in data.detector.items()},
         },
         map_coordinates(data),
     )

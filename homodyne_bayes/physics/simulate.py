@@ -96,7 +96,8 @@ def speckle(
         "speckle_size": speckle_size,
         "num_groups": num_groups,
     }
-    return _data(experiment, c2, {}, notes, group_c2 if num_groups > 1 else None)
+    more = {"group_c2": np.asarray(group_c2)} if num_groups > 1 else {}
+    return _data(experiment, c2, {}, notes, num_pixels=num_pixels, photons=mean_photons, **more)
 
 
 def mode_weights(contrast: float) -> np.ndarray:
@@ -254,8 +255,9 @@ def _data(
     c2: jax.Array,
     noise: Mapping[str, float],
     notes: Mapping[str, Any],
-    group_c2: jax.Array | None = None,
+    **more: Any,
 ) -> TwoTimeData:
+    """Return what is measured of an experiment, with further fields of `TwoTimeData`."""
     truth = {**experiment.parameters, "contrast": experiment.contrast, "offset": 1.0, **noise}
     return TwoTimeData(
         c2=np.asarray(c2),
@@ -270,5 +272,5 @@ def _data(
             "truth": truth,
             **notes,
         },
-        group_c2=None if group_c2 is None else np.asarray(group_c2),
+        **more,
     )

@@ -10,9 +10,10 @@ import pandas as pd
 import scipy.stats
 import xarray as xr
 
-from homodyne_bayes.results import influence, store
+from homodyne_bayes.results import influence, store, told
 from homodyne_bayes.results.flow import Flow, flow
 from homodyne_bayes.results.store import Parameter, group
+from homodyne_bayes.results.told import Comparison
 from homodyne_bayes.results.variables import coordinates, reported, widths
 from homodyne_bayes.thresholds import INTERVAL, REWEIGHTED, Fault
 
@@ -83,6 +84,16 @@ class Numbers:
     def frames(self) -> list[int]:
         """The frames that stand out, see `frames`."""
         return frames(self.tree)
+
+    @cached_property
+    def comparisons(self) -> list[Comparison]:
+        """What the detector tells against what the maps say, see `told.comparisons`."""
+        return told.comparisons(self.tree)
+
+    @cached_property
+    def unlike(self) -> list[Comparison]:
+        """The comparisons that chance does not explain, see `told.unlike`."""
+        return told.unlike(self.comparisons, self.limits["unlike"])
 
     @cached_property
     def corrections(self) -> pd.DataFrame:

@@ -79,8 +79,10 @@ def _fits(numbers: Numbers) -> tuple[str, str]:
     meanings = numbers.words("misfit")
     causes = [meanings.get(name, "all kinds of misfit together") for name in kinds]
     causes += sentences.baseline(numbers)
-    if causes:
-        return NO, f"The data depart from the model: {'; '.join(causes)}."
+    said = [f"The data depart from the model: {'; '.join(causes)}."] if causes else []
+    said += [one.sentence() for one in numbers.unlike]
+    if said:
+        return NO, " ".join(said)
     if not tested:
         said = "Under this noise there are no tests of misfit"
         return CANNOT_TELL, f"{said}; under noise speckle there are."

@@ -132,6 +132,23 @@ def noise(numbers: Numbers) -> list[Row]:
     return [*rows, binned] if bins > 1 else rows
 
 
+def detector(numbers: Numbers) -> list[Row]:
+    """Return what the detector tells of every wavevector beside what the maps say."""
+    names = {"photons": "photons of a pixel in a frame", "pixels": "pixels of a bin"}
+    return [
+        {
+            "q": f"{one.q:.4g}",
+            "name": names[one.name],
+            "told": short(one.told),
+            "seen": short(one.seen),
+            "error": percent(one.error),
+            "p": f"{one.p:.2g}",
+            "departs": "yes" if one in numbers.unlike else "",
+        }
+        for one in numbers.comparisons
+    ]
+
+
 def _value(values: xr.DataArray) -> str:
     """Return a value, of every angle (phi,) where they differ, or the range of many."""
     if values.dims != ("phi",):

@@ -288,6 +288,10 @@ def _of_data(numbers: Numbers) -> list[str]:
     return found
 
 
+def _of_detector(numbers: Numbers) -> list[str]:
+    return [one.sentence() for one in numbers.unlike]
+
+
 def _of_time_zero(numbers: Numbers) -> list[str]:
     return [
         f"The integral of {name} from t = 0 is infinite in part of the posterior, as its exponent "
@@ -305,4 +309,5 @@ WARNINGS: tuple[Callable[[Numbers], list[str]], ...] = (
     _of_bounds,
     _of_time_zero,
     _of_data,
+    _of_detector,
 )

@@ -31,7 +31,8 @@ cuts                    c2 against the lag, averaged over starts:    (level,) ph
 noise                   what the likelihood was given; misfit        phi, bin1, bin2, kind
 still                   evidence against the same fluid at rest, log chain, draw
                         weights of draws under a flat prior
-constant_data           q, dt, gap, age, t_ref, usable               phi, frame
+constant_data           q, dt, gap, age, t_ref, usable; where told   phi, frame
+                        num_pixels and photons of the detector
 ======================= ============================================ =====================
 
 The dimension phi counts maps. Where they are of several wavevectors, q is a coordinate beside phi,

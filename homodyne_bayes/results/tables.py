@@ -167,6 +167,17 @@ def _noise_columns(_numbers: Numbers, _rows: list[Row]) -> list[Column]:
     ]
 
 
+def _detector_columns(_numbers: Numbers, _rows: list[Row]) -> list[Column]:
+    return [
+        Column("q (1/Å)", under("q"), "text"),
+        Column("", under("name"), "text"),
+        Column("detector", under("told")),
+        Column("maps", under("seen")),
+        Column("error", under("error")),
+        Column("p", lambda row: Cell(row["p"], alarm=bool(row["departs"]))),
+    ]
+
+
 def _shards_before(numbers: Numbers) -> list[str]:
     checks = group(numbers.tree, "shard_checks")
     test, total = checks.attrs, checks.sizes["shard"]
@@ -275,6 +286,12 @@ TABLES: dict[str, Table] = {
         media=("page", "paper"),
     ),
     "noise": Table("Noise", made.noise, _noise_columns, _noise_before),
+    "detector": Table(
+        "What the detector tells, and what the scatter of the maps says",
+        made.detector,
+        _detector_columns,
+        lambda _: ["Of pixels, how many scatter so where a pixel counts what the detector tells."],
+    ),
     "shards": Table("Shards", made.shards, _shards_columns, _shards_before),
     "corrections": Table(
         "How far the approximation was off",

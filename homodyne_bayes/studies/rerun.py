@@ -7,7 +7,7 @@ import numpy as np
 import xarray as xr
 
 from homodyne_bayes import environment
-from homodyne_bayes.data.two_time import TwoTimeData
+from homodyne_bayes.data.two_time import DETECTOR, TwoTimeData
 from homodyne_bayes.errors import InputError
 from homodyne_bayes.fitting.pipeline import fit
 from homodyne_bayes.fitting.settings import FitConfig, make
@@ -56,6 +56,7 @@ def measured(tree: xr.DataTree) -> TwoTimeData:
         usable=fixed["usable"].values.astype(bool),
         provenance=json.loads(tree.attrs["provenance"]),
         measured=np.isfinite(maps["c2"].values),
+        **{name: fixed[name].values for name in DETECTOR if name in fixed},
     )
     if data.sha256() != tree.attrs["data_sha256"]:
         raise InputError(

@@ -245,6 +245,8 @@ BAD_CALLS = [
     (["fit", "{data}", "--prior", "phi0=0"], "fit.priors.phi0"),
     (["fit", "{data}", "--q", "0.1"], "within 0.5 %.*0.0054"),
     (["fit", "{data}", "--dt", "1"], "--dt to agree with the file"),
+    (["fit", "{data}", "--num-pixels", "1,2"], "num_pixels must be one positive number or 3"),
+    (["fit", "{data}", "--photons", "few"], "--photons must be numbers"),
     (["fit", "{data}", "--angles", "45"], "45.*choose from -60, 0, 60"),
     (["fit", "{data}", "--stop-frame", "2"], "frames"),
     (["fit", "{data}", "--exclude-frames", "99"], "99"),
@@ -292,6 +294,25 @@ def test_bad_calls(run, data_file, tmp_path, monkeypatch, arguments, message):
     assert err.count("\n") == 1
     assert re.search(message, err), err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_pixels_and_photons_are_passed_to_data_and_shown(run, data_file, tmp_path, monkeypatch):
+    passed = []
+
+    def stopped(data, *_):
+        passed.append(data)
+        raise KeyboardInterrupt
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(pipeline, "fit", stopped)
+    run("fit", data_file, "--num-pixels", "4000", "--photons", "0.1,0.2,0.3")
+    (data,) = passed
+    assert data.num_pixels.tolist() == [4000] * 3
+    assert data.photons.tolist() == [0.1, 0.2, 0.3]
+    writing.write_netcdf("told.nc", data)
+    _, out, _ = run("inspect", "told.nc")
+    assert "pixels  4000 pixels of a bin" in out
+    assert "photons 0.1, 0.2, 0.3 photons of a pixel in a frame" in out
 
 
 def test_interrupted(run, data_file, tmp_path, monkeypatch):

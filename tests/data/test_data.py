@@ -121,6 +121,8 @@ def test_circular_distance():
         ({"phi": [180.0, 0.0, -180.0]}, "maps 0 and 2"),
         ({"usable": np.ones(12, bool)}, "one flag per angle"),
         ({"dt": np.nan}, "dt must be positive"),
+        ({"num_pixels": [1, 2]}, "num_pixels must be one positive number or 3"),
+        ({"photons": 0.0}, "photons must be one positive number"),
         ({"group_c2": group_maps()[0]}, r"shape \(3, groups, 12, 12\).*has shape \(2, 12, 12\)"),
         ({"group_c2": group_maps()[:2]}, r"has shape \(2, 2, 12, 12\)"),
         ({"group_c2": group_maps(1)}, "at least 2 pixel groups"),
@@ -177,11 +179,13 @@ def test_hash_depends_on_every_value_but_not_on_provenance():
             {"dt": 0.11},
             {"q": 0.0055},
             {"gap": None},
+            {"num_pixels": 40},
+            {"photons": 40},
             {"usable": usable},
             {"c2": maps().astype(np.float32)},
         )
     ]
-    assert len({data.sha256(), *(other.sha256() for other in others)}) == 8
+    assert len({data.sha256(), *(other.sha256() for other in others)}) == 10
     assert replace(data, provenance={"source": "x"}).sha256() == data.sha256()
 
 
@@ -250,7 +254,10 @@ def test_dataset_round_trip_of_groups():
 
 
 def test_dataset_round_trip():
-    data = good_data(provenance={"source": "x", "assumed": ["phi"]}).select(exclude_frames=[3])
+    told = {"num_pixels": 40, "photons": [0.1, 0.2, 0.3]}
+    data = good_data(provenance={"source": "x", "assumed": ["phi"]}, **told).select(
+        exclude_frames=[3]
+    )
     back = TwoTimeData.from_dataset(data.to_dataset())
     assert back.sha256() == data.sha256()
     assert back.provenance == data.provenance

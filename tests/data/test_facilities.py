@@ -39,6 +39,13 @@ def test_legacy_skips_empty_cells_turns_azimuths_and_counts_strides(tmp_path, pr
     assert any("270" in note for note in notes)
 
 
+def test_legacy_tells_the_pixels_of_processed_bins(tmp_path):
+    path = legacy(tmp_path / "old.hdf", drop=("exchange/C2T_all/g2_00001",))
+    with h5py.File(path, "r+") as file:
+        file["xpcs/dqmap"] = [[1, 2, 2, 2, 3, 3, 0]]
+    assert reading.read(path, gap=2e6).num_pixels.tolist() == [3, 2]
+
+
 def test_legacy_names_are_bins_where_ranks_cannot_be(tmp_path):
     """Of three processed bins two were kept, the second and the third."""
     path = legacy(tmp_path / "old.hdf", drop=("exchange/C2T_all/g2_00001",))
@@ -99,8 +106,21 @@ def test_chx_maps_lie_along_the_last_axis_and_azimuths_turn(tmp_path):
     np.testing.assert_array_equal(data.c2, maps())
     np.testing.assert_allclose(data.phi, PHI)
     assert data.dt == DT  # the frame time knows nothing of averaged frames
+    assert data.detector == {}
     some = reading.read(tmp_path / "uid=1_Res.h5", gap=2e6, angles=(PHI[2],))
     np.testing.assert_array_equal(some.c2, maps()[2:])
+
+
+def test_chx_tells_pixels_and_of_single_frames_photons(tmp_path):
+    path = chx(tmp_path / "r.h5")
+    with h5py.File(path, "r+") as file:
+        file["roi_mask"], file["avg_img"] = [[0, 1, 1, 2, 3]], [[9.0, 0.2, 0.4, 0.5, 0.6]]
+    averaged = reading.read(path, gap=2e6)
+    assert averaged.num_pixels.tolist() == [2, 1, 1]
+    assert averaged.photons is None
+    with h5py.File(path, "r+") as file:
+        file["md"].attrs["frame_time"] = DT
+    np.testing.assert_allclose(reading.read(path, gap=2e6).photons, [0.3, 0.5, 0.6])
 
 
 def test_chx_frames_that_are_not_numbers_are_left_out(tmp_path):
@@ -122,12 +142,13 @@ def test_chx_without_angles_or_lags(tmp_path):
 
 
 def test_nxxpcs_round_trip(tmp_path):
-    writing.write_nxxpcs(tmp_path / "a.nxs", good_data())
+    writing.write_nxxpcs(tmp_path / "a.nxs", good_data(num_pixels=[3, 4, 5]))
     assert reading.contents(tmp_path / "a.nxs").format == "nxxpcs"
     back = reading.read(tmp_path / "a.nxs", gap=2e6)
     np.testing.assert_array_equal(back.c2, good_data().c2)
     np.testing.assert_array_equal(back.phi, good_data().phi)
     assert (back.dt, back.q) == (DT, 0.0054)
+    assert back.num_pixels.tolist() == [3, 4, 5]
     assert back.provenance["assumed"] == []
 
 

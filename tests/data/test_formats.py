@@ -333,3 +333,63 @@ def test_writing_into_a_missing_folder_or_onto_a_folder_is_refused(tmp_path):
         write_netcdf(tmp_path / "no" / "a.nc", good_data())
     with pytest.raises(InputError, match="found a folder"):
         write_netcdf(tmp_path, good_data())
+
+
+COUNTED = {"num_pixels": [40.0, 30.0, 50.0], "photons": [0.5, 0.25, 2.0]}
+
+
+def assert_told(told, expected):
+    assert told.detector.keys() == expected.keys()
+    for name, values in expected.items():
+        np.testing.assert_allclose(told.detector[name], values, rtol=1e-6)
+
+
+@pytest.mark.parametrize("write", [write_aps_u, write_netcdf])
+def test_pixels_and_photons_are_kept(write, tmp_path):
+    data = good_data(**COUNTED)
+    write(tmp_path / "a.file", data.take([2, 0, 1]))
+    assert_told(read(tmp_path / "a.file", angles=PHI), COUNTED)
+    some = read(tmp_path / "a.file", angles=[PHI[2], PHI[0]])
+    assert_told(some, {name: [v[2], v[0]] for name, v in COUNTED.items()})
+    assert "photons: 0.5, 0.25, 2 photons of a pixel" in str(data)
+    write(tmp_path / "none.file", good_data())
+    assert_told(read(tmp_path / "none.file"), {})
+
+
+def test_pixels_and_photons_of_an_archive_or_of_the_user(tmp_path):
+    path = archive(c2=maps(), **USER, **COUNTED)(tmp_path)
+    assert_told(contents(path), COUNTED)
+    given = read(path, num_pixels=7, photons=[1.0, 2.0, 3.0])
+    assert_told(given, {"num_pixels": [7.0] * 3, "photons": [1.0, 2.0, 3.0]})
+    with pytest.raises(InputError, match=r"one positive number or 3, .*--num-pixels"):
+        read(path, num_pixels=[7, 8])
+    with pytest.raises(InputError, match=r"photons must be .*-1.*--photons"):
+        read(path, photons=-1)
+
+
+def detected(file, roi=None):
+    """Add the detector of `sparse`: labels of pixels, and counts that are ten times these."""
+    sparse(file)
+    file[f"{TWOTIME}/config/avg_frame"][...] = 3
+    roi = np.array([[0, 1, 2, 2], [4, 4, 4, 5]], "u1") if roi is None else roi
+    file[f"{QMAP}/dynamic_roi_map"] = roi
+    file["xpcs/temporal_mean/scattering_2d"] = 0.1 * np.arange(8.0).reshape(1, 2, 4)
+
+
+def test_aps_u_tells_pixels_and_photons_of_processed_bins(tmp_path):
+    path = edited_aps_u(detected)(tmp_path)
+    means = [3 * 0.25, 3 * 0.5, 3 * 0.7]  # of three detector frames
+    assert_told(contents(path), {"num_pixels": [2, 3, 1], "photons": means})
+    assert_told(read(path, q=Q), {"num_pixels": [3, 1], "photons": means[1:]})
+
+
+@pytest.mark.parametrize(
+    ("roi", "told"),
+    [
+        (np.array([[0, 1, 1, 1], [4, 4, 4, 5]]), {}),  # bin 2 has no pixel
+        (np.array([2, 4, 4, 5, -1, 2**62]), {"num_pixels": [1, 2, 1]}),  # of another detector
+        (np.linspace(0, 5, 8), {}),
+    ],
+)
+def test_a_detector_that_cannot_be_is_not_told(roi, told, tmp_path):
+    assert_told(contents(edited_aps_u(lambda file: detected(file, roi))(tmp_path)), told)

@@ -24,6 +24,7 @@ import yaml
 
 import homodyne_bayes as hb
 from homodyne_bayes.results.diagnostics import departures
+from homodyne_bayes.results.told import comparisons
 from tests.foreign.formula import diffusion, shear_rate, slope
 from tests.foreign.oracle import Priors, oracle
 from tests.foreign.rows import RIGHT, ROWS
@@ -89,8 +90,10 @@ def experiment(row, seed, settings, asked):
     sample, beam = row.draw(rng)
     made = simulate(sample, beam, [*seed, 1])
     measured = np.broadcast_to(row.measured(beam.num_frames, rng), made.c2.shape)
+    told = {"num_pixels": made.num_pixels, "age": sample.age}
+    told |= {"photons": made.counts.mean(axis=1)} if beam.photons else {}
     data = hb.TwoTimeData(
-        made.c2, made.phi, made.dt, made.q, made.gap, age=sample.age, measured=measured
+        made.c2, made.phi, made.dt, made.q, made.gap, measured=measured, **told
     ).select(**row.select)
     began = time.perf_counter()
     result = hb.fit(data, method="laplace", **row.fit, **settings)
@@ -106,6 +109,7 @@ def experiment(row, seed, settings, asked):
         "offset": float(tree["posterior"]["offset"].mean()),
         "pixels": float(tree["noise"]["num_pixels"].mean()) / made.num_pixels,
         "oracle": best(row, sample, beam, made, data.pairs[0]) if asked else {},
+        "detector": {one.name: one.distance for one in comparisons(tree)},
         "targets": {
             name: {
                 "truth": truth,

@@ -9,6 +9,7 @@ import numpy as np
 
 from homodyne_bayes.data.axes import wrapped
 from homodyne_bayes.data.formats.hdf5 import (
+    detector,
     find,
     first_number,
     integers,
@@ -23,6 +24,7 @@ from homodyne_bayes.errors import InputError
 
 MAPS = "exchange/C2T_all"
 Q, PHI = "xpcs/dqlist", "xpcs/dphilist"
+ROI_MAP = "xpcs/dqmap"
 LABELS = "xpcs/qphi_bin_to_process"
 PERIOD = (
     "measurement/instrument/detector/exposure_period",
@@ -61,13 +63,20 @@ def describe(path: Path) -> FileContents:
         cells = full[labels - 1]
         turned = wrapped(270.0 - phi[cells])
         bins: list[Bin] = list(zip(q[cells].tolist(), turned.tolist(), strict=True))
+        told = detector(file, labels, ROI_MAP)
         period = first_number(file, PERIOD)
         steps = [first_number(file, name) for name in (STRIDE, AVERAGE)]
         dt = None if period is None else period * math.prod(step or 1.0 for step in steps)
     empty = q.size - full.size
     notes = [f"{empty} of {q.size} cells of the q-map are empty"] if empty else []
     return FileContents(
-        path, bins, frames, dt, notes=[*notes, how], provenance={"assumed": [TURNED]}
+        path,
+        bins,
+        frames,
+        dt,
+        notes=[*notes, how],
+        provenance={"assumed": [TURNED]},
+        detector=told,
     )
 
 

@@ -10,7 +10,9 @@ import numpy as np
 
 from homodyne_bayes.data.axes import parse_provenance
 from homodyne_bayes.data.formats.hdf5 import (
+    detector,
     find,
+    first_number,
     integers,
     num_frames,
     required,
@@ -18,7 +20,7 @@ from homodyne_bayes.data.formats.hdf5 import (
     small_dataset,
     values_of,
 )
-from homodyne_bayes.data.formats.limits import Bin, FileContents
+from homodyne_bayes.data.formats.limits import Bin, FileContents, per_map
 from homodyne_bayes.data.formats.record import HDF5, Format
 from homodyne_bayes.errors import InputError
 
@@ -32,6 +34,8 @@ PHI_AXIS = "xpcs/qmap/dynamic_v_list_dim1"
 AXIS_LENGTHS = "xpcs/qmap/dynamic_num_pts"
 INDEX_MAPPING = "xpcs/qmap/dynamic_index_mapping"
 MAP_NAMES = "xpcs/qmap/map_names"
+ROI_MAP = "xpcs/qmap/dynamic_roi_map"
+MEAN_COUNTS = "xpcs/temporal_mean/scattering_2d"  # of every pixel
 INTENSITY = "xpcs/spatial_mean/intensity_vs_time"
 FRAME_STEP = (
     "entry/instrument/detector_1/frame_time",
@@ -48,15 +52,19 @@ def describe(path: Path) -> FileContents:
         frames = num_frames(file, names, MAPS)
         bins, notes = _bins(file, len(names))
         dt, gap, age = _frame_step(file), None, 0.0
-        provenance = {}
+        provenance, averaged = {}, first_number(file, FRAME_STEP[2:]) or 1.0
+        labels = np.sort(integers(file, BINS))
+        told = detector(file, labels, ROI_MAP, MEAN_COUNTS, averaged)
         group = find(file, EXTRAS)
         if group is not None:
             attrs = group.attrs
             provenance = parse_provenance(attrs.get("provenance", "{}"))
             gap = float(attrs["gap"]) if "gap" in attrs else None
             age = float(attrs.get("age", 0.0))
+            if "photons" in attrs:
+                told["photons"] = per_map(np.asarray(attrs["photons"]), len(names), "photons")
         notes += _dark_frames(file)
-    return FileContents(path, bins, frames, dt, gap, notes, provenance, age=age)
+    return FileContents(path, bins, frames, dt, gap, notes, provenance, age=age, detector=told)
 
 
 def load(path: Path, indices: list[int]) -> np.ndarray:
@@ -147,8 +155,9 @@ def write(path: Path, data: "TwoTimeData") -> None:
 
     The format has no place
     for the gap and the provenance, which go to attributes of the group ``homodyne_bayes``, nor
-    for the maps of pixel groups, which are left out. Mean counts are unknown and written as 1, or
-    0 for frames unusable in all angles.
+    for the maps of pixel groups, which are left out. So do photons, as pixels have no places: a
+    map of labels, in one row, is written where their number is known. The mean intensity of a frame
+    is written as 1, or 0 for frames unusable in all angles.
     """
     q, phi = (np.array(list(dict.fromkeys(values))) for values in (data.wavevectors, data.phi))
     cells = np.array(
@@ -171,11 +180,12 @@ def write(path: Path, data: "TwoTimeData") -> None:
         PHI_AXIS: phi,
         AXIS_LENGTHS: np.array([len(q), len(phi)]),
         INDEX_MAPPING: cells,
-        "xpcs/qmap/dynamic_roi_map": labels[None, :],
         MAP_NAMES: ["q", "phi"],
         "xpcs/qmap/map_units": ["1/Å", "degree"],
         INTENSITY: np.stack([np.arange(frames, dtype=np.float32), counts]),
     }
+    if data.num_pixels is not None:
+        datasets[ROI_MAP] = np.repeat(labels, np.rint(data.num_pixels).astype(int))[None]
     with h5py.File(path, "w") as file:
         for name, value in datasets.items():
             file[name] = value
@@ -188,6 +198,8 @@ def write(path: Path, data: "TwoTimeData") -> None:
             attrs["gap"] = data.gap
         if data.age:
             attrs["age"] = data.age
+        if data.photons is not None:
+            attrs["photons"] = data.photons
 
 
 def _lag_means(c2: np.ndarray) -> np.ndarray:

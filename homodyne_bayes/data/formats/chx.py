@@ -1,12 +1,20 @@
 """The HDF5 format of pyCHX, NSLS-II: ``uid=..._Res.h5``."""
 
+import math
 from pathlib import Path
 
 import h5py
 import numpy as np
 
 from homodyne_bayes.data.axes import wrapped
-from homodyne_bayes.data.formats.hdf5 import dataset, find, maps_along, required, values_of
+from homodyne_bayes.data.formats.hdf5 import (
+    dataset,
+    detector,
+    find,
+    maps_along,
+    required,
+    values_of,
+)
 from homodyne_bayes.data.formats.limits import Bin, FileContents, map_size
 from homodyne_bayes.data.formats.record import HDF5, Format
 from homodyne_bayes.errors import InputError
@@ -14,6 +22,7 @@ from homodyne_bayes.errors import InputError
 MAPS, BINS = "g12b", "qval_dict"
 LAGS = "tausb"
 METADATA, PERIODS = "md", ("frame_time", "acquire period")
+ROI_MASK, MEAN_COUNTS = "roi_mask", "avg_img"
 BAD = "bad_frame_list"
 TURNED = (
     "the second value of a bin is its azimuth in degree, clockwise on the screen, and "
@@ -32,7 +41,11 @@ def describe(path: Path) -> FileContents:
             )
         count, frames = map_size((item.shape[2], *item.shape[:2]), item.dtype)
         values = _bins(file, count)
-        dt = _frame_step(file)
+        period = _frame_time(file)
+        dt = _smallest_lag(file) or period
+        alone = period is not None and dt is not None and math.isclose(dt, period, rel_tol=1e-3)
+        image = MEAN_COUNTS if alone else ""  # how averaged frames are counted is not told
+        told = detector(file, np.arange(1, count + 1), ROI_MASK, image)
         bad = np.size(values_of(file, BAD)) if find(file, BAD) is not None else 0
     turned = all(phi is not None for _, phi in values)
     bins: list[Bin] = [
@@ -46,6 +59,7 @@ def describe(path: Path) -> FileContents:
         dt,
         notes=notes,
         provenance={"assumed": [TURNED] if turned else []},
+        detector=told,
     )
 
 
@@ -76,12 +90,14 @@ def _bins(file: h5py.File, count: int) -> list[tuple[float, float | None]]:
     return bins
 
 
-def _frame_step(file: h5py.File) -> float | None:
-    """Return the smallest lag, which knows of averaged frames, or else the frame time, in s."""
-    if find(file, LAGS) is not None:
-        lags = values_of(file, LAGS)
-        if (lags > 0).any():
-            return float(lags[lags > 0].min())
+def _smallest_lag(file: h5py.File) -> float | None:
+    """Return the smallest lag in s, which knows of averaged frames."""
+    lags = values_of(file, LAGS) if find(file, LAGS) is not None else np.zeros(1)
+    return float(lags[lags > 0].min()) if (lags > 0).any() else None
+
+
+def _frame_time(file: h5py.File) -> float | None:
+    """Return the time between frames of the detector in s."""
     metadata = find(file, METADATA)
     stored = {} if metadata is None else metadata.attrs
     for name in PERIODS:

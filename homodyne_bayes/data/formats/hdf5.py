@@ -3,6 +3,7 @@
 import contextlib
 import importlib
 import math
+from collections.abc import Sequence
 
 import h5py
 import numpy as np
@@ -136,6 +137,51 @@ def maps_along(item: h5py.Dataset, indices: list[int], *, last: bool) -> np.ndar
     entries = math.prod(item.shape[:2] if last else item.shape[1:])
     check_bytes(item.file.filename, 8 * len(indices) * entries, item.name)
     return np.stack([item[:, :, i] if last else item[i] for i in indices])
+
+
+def detector(
+    file: h5py.File, labels: np.ndarray, roi_map: str, image: str = "", frames: float = 1.0
+) -> dict[str, Sequence[float | None]]:
+    """Return what a file tells of pixels and photons of bins, as `FileContents.detector` holds it.
+
+    Parameters
+    ----------
+    file : h5py.File
+        The file.
+    labels : ndarray of int, (P,)
+        Labels of the bins, from 1.
+    roi_map, image : str
+        Paths of the label of every pixel, and of its mean count in a detector frame.
+    frames : float
+        Detector frames averaged in a frame of the maps: so many photons more.
+
+    Returns
+    -------
+    dict
+        Without what the file lacks, or holds otherwise than is expected.
+    """
+    roi, top = _pixels(file, roi_map, "iu"), int(labels.max())
+    if roi is None:
+        return {}
+    roi = np.where((roi >= 0) & (roi <= top), roi, 0).astype(int)
+    sizes = np.bincount(roi, minlength=top + 1)[labels]
+    mean = _pixels(file, image, "fiu")
+    if not sizes.all():
+        return {}
+    told: dict[str, Sequence[float | None]] = {"num_pixels": sizes.astype(float).tolist()}
+    if mean is None or mean.size != roi.size:
+        return told
+    counts = frames * np.bincount(roi, mean, minlength=top + 1)[labels] / sizes
+    known = np.isfinite(counts).all() and (counts > 0).all()
+    return {**told, "photons": counts.tolist()} if known else told
+
+
+def _pixels(file: h5py.File, name: str, kinds: str) -> np.ndarray | None:
+    """Return a number of every pixel, (N,), where a file holds such of these kinds."""
+    if not isinstance(find(file, name), h5py.Dataset):
+        return None
+    item = small_dataset(file, name)
+    return np.ravel(item[...]) if item.dtype.kind in kinds else None
 
 
 def first_number(file: h5py.File, names: tuple[str, ...]) -> float | None:

@@ -1,6 +1,6 @@
 """What files hold and may declare: their contents, the sizes of maps, real numbers."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,9 @@ class FileContents:
         Name of its format; `reading.contents` fills it in.
     age : float
         Of the first frame in s, as `TwoTimeData` has it.
+    detector : mapping of str to list, P
+        ``num_pixels`` and ``photons`` of every map, as `TwoTimeData` has them, where the file
+        tells them.
     """
 
     path: Path
@@ -48,6 +51,7 @@ class FileContents:
     provenance: Mapping[str, Any] = field(default_factory=dict)
     format: str = ""
     age: float = 0.0
+    detector: Mapping[str, Sequence[float | None]] = field(default_factory=dict)
 
     @property
     def facts(self) -> dict[str, str]:
@@ -61,6 +65,7 @@ class FileContents:
             "dt": listed([self.dt], "dt"),
             "gap": listed([self.gap], "gap"),
             **({"age": listed([self.age], "age")} if self.age else {}),
+            **{name: listed(values, name) for name, values in self.detector.items()},
         }
 
     def __repr__(self) -> str:

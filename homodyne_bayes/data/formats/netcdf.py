@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from homodyne_bayes.data.fields import check_groups
-from homodyne_bayes.data.formats.limits import Bin, FileContents, map_size
+from homodyne_bayes.data.formats.limits import Bin, FileContents, map_size, per_map
 from homodyne_bayes.data.formats.record import HDF5, Format
-from homodyne_bayes.data.two_time import OPTIONAL, TwoTimeData, dataset_header
+from homodyne_bayes.data.two_time import DETECTOR, OPTIONAL, TwoTimeData, dataset_header
 from homodyne_bayes.files import check_stored
 
 if TYPE_CHECKING:
@@ -24,6 +24,9 @@ def describe(path: Path) -> FileContents:
         if "group_c2" in dataset:
             groups = check_groups(dataset["group_c2"].shape, dataset["c2"].shape)
             notes = [f"c2 of {groups} pixel groups of every angle is there too"]
+        detector = {
+            name: per_map(dataset[name].values, count, name) for name in DETECTOR if name in dataset
+        }
     q = np.broadcast_to(header["q"], count).tolist()
     bins: list[Bin] = list(zip(q, header["phi"].tolist(), strict=True))
     return FileContents(
@@ -35,6 +38,7 @@ def describe(path: Path) -> FileContents:
         notes,
         header["provenance"],
         age=header["age"],
+        detector=detector,
     )
 
 

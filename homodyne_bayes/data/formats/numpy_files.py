@@ -13,6 +13,7 @@ from homodyne_bayes.data.axes import check_time_axes
 from homodyne_bayes.data.formats.limits import FileContents, map_size, per_map, real_numbers
 from homodyne_bayes.data.formats.record import NPY as NPY_MAGIC
 from homodyne_bayes.data.formats.record import ZIP, Format
+from homodyne_bayes.data.two_time import DETECTOR
 from homodyne_bayes.errors import InputError
 from homodyne_bayes.files import check_bytes
 
@@ -85,13 +86,14 @@ def describe_cache(path: Path) -> FileContents:
 
 
 def describe_npz(path: Path) -> FileContents:
-    """Return what an archive of maps holds, and of q, dt, gap and phi."""
+    """Return what an archive of maps holds, and of q, dt, gap, phi, pixels and photons."""
     headers = npz_headers(path)
     count, frames = map_size(*headers[_maps_key(headers)])
-    small = _arrays(path, headers, ("q", "dt", "gap", "phi"))
+    small = _arrays(path, headers, ("q", "dt", "gap", "phi", *DETECTOR))
     q, dt, gap = (per_map(small.get(name), 1, name)[0] for name in ("q", "dt", "gap"))
     bins = [(q, phi) for phi in per_map(small.get("phi"), count, "phi")]
-    return FileContents(path, bins, frames, dt, gap)
+    detector = {n: per_map(small[n], count, n) for n in DETECTOR if n in small}
+    return FileContents(path, bins, frames, dt, gap, detector=detector)
 
 
 def load_npz(path: Path, indices: list[int]) -> np.ndarray:

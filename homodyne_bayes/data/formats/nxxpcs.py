@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import h5py
 import numpy as np
 
-from homodyne_bayes.data.formats.hdf5 import dataset, first_number, maps_along, values_of
+from homodyne_bayes.data.formats.hdf5 import dataset, detector, first_number, maps_along, values_of
 from homodyne_bayes.data.formats.limits import FileContents, map_size, per_map
 from homodyne_bayes.data.formats.record import HDF5, Format
 from homodyne_bayes.errors import InputError
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 MAPS = "entry/twotime/two_time_corr_func"
 Q, PHI = (f"entry/instrument/masks/dynamic_{name}_list" for name in ("q", "phi"))
+ROI_MAP = "entry/instrument/masks/dynamic_roi_map"
 PERIOD = ("entry/instrument/detector/frame_time", "entry/instrument/detector_1/frame_time")
 CHOICES = {  # the first is the default
     "storage_mode": ("one_array_q_first", "one_array_q_last"),
@@ -39,10 +40,10 @@ def describe(path: Path) -> FileContents:
         count, frames = map_size(shape, item.dtype)
         q, phi = (per_map(values_of(file, name), count, name) for name in (Q, PHI))
         dt = first_number(file, PERIOD)
+        told = detector(file, np.arange(1, count + 1), ROI_MAP)
     assumed = [f"{name} of the maps is {CHOICES[name][0]}" for name in absent]
-    return FileContents(
-        path, list(zip(q, phi, strict=True)), frames, dt, provenance={"assumed": assumed}
-    )
+    bins = list(zip(q, phi, strict=True))
+    return FileContents(path, bins, frames, dt, provenance={"assumed": assumed}, detector=told)
 
 
 def load(path: Path, indices: list[int]) -> np.ndarray:
@@ -61,7 +62,7 @@ def load(path: Path, indices: list[int]) -> np.ndarray:
 
 
 def write(path: Path, data: "TwoTimeData") -> None:
-    """Write maps whole, baseline 1, unusable frames as NaN; the gap and groups have no place."""
+    """Write maps whole, baseline 1, unusable frames as NaN; gap, groups, photons have no place."""
     with h5py.File(path, "w") as file:
         file["entry/definition"] = "NXxpcs"
         file["entry"].attrs["NX_class"] = "NXentry"
@@ -70,7 +71,9 @@ def write(path: Path, data: "TwoTimeData") -> None:
             item.attrs[name] = values[0]
         file[Q], file[PHI] = data.wavevectors, data.phi
         file[Q].attrs["units"], file[PHI].attrs["units"] = "1/angstrom", "degree"
-        file["entry/instrument/masks/dynamic_roi_map"] = np.arange(1, len(data.phi) + 1)[None]
+        if data.num_pixels is not None:
+            labels, sizes = np.arange(1, len(data.phi) + 1), np.rint(data.num_pixels).astype(int)
+            file[ROI_MAP] = np.repeat(labels, sizes)[None]
         file[PERIOD[0]] = data.dt
         file[PERIOD[0]].attrs["units"] = "s"
 
