@@ -84,8 +84,9 @@ def _fits(numbers: Numbers) -> tuple[str, str]:
     if said:
         return NO, " ".join(said)
     if not tested:
-        said = "Under this noise there are no tests of misfit"
-        return CANNOT_TELL, f"{said}; under noise speckle there are."
+        return CANNOT_TELL, (
+            "Under this noise there are no tests of misfit; under noise speckle there are."
+        )
     return YES, f"None of {tested} tests of misfit finds a departure from the model."
 
 
