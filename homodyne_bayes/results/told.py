@@ -20,7 +20,7 @@ import xarray as xr
 from homodyne_bayes.results.store import group
 from homodyne_bayes.text import short
 
-INEXACT = 0.03  # of either number, what the working covariance leaves out
+INEXACT = {"photons": 0.1, "pixels": 0.03}  # what the working covariance leaves out
 OVERSTATED = (
     "the contrast is smaller than the fit says, as where priors decide it (fit with --scaling "
     "shared, and see what another --prior contrast changes)"
@@ -139,7 +139,7 @@ def signal_error(spectra: Iterable[np.ndarray], signal: float) -> float:
 def _photons(maps: _Maps, q: float, told: np.ndarray) -> Comparison:
     """Compare the signal of a pixel with contrast times counted photons."""
     signal = maps.contrast * float(told.mean())
-    error = math.hypot(signal_error(maps.spectra, signal), maps.contrast_error, INEXACT)
+    error = math.hypot(signal_error(maps.spectra, signal), maps.contrast_error, INEXACT["photons"])
     seen = 1 / maps.nugget
     mean = float(told.mean())
     return Comparison("photons", q, mean, seen, error, (seen / mean - 1) / error)
@@ -158,7 +158,7 @@ def _pixels(maps: _Maps, q: float, told: np.ndarray, photons: np.ndarray | None)
         errors = [2 * maps.contrast_error, 2 * shot * signal_error(maps.spectra, fitted)]
     else:
         errors = [2 * (1 - shot) * maps.contrast_error]
-    error = math.hypot(math.sqrt(2 / pairs), INEXACT, *errors)
+    error = math.hypot(math.sqrt(2 / pairs), INEXACT["pixels"], *errors)
     off = float((np.log(maps.pixels / told) + 2 * np.array(shifts)).mean())
     mean = float(told.mean())
     return Comparison("pixels", q, mean, mean * math.exp(off), error, off / error)
