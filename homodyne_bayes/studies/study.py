@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import jax
@@ -43,6 +43,8 @@ class Study:
         Neighbouring pixels that a speckle covers.
     num_groups : int
         Groups of pixels whose maps the data hold too.
+    measured : numpy.ndarray or None
+        (P, G, G) flags of the pairs that maps have; None where they have all.
     """
 
     experiment: Experiment
@@ -51,6 +53,7 @@ class Study:
     mean_photons: float | None = None
     speckle_size: int = 1
     num_groups: int = 1
+    measured: np.ndarray | None = field(default=None, compare=False)
 
     def measure(self, key: jax.Array) -> tuple[dict[str, np.ndarray], TwoTimeData]:
         """Return the truth and the data of one experiment.
@@ -70,16 +73,17 @@ class Study:
             names = [row.name for row in law.coordinates(rate)]
             truth |= zip(names, law.to_coordinates(reported, t_ref), strict=True)
         truth |= {"contrast": e.contrast * angles, "offset": angles}
-        data = speckle(key, e, **detector)
+        data = replace(speckle(key, e, **detector), measured=self.measured)
         return {name: np.asarray(value, float) for name, value in truth.items()}, data
 
 
 def like(tree: xr.DataTree, model: Model) -> Study:
     """Return experiments like the one of a result.
 
-    Geometry, frames and convention are those of the result, all frames usable and no pair missing;
-    truths are draws of its posterior. Contrast, photons and the number of independent pixels,
-    medians over maps, are those that its noise was found to have.
+    Geometry, frames and convention are those of the result, all frames usable unless pairs are
+    missing, which then are missing again; truths are draws of its posterior. Contrast, photons
+    and the number of independent pixels, medians over maps, are those that its noise was found to
+    have.
 
     Parameters
     ----------
@@ -120,12 +124,19 @@ def like(tree: xr.DataTree, model: Model) -> Study:
         **gap,
     )
     pixels, photons = (float(noise[name].median()) for name in ("num_pixels", "mean_photons"))
-    return Study(experiment, truths, round(pixels), photons if photons < MANY_PHOTONS else None)
+    maps = tree["observed_data"].to_dataset()
+    return Study(
+        experiment,
+        truths,
+        round(pixels),
+        photons if photons < MANY_PHOTONS else None,
+        measured=np.isfinite(maps["c2"].values) if tree.attrs["num_missing"] else None,
+    )
 
 
 def recorded(study: Study) -> dict[str, Any]:
     """Return a study as JSON holds it, its model by name."""
-    stated = asdict(replace(study, truths=()))
+    stated = asdict(replace(study, truths=(), measured=None))
     return stated | {
         "experiment": stated["experiment"] | {"model": model_name(study.experiment.model)}
     }

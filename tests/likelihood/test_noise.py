@@ -71,6 +71,18 @@ def test_corrected_least_squares_is_wider(alone, estimate):
     assert corrected.eta < estimate.eta
 
 
+def test_pairs_that_are_missing_shift_nothing(alone, estimate):
+    """Without 20 % of the pairs, at random in every map."""
+    flags = np.triu(np.random.default_rng(0).random(alone.c2.shape) < 0.8)
+    lacking = estimate_noise(replace(alone, measured=flags | flags.swapaxes(1, 2)), STATIC)
+    sd, whole = (np.sqrt(np.diag(one.covariance)) for one in (lacking, estimate))
+    assert (np.abs(lacking.theta - estimate.theta) < 1.5 * sd).all()
+    assert (sd > 0.95 * whole).all()
+    assert (sd < 1.5 * whole).all()
+    assert lacking.num_pixels.mean() == pytest.approx(PIXELS, rel=0.15)
+    assert 1 / lacking.nugget == pytest.approx(PHOTONS, rel=0.2)
+
+
 def test_bins_of_frames_lose_little_and_shift_nothing(alone, estimate):
     binned = estimate_noise(alone, replace(STATIC, bin_frames=2))
     sd = np.sqrt(np.diag(binned.covariance))

@@ -20,7 +20,7 @@ from homodyne_bayes.physics import simulate
 from homodyne_bayes.physics.rate_laws.power_law import PowerLaw, to_coordinates, to_power_law
 from homodyne_bayes.results import store
 from homodyne_bayes.studies import coverage
-from homodyne_bayes.studies.coverage import Study
+from homodyne_bayes.studies.coverage import Study, recorded
 from homodyne_bayes.studies.rerun import settings_of
 from tests.truth import DIFFUSION, LAMINAR, PRIORS, ROWS, SHEAR, STATIC
 
@@ -305,6 +305,18 @@ def test_studies_are_like_a_result():
     truths = {tuple(truth.values()) for truth in study.truths}
     assert truths == {tuple(v + i for v in STATIC.values()) for i in range(4)}
     assert e.parameters in study.truths
+
+
+def test_what_is_missing_is_missing_again():
+    tree = result()
+    lag = np.abs(np.subtract.outer(np.arange(48), np.arange(48)))
+    c2 = np.stack([np.where(lag > 2, 1.0, np.nan)] * 2)
+    tree["observed_data"] = xr.Dataset({"c2": (("phi", "t1", "t2"), c2)})
+    tree.attrs["num_missing"] = 2 * (47 + 46)
+    study = replace(coverage.like(tree, MODELS["static"]), num_pixels=10)
+    _, data = study.measure(jax.random.key(0))
+    np.testing.assert_array_equal(data.pairs, np.stack([lag > 2] * 2))
+    json.dumps(recorded(study))
 
 
 def test_photons_that_do_not_matter_are_not_counted():
