@@ -84,17 +84,26 @@ def best(row, sample, beam, made, measured):
     return {name: (float(mean[i]), float(sd[i])) for name, i in places}
 
 
-def experiment(row, seed, settings, asked):
-    """Return what one experiment says, as JSON holds it; the oracle is ``asked`` or not."""
+def measure(row, seed):
+    """Return the sample and the beam of one experiment, what is made, and the data of a fit."""
     rng = np.random.default_rng(seed)
     sample, beam = row.draw(rng)
     made = simulate(sample, beam, [*seed, 1])
     measured = np.broadcast_to(row.measured(beam.num_frames, rng), made.c2.shape)
     told = {"num_pixels": made.num_pixels, "age": sample.age}
     told |= {"photons": made.counts.mean(axis=1)} if beam.photons else {}
-    data = hb.TwoTimeData(
-        made.c2, made.phi, made.dt, made.q, made.gap, measured=measured, **told
-    ).select(**row.select)
+    data = hb.TwoTimeData(made.c2, made.phi, made.dt, made.q, made.gap, measured=measured, **told)
+    return sample, beam, made, data.select(**row.select)
+
+
+def seed_of(name, seed, number):
+    """Return the seed of an experiment of a row."""
+    return [seed, zlib.crc32(name.encode()), number]
+
+
+def experiment(row, seed, settings, asked):
+    """Return what one experiment says, as JSON holds it; the oracle is ``asked`` or not."""
+    sample, beam, made, data = measure(row, seed)
     began = time.perf_counter()
     result = hb.fit(data, method="laplace", **row.fit, **settings)
     seconds = time.perf_counter() - began
@@ -174,7 +183,7 @@ def run(name, arguments, settings):
     if kept and kept.exists():
         lines = [json.loads(line) for line in kept.read_text().splitlines()]
     for i in range(len(lines), arguments.experiments):
-        seed = [arguments.seed, zlib.crc32(name.encode()), i]
+        seed = seed_of(name, arguments.seed, i)
         lines.append(experiment(row, seed, settings, asked=i < known))
         if kept:
             kept.parent.mkdir(parents=True, exist_ok=True)
