@@ -22,6 +22,7 @@ import scipy.optimize
 from jax.flatten_util import ravel_pytree
 
 from homodyne_bayes.data.two_time import TwoTimeData
+from homodyne_bayes.errors import InputError
 from homodyne_bayes.inference.density import constrained, observation, space
 from homodyne_bayes.inference.nuts import Gaussian
 from homodyne_bayes.likelihood import covariance
@@ -115,6 +116,11 @@ def estimate(
         Frames averaged together in residuals.
     reweighted : callable, optional
         Makes of the working covariance that of the likelihood, where it is another.
+
+    Raises
+    ------
+    InputError
+        If no noise is found, or no mode under it.
     """
     entries = entries_of(data, bin_frames)
     fitted, theta, noisy = least_squares, start, maps
@@ -125,6 +131,7 @@ def estimate(
         theta = carried(fitted, model, shard(maps, 0), theta)
         fitted, noisy = model, with_noise(maps, noise)
         theta, _ = under(model, noisy, theta)
+    _check_found(noise, theta)
     measured = moments(key, model, noisy, theta, plugged, data.group_c2)
     num_pixels, speckle = np.asarray(measured.trace / measured.squares), noise
     if reweighted is not None:
@@ -160,6 +167,17 @@ def estimate(
         frames=single,
         same=same,
     )
+
+
+def _check_found(noise: WorkingCovariance, theta: jax.Array) -> None:
+    """Raise `InputError` if no noise was found, or no mode under it."""
+    if not np.isfinite(np.concatenate([np.asarray(noise.weight), np.asarray(theta)])).all():
+        raise InputError(
+            "expected maps whose noise can be told from their residuals, found that no model fits "
+            "them well: a baseline far from 1 is made by hot pixels and by maps that are not "
+            "normalised, see `homodyne-bayes inspect`; mask such pixels, widen --prior "
+            "offset=1,0.5, or choose --noise independent, whose intervals are too narrow"
+        )
 
 
 def with_noise(maps: ShardGrid, noise: WorkingCovariance) -> ShardGrid:

@@ -105,7 +105,10 @@ def experiment(row, seed, settings, asked):
     """Return what one experiment says, as JSON holds it; the oracle is ``asked`` or not."""
     sample, beam, made, data = measure(row, seed)
     began = time.perf_counter()
-    result = hb.fit(data, method="laplace", **row.fit, **settings)
+    try:
+        result = hb.fit(data, method="laplace", **row.fit, **settings)
+    except hb.InputError as error:
+        return {"refused": str(error)}
     seconds = time.perf_counter() - began
     tree = result.tree
     return {
@@ -141,8 +144,12 @@ def against_oracle(name, lines):
 
 
 def summary(lines):
-    """Return a table of experiments as text."""
+    """Return a table of experiments as text; refused ones are counted, and not in it."""
+    refused = [one for one in lines if "refused" in one]
+    lines = [one for one in lines if "refused" not in one]
     n = len(lines)
+    if not n:
+        return f"all {len(refused)} refused"
     marks = {
         "certified": sum(one["certified"] for one in lines),
         "misfit": sum(bool(one["misfit"]) for one in lines),
@@ -152,7 +159,8 @@ def summary(lines):
         for name in ("contrast", "offset", "pixels", "seconds")
     }
     text = [
-        f"{n} experiments, {marks['certified']} certified, {marks['misfit']} misfit; medians: "
+        f"{n} experiments, {len(refused)} more refused, {marks['certified']} certified, "
+        f"{marks['misfit']} misfit; medians: "
         f"contrast {middle['contrast']:.2f} of the truth, baseline {middle['offset']:.4f}, "
         f"pixels {middle['pixels']:.2f} of the truth, {middle['seconds']:.1f} s",
         f"{'':12}{'50 %':>8}{'90 %':>8}{'bias/sd':>9}{'sd/oracle':>11}{'shift':>9}",

@@ -258,3 +258,8 @@ def test_independent_noise_is_recognised(laminar_data):
     d = len(made.estimate.covariance)  # sigma comes last
     ratio = np.diag(made.estimate.covariance) / np.diag(made.warm.covariance)[:d]
     np.testing.assert_allclose(np.sqrt(ratio), 1.0, atol=0.1)
+
+
+def test_noise_that_is_not_found_is_refused(estimate):
+    with pytest.raises(InputError, match="hot pixels"):
+        estimation._check_found(estimate.noise, estimate.theta * np.nan)
