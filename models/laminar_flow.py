@@ -18,7 +18,7 @@ PHI0 = Parameter(
     r"\phi_0",
     "degree",
     "flow direction",
-    bounds=(-90.0, 90.0),
+    bounds=(-180.0, 180.0),
     default=0.0,
     prior=Prior("circular", 0.0, 90.0, "any; flow and its opposite are the same"),
 )

@@ -131,7 +131,6 @@ def estimate(
         theta = carried(fitted, model, shard(maps, 0), theta)
         fitted, noisy = model, with_noise(maps, noise)
         theta, _ = under(model, noisy, theta)
-    _check_found(noise, theta)
     measured = moments(key, model, noisy, theta, plugged, data.group_c2)
     num_pixels, speckle = np.asarray(measured.trace / measured.squares), noise
     if reweighted is not None:
@@ -149,6 +148,7 @@ def estimate(
     noise = with_weight(noise, eta * noise.weight)
     noisy = with_noise(maps, noise)
     theta, posterior = under(model, noisy, theta)
+    _check_found(noise, theta)
     residual = plug_in(model, noisy, theta)[1]
     smooth = plugged.contrast[:, None, None] * plugged.g1_squared
     single = frames(with_weight(speckle, eta * speckle.weight), residual, smooth)

@@ -188,7 +188,8 @@ def deviations(
     root = vectors * jnp.sqrt(jnp.maximum(values, 0.0))
     root = root / jnp.sqrt((jnp.abs(root) ** 2).sum(axis=1, keepdims=True))
     y = jnp.sqrt(ratio) * (simulate.intensity(speckle_key, root, weights, num_pixels) - 1)
-    return y + jnp.sqrt(nugget * (1 + y)) * jax.random.normal(shot_key, y.shape)
+    counted = jnp.maximum(1 + y, 0.0)  # a contrast above 1, as hot pixels make it, is no speckle's
+    return y + jnp.sqrt(nugget * counted) * jax.random.normal(shot_key, y.shape)
 
 
 def single_pixel(
