@@ -159,7 +159,7 @@ def summary(lines):
         for name in ("contrast", "offset", "pixels", "seconds")
     }
     text = [
-        f"{n} experiments, {len(refused)} more refused, {marks['certified']} certified, "
+        f"{n} experiments, {marks['certified']} certified, "
         f"{marks['misfit']} misfit; medians: "
         f"contrast {middle['contrast']:.2f} of the truth, baseline {middle['offset']:.4f}, "
         f"pixels {middle['pixels']:.2f} of the truth, {middle['seconds']:.1f} s",
@@ -180,6 +180,7 @@ def summary(lines):
     said = Counter(sentence[:WIDE] for one in lines for sentence in one["warnings"])
     text += [f"  misfit of {kind}: {count}" for kind, count in kinds.most_common()]
     text += [f"  {count} × {start}…" for start, count in said.most_common()]
+    text += [f"  {len(refused)} more were refused"] if refused else []
     return "\n".join(text)
 
 

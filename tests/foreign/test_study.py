@@ -59,3 +59,11 @@ def test_intervals_hold_the_truth_where_the_decay_is_in_the_window():
         for one in line["targets"].values()
     ]
     assert 0.8 < np.mean(inside) < 0.98
+
+
+def test_refused_experiments_are_counted_apart():
+    refused = {"refused": "expected other maps"}
+    text = summary([made_up(0.0), refused, refused])
+    assert text.startswith("1 experiments, 1 certified")
+    assert text.endswith("2 more were refused")
+    assert summary([refused]) == "all 1 refused"
