@@ -137,6 +137,15 @@ def gram(noise: WorkingCovariance, maps: jax.Array) -> jax.Array:
     return 0.5 * (jnp.einsum("ipmn,jpnm->pij", W, W) - marginal)
 
 
+def completed(noise: WorkingCovariance, residual: jax.Array) -> jax.Array:
+    """Return binned residuals of one map, (m, m), most likely where nothing is compared.
+
+    They are 0 there before; where the pairs that are there are listed this has no meaning.
+    """
+    P, entries = noise.precision, noise.entries
+    return residual - filled(entries, noise.inverse @ listed(entries, P @ residual @ P))
+
+
 class SpeckleNormal(dist.Distribution):
     """Normal maps (P, G, G) with the working covariance of ``noise``, compared where it says.
 

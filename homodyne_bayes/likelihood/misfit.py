@@ -17,6 +17,7 @@ import scipy.stats
 from numpy.polynomial.legendre import leg2poly
 
 from homodyne_bayes.inference.density import constrained, space
+from homodyne_bayes.likelihood import covariance
 from homodyne_bayes.likelihood.covariance import WorkingCovariance
 from homodyne_bayes.likelihood.entries import average, filled, listed, there
 from homodyne_bayes.likelihood.observe import Observed
@@ -218,7 +219,7 @@ def _whitened(noise: WorkingCovariance, residual: jax.Array) -> jax.Array:
             white = filled(entries, 2 * scale * _root(-0.5 * U) @ listed(entries, R))
         else:
             root = _root(P)
-            white = scale * root @ (R - filled(entries, U @ listed(entries, P @ R @ P))) @ root
+            white = scale * root @ covariance.completed(noise, R) @ root
         return white if entries.places is None else jnp.where(there(entries) > 0, white, jnp.nan)
 
     return jax.lax.map(one, (noise, binned))

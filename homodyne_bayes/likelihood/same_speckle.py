@@ -10,8 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from homodyne_bayes.data.two_time import TwoTimeData
+from homodyne_bayes.likelihood import covariance
 from homodyne_bayes.likelihood.covariance import WorkingCovariance
-from homodyne_bayes.likelihood.entries import average, filled, listed, there
+from homodyne_bayes.likelihood.entries import average, there
 
 NEARLY = 1.0  # degree, that opposite azimuths may be off
 EXPECTED_SD = 0.5  # of the share of opposite azimuths, before anything is measured
@@ -64,8 +65,7 @@ def _correlated(noise: WorkingCovariance, residual: jax.Array, nugget: jax.Array
 
     def one(angle: tuple[WorkingCovariance, jax.Array]) -> jax.Array:
         own, R = angle
-        fill = own.inverse @ listed(own.entries, own.precision @ R @ own.precision)
-        return jnp.sqrt(own.weight) * root.T @ (R - filled(own.entries, fill)) @ root
+        return jnp.sqrt(own.weight) * root.T @ covariance.completed(own, R) @ root
 
     white = jax.lax.map(one, (noise, binned))
     shot = nugget.mean() * (entries.frame_weight**2).sum() / entries.frame_weight.sum()
