@@ -13,6 +13,7 @@ MAX_SHARD_R_HAT = 1.05  # a shard only shapes a proposal
 MIN_AGREEMENT_P = 1e-3
 MAX_K_HAT = 0.7
 MAX_DRIFT, MAX_GROWTH = 0.25, 1.1  # of moments that have settled
+MAX_DEVIATION = 0.1  # of log densities of compressed maps, sd
 MIN_SHARE = 0.99  # of the posterior, around the optimum that is sampled
 
 PRIOR_DRIVEN = 0.7  # of the prior's interval width
@@ -46,7 +47,9 @@ FAULTS: dict[str, str] = {
     "weights_ess": "the weights leave an ESS of {0:.0f}, below {limit:g}",
     "unsettled": "the moments have not settled: means move by {0:.2f} sd jointly, sds grow "
     "by a factor of {1:.2f}",
-    # of a fit: nothing; share of the posterior that other optima hold
+    # of a fit: sd of a difference; nothing; share of the posterior that other optima hold
+    "compression": "their log densities scatter by {0:.2g} about those of the maps, more than "
+    "{limit:g}: the maps themselves were sampled",
     "stopped": "stopped by the time limit",
     "rival_optimum": "other optima hold about {0:.0%} of the posterior",
 }

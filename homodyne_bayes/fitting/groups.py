@@ -145,6 +145,9 @@ def _certificate(inference: Inference) -> xr.Dataset:
         "gradients": inference.gradients,
         "evaluations": sum(attempt.num_evaluations for attempt in found.attempts),
     }
+    if inference.judgement is not None:
+        judged = inference.judgement._asdict()
+        attributes |= {f"judged_{name}": value for name, value in judged.items()}
     return xr.Dataset(attempts, {"proposal": names}, as_attributes(attributes))
 
 

@@ -73,7 +73,7 @@ def fit(
     seconds, still = made.inference.seconds, None
     if config.record.still is not None:
         with timed(seconds, "no flow"):
-            still = compare_with_rest(made, config.record.still, progress, place)
+            still = compare_with_rest(data, made, config.record.still, progress, place)
     tree = make_tree(data, config, made, still)
     tree.attrs |= as_attributes(
         {

@@ -84,7 +84,7 @@ def plan(data: TwoTimeData, config: FitConfig) -> Plan:
         held = {name: (value, table[name].scale) for name, value in estimates.items()}
         config = replace(config, priors={**held, **config.priors})
     planned = models_of(config, window_of(data_grid(data, config.physics)), direction(data))
-    return planned._replace(config=_shards(data, config, planned.whole_angles))
+    return planned._replace(config=_shards(data, config, planned.whole_angles or config.compress))
 
 
 def direction(data: TwoTimeData) -> float:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import jax
+import numpy as np
 
 from homodyne_bayes.data.two_time import TwoTimeData
 from homodyne_bayes.errors import InputError
@@ -13,6 +14,7 @@ from homodyne_bayes.fitting.plan import Plan, plan
 from homodyne_bayes.fitting.settings import FitConfig
 from homodyne_bayes.fitting.shards import angle_shards, block_shards, some_pairs
 from homodyne_bayes.fitting.start import warm_start
+from homodyne_bayes.inference.cheaper import infer_cheaply
 from homodyne_bayes.inference.density import parts_of
 from homodyne_bayes.inference.infer import Inference, Progress, infer, silent, timed
 from homodyne_bayes.inference.methods import METHODS, Problem
@@ -20,6 +22,7 @@ from homodyne_bayes.inference.mode import WarmStart
 from homodyne_bayes.inference.nuts import Gaussian
 from homodyne_bayes.inference.places import HERE, Workplace
 from homodyne_bayes.inference.shelf import Shelf
+from homodyne_bayes.likelihood.compression import compress, of_compressed
 from homodyne_bayes.likelihood.covariance import WorkingCovariance
 from homodyne_bayes.likelihood.estimate import Estimate, laplace_under
 from homodyne_bayes.likelihood.observe import Observed
@@ -108,16 +111,49 @@ def sample(
             else:
                 whole = replace(whole, noise=noise)
                 laplace = laplace_under(planned.least_squares, fitted, split(whole), warm.theta)
-    shards = deal(data, planned, whole)
     if model != fitted:
         with timed(seconds, "scaling"), during(progress, "scaling"):
-            laplace = rescaled(fitted, model, parts_of(shards), laplace)
-    infer_key = _keys(config)[1]
-    problem = Problem(model, shards, laplace)
-    inference = infer(infer_key, problem, config.sampling, progress, shelf, place)
+            laplace = rescaled(fitted, model, parts_of(deal(data, planned, whole)), laplace)
+    inference = draws(_keys(config)[1], data, planned, whole, laplace, progress, shelf, place)
     inference = inference._replace(seconds=seconds | inference.seconds)
     inference = _doubted(inference, warm.share)
     return Sampled(planned, whole, warm, estimated, inference)
+
+
+def draws(
+    key: jax.Array,
+    data: TwoTimeData,
+    planned: Plan,
+    whole: ShardGrid,
+    laplace: Gaussian,
+    progress: Progress = silent,
+    shelf: Shelf | None = None,
+    place: Workplace = HERE,
+) -> Inference:
+    """Draw from the posterior of what is planned, its maps compressed or not, and certify.
+
+    Parameters
+    ----------
+    key : jax.Array
+        Random key.
+    data, planned, whole
+        As in `deal`.
+    laplace : Gaussian
+        Mode and covariance of the posterior.
+    progress, shelf, place
+        As in `homodyne_bayes.inference.infer.infer`.
+    """
+    model, sampling = planned.model, planned.config.sampling
+    problem = Problem(model, deal(data, planned, whole), laplace)
+    if not planned.config.compress:
+        return infer(key, problem, sampling, progress, shelf, place)
+    maps = angle_shards(data, _num_shards(planned.config), split(whole))
+
+    def cheaper(cloud: np.ndarray) -> Problem:
+        shards = compress(model, maps, np.asarray(laplace.mean), cloud)
+        return Problem(of_compressed(model), shards, laplace)
+
+    return infer_cheaply(key, problem, cheaper, sampling, progress, shelf, place)
 
 
 def estimate_noise(data: TwoTimeData, config: FitConfig) -> Estimate:
@@ -163,11 +199,14 @@ def deal(data: TwoTimeData, planned: Plan, whole: ShardGrid) -> ShardGrid:
     whole : ShardGrid
         The same maps in one grid, with their noise.
     """
-    config = planned.config
-    K = config.num_shards if METHODS[config.method].sharded else 1
+    K = _num_shards(planned.config)
     if planned.whole_angles:
         return angle_shards(data, K, split(whole))
-    return block_shards(data, K, config.physics)
+    return block_shards(data, K, planned.config.physics)
+
+
+def _num_shards(config: FitConfig) -> int:
+    return config.num_shards if METHODS[config.method].sharded else 1
 
 
 @contextmanager

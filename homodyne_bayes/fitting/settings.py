@@ -53,8 +53,10 @@ class FitConfig:
     """Speckle's own correlations; least squares, its intervals corrected for them; or neither."""
     bin_frames: Count = 1
     """Frames averaged together in residuals, for more than 1000; short lags are lost."""
+    compress: bool = True
+    """Sample maps at a hundred of their pairs, judged by all the data; no takes all, slowly."""
     num_shards: Annotated[int, Field(ge=2)] = 4
-    """Shards of method consensus: whole angles, at most one each; of frames if independent."""
+    """Shards of method consensus: of whole angles, at most one each."""
     merge: Annotated[str, AfterValidator(OneOf(RULES))] = "cavity"
     """How shards are merged; cavity samples each within the rest as a Gaussian, and is exactest."""
     rescue_pairs: Annotated[int, Field(ge=0)] = 100_000

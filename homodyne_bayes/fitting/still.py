@@ -2,19 +2,19 @@
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from homodyne_bayes.fitting.sample import Sampled
-from homodyne_bayes.inference.certify import AT_THE_MODE, Certification, certify
-from homodyne_bayes.inference.density import Shard
+from homodyne_bayes.data.two_time import TwoTimeData
+from homodyne_bayes.fitting.sample import Sampled, draws
+from homodyne_bayes.fitting.settings import FitConfig
 from homodyne_bayes.inference.infer import Progress, silent
-from homodyne_bayes.inference.nuts import Gaussian, standardise
 from homodyne_bayes.inference.places import HERE, Workplace
-from homodyne_bayes.likelihood.observe import Observed, observe
+from homodyne_bayes.likelihood.observe import observe
 from homodyne_bayes.likelihood.rescale import rescaled
 from homodyne_bayes.physics.model import Model
 from homodyne_bayes.physics.points import split
@@ -51,7 +51,11 @@ class Still(NamedTuple):
 
 
 def compare_with_rest(
-    made: Sampled, still: Model, progress: Progress = silent, place: Workplace = HERE
+    data: TwoTimeData,
+    made: Sampled,
+    still: Model,
+    progress: Progress = silent,
+    place: Workplace = HERE,
 ) -> Still:
     """Return the evidence of a fitted model over that of the same fluid at rest.
 
@@ -59,6 +63,8 @@ def compare_with_rest(
 
     Parameters
     ----------
+    data : TwoTimeData
+        Measured maps.
     made : Sampled
         The fit with flow.
     still : Model
@@ -68,15 +74,17 @@ def compare_with_rest(
     place : Workplace
         Where all the data are evaluated.
     """
-    parts = split(made.whole)
     model = observe(still, made.model.scaling, made.model.noise, dict(made.model.priors))
     fitted, mode = made.fitted
+    parts = split(made.whole)
     laplace = rescaled(fitted, model, parts, mode)
     evidence = math.nan, math.nan, math.inf
     if np.isfinite(laplace.covariance).all():
-        key = jax.random.fold_in(jax.random.key(made.plan.config.seed), 2)
-        found = _weighed(key, model, parts, laplace, progress, place)
-        evidence = found.log_evidence, found.log_evidence_error, found.attempts[-1].k_hat
+        planned = made.plan._replace(config=_at_the_mode(made.plan.config), model=model)
+        key = jax.random.fold_in(jax.random.key(planned.config.seed), 2)
+        said = partial(_as_no_flow, progress)
+        found = draws(key, data, planned, made.whole, laplace, said, place=place).certificate
+        evidence = found.log_evidence, found.log_evidence_error, found.evidence_k_hat
     flow = made.inference.certificate
     rate, law = next(pair for pair in made.model.model.rates if pair not in still.rates)
     return Still(
@@ -106,20 +114,11 @@ def log_flat(made: Sampled, still: Still, posterior: Mapping[str, np.ndarray]) -
     return level - np.asarray(distribution(prior).log_prob(level))
 
 
-def _weighed(
-    key: jax.Array,
-    model: Observed,
-    parts: Shard,
-    laplace: Gaussian,
-    progress: Progress,
-    place: Workplace,
-) -> Certification:
-    """Return the evidence of a model, by draws from the Gaussian at its mode."""
+def _at_the_mode(config: FitConfig) -> FitConfig:
+    """Return settings that draw as few as one number needs, from the Gaussian at the mode."""
+    draws = NUM_DRAWS // config.num_chains
+    return replace(config, method="laplace", num_samples=draws, rescue_pairs=0)
 
-    def said(done: int, total: int) -> None:
-        progress("no flow", done, total)
 
-    evaluate = place.evaluator(model, parts, progress=said)
-    normal = jax.random.normal(key, (1, NUM_DRAWS, laplace.mean.size))
-    draws = standardise(laplace.mean, jnp.linalg.cholesky(laplace.covariance), normal)
-    return certify(key, evaluate, np.asarray(draws), laplace, AT_THE_MODE)
+def _as_no_flow(progress: Progress, _stage: str, done: int, total: int) -> None:
+    progress("no flow", done, total)

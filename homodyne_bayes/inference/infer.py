@@ -19,6 +19,7 @@ from homodyne_bayes.inference.certify import (
 )
 from homodyne_bayes.inference.chains import LOCALLY, Chains, Runner, counted
 from homodyne_bayes.inference.density import num_points, parts_of
+from homodyne_bayes.inference.judge import Judgement
 from homodyne_bayes.inference.methods import (
     METHODS,
     ON_ALL,
@@ -69,7 +70,8 @@ class Inference(NamedTuple):
     """Draws of the posterior (C, S, d), log densities (C, S), their verdict and their making.
 
     ``nuts`` are the chains on all the data, where they were run; ``gradients`` counts those of
-    all the data that sampling took, warm-up included.
+    all the data that sampling took, warm-up included; ``judgement`` is there where all the data
+    judged draws of a cheaper form.
     """
 
     draws: np.ndarray
@@ -80,6 +82,7 @@ class Inference(NamedTuple):
     nuts: Chains | None
     gradients: float
     seconds: dict[str, float]
+    judgement: Judgement | None = None
 
 
 def infer(

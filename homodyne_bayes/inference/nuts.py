@@ -76,7 +76,7 @@ def nuts(
     dimension: Callable[[Any], int],
     settings: NutsSettings,
 ) -> Nuts:
-    """Return a NUTS chain with step size and dense metric adaptation.
+    """Return a NUTS chain that adapts its step size and the variance of every coordinate.
 
     Chains start at draws from the standard normal, which is what the target looks like in
     standardised coordinates if its centre and scale were well chosen.
@@ -101,7 +101,6 @@ def nuts(
             settings.num_warmup,
             target_accept_prob=settings.target_accept_prob,
             max_tree_depth=settings.max_tree_depth,
-            dense_mass=True,
             model_args=(target,),
             rng_key=chain_key,
         )

@@ -46,7 +46,7 @@ class Shelf:
             thread.submit(self._write, name, arrays).result()
 
     def _write(self, name: str, arrays: Arrays) -> None:
-        self.folder.mkdir(exist_ok=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
         with (
             atomic_path(self._path(name)) as temporary,
             netCDF4.Dataset(temporary, "w", auto_complex=False) as piece,

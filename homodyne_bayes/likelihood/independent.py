@@ -35,9 +35,7 @@ def _normal(points: ShardGrid, mean: jax.Array, sigma: jax.Array) -> dist.Distri
 
 
 def _gram(points: ShardGrid, maps: jax.Array, sigma: jax.Array) -> jax.Array:
-    weighted = [points.used * x for x in maps]
-    rows = [[(x * y).sum(axis=(1, 2)) for y in maps] for x in weighted]
-    return jnp.moveaxis(jnp.array(rows), -1, 0) / sigma**2
+    return jnp.einsum("ipab,jpab->pij", points.used * maps, maps) / sigma**2
 
 
 def _log_norm(points: ShardGrid, sigma: jax.Array) -> jax.Array:
@@ -52,6 +50,7 @@ INDEPENDENT = Noise(
     sample=_sample,
     gram=_gram,
     log_norm=_log_norm,
+    scale=lambda sigma: sigma,
     words=NoiseWords(
         interval="uncorrected",
         warning="The intervals are uncorrected for correlated noise: they take the entries of c2 "

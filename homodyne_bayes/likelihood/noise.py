@@ -64,6 +64,8 @@ class Noise:
         with W the precision of the values; None where it is not Normal.
     log_norm : callable or None
         ``log_norm(points, scatter)`` is the log density where the values are their mean.
+    scale : callable
+        ``scale(scatter)`` is the sd of a value, where ``gram`` and ``log_norm`` depend on one.
     estimate : callable or None
         Finds what the likelihood has to know of the noise of measured maps, see
         `homodyne_bayes.likelihood.estimate.estimate`; None where there is nothing to find.
@@ -80,6 +82,7 @@ class Noise:
     sample: Callable[[Mapping[str, Prior]], Any] = lambda _: None
     gram: Any = None
     log_norm: Any = None
+    scale: Callable[[Any], Any] = lambda _: 1.0
     estimate: Any = None
     whole_maps: bool = False
     words: NoiseWords = NoiseWords()

@@ -153,9 +153,9 @@ def summary(tree: xr.DataTree, names: list[str] | None = None) -> pd.DataFrame:
     pandas.DataFrame
         One row a scalar: mean, sd, lower and upper end of the equal-tailed 90 % interval; mcse,
         the Monte Carlo error of the mean, and ess, as many independent draws have it; r_hat, NaN
-        but for chains of NUTS on all the data; ESS per 1000 evaluations of all the data; of_prior
-        and of_uncorrected: width of the interval over that of the prior, and over that of the
-        least squares fit under independent noise; NaN where noise is taken as independent anyway.
+        but for chains of NUTS on all the data; ESS per 1000 evaluations of what was sampled;
+        of_prior and of_uncorrected: width of the interval over that of the prior, and over that of
+        the least squares fit under independent noise; NaN where noise is taken as independent.
         What the data leave open, as the parameters of flow where no flow is not excluded, has no
         mean, sd and lower end; the upper end of a rate is then its 95 % upper limit.
     """
@@ -242,13 +242,18 @@ def truth(tree: xr.DataTree) -> dict[str, float]:
 
 
 def evaluations(tree: xr.DataTree) -> float:
-    """Return what a result cost in evaluations of all the data, values and gradients alike.
+    """Return what a result cost in evaluations, values and gradients alike, of what was sampled.
 
-    Leapfrog steps of NUTS, warm-up included, a shard's counting 1/K, and draws weighed. The warm
-    start is not counted.
+    That is all the data, compressed or not: leapfrog steps of NUTS, warm-up included, a shard's
+    counting 1/K, and draws weighed. The warm start is not counted.
     """
     cost = tree["certificate"].attrs
     return float(cost["gradients"] + cost["evaluations"])
+
+
+def compressed(tree: xr.DataTree) -> bool:
+    """Return whether maps were sampled in a compressed form, which all the data then judged."""
+    return "judged_deviation" in tree["certificate"].attrs
 
 
 def all_by_nuts(tree: xr.DataTree) -> bool:

@@ -165,6 +165,7 @@ def cited(tree: xr.DataTree) -> list[str]:
         "He2024": True,
         "Hoffman2014": sharded or diagnostics.all_by_nuts(tree),
         "Scott2016": sharded,
+        "Canizares2015": diagnostics.compressed(tree),
         "Vehtari2024": True,
         "Phan2019": True,
         "Bradbury2018": True,

@@ -108,7 +108,7 @@ def certificate(numbers: Numbers) -> dict[str, Any]:
         f"k-hat {number(found.attrs['evidence_k_hat'])}",
         "refused": sentences.refused(numbers),
         "cost": f"{found.attrs['gradients']:.0f} gradients and {found.attrs['evaluations']} "
-        "evaluations of all the data; "
+        f"evaluations of {sentences.sampled(tree)}; "
         + ", ".join(f"{stage} {value:.1f}\u00a0s" for stage, value in seconds.items()),
     }
 

@@ -217,6 +217,7 @@ def _paper(
         "marks": marks.marks(numbers),
         "flow": sentences.flow(numbers),
         "certificate": sentences.certificate(numbers),
+        "sampled": sentences.sampled(tree),
         "measured": tex.measured(tree),
         "formulas": tex.formulas(tree),
         "terms": tex.terms(tree),

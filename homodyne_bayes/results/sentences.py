@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 
 from homodyne_bayes.results import diagnostics, influence
 from homodyne_bayes.results.diagnostics import Numbers, group
@@ -112,19 +113,40 @@ def p_value(p: float) -> str:
 def certificate(numbers: Numbers) -> str:
     """Return what the draws of a result are and what they rest on, in one sentence."""
     found, sound = group(numbers.tree, "certificate"), numbers.certified
+    judged, data = judgement(numbers.tree), sampled(numbers.tree)
     if diagnostics.all_by_nuts(numbers.tree):
         outcome = "converged" if sound else "did not converge"
-        return f"The draws are those of NUTS on all the data, which {outcome}."
+        return f"The draws are those of NUTS on {data}, which {outcome}.{judged}"
     if found.attrs["draws_from"] != REWEIGHTED:
         return (
             f"The draws are those of the {found.attrs['draws_from']}, which could not be weighed "
-            "by the posterior of all the data."
+            f"by the posterior of {data}."
         )
     last = found.isel(attempt=-1)
     return (
         f"{int(found['num_evaluations'].sum())} draws of proposals were weighed by the posterior "
-        f"of all the data, k-hat {float(last['k_hat']):.2f}, ESS {float(last['ess']):.0f}"
+        f"of {data}, k-hat {float(last['k_hat']):.2f}, ESS {float(last['ess']):.0f}"
         + ("." if sound else "; but other optima are left out.")
+        + judged
+    )
+
+
+def sampled(tree: xr.DataTree) -> str:
+    """Return what a posterior is that of, before all the data judge it."""
+    return "the compressed data" if diagnostics.compressed(tree) else "all the data"
+
+
+def judgement(tree: xr.DataTree) -> str:
+    """Return how far compressed maps are from the maps; empty where maps themselves were sampled.
+
+    It begins with a space.
+    """
+    found = group(tree, "certificate").attrs
+    if not diagnostics.compressed(tree):
+        return ""
+    return (
+        f" At {found['judged_num_draws']} of the draws its logarithm is that of all the data to "
+        f"{found['judged_deviation']:.1g}."
     )
 
 

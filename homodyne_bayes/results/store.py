@@ -6,10 +6,12 @@ group                   what                                         dimensions
 posterior               draws of all parameters                      chain, draw (, phi)
 unconstrained_posterior the same in the sampler's coordinates        chain, draw (, phi)
 log_prior               log prior density of the same, Jacobians in  chain, draw
-log_likelihood          log likelihood of all the data               chain, draw
+log_likelihood          log likelihood of all the data, compressed   chain, draw
+                        where they were
 sample_stats            lp; of NUTS on all the data: diagnostics     chain, draw
                         and the device of every chain
-certificate             the verdict; k-hat, ESS of every attempt     attempt
+certificate             the verdict; k-hat, ESS of every attempt;    attempt
+                        how far compressed maps are from the maps
 approximation           draws before they were weighed               chain, draw (, phi)
 sub_posteriors          draws of every shard                         shard, chain, draw
 sub_sample_stats        NUTS diagnostics and device of every shard   shard, chain, draw
