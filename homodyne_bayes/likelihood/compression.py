@@ -120,12 +120,15 @@ class Frames(NamedTuple):
 
     Attributes
     ----------
+    chosen : numpy.ndarray
+        (F,) frames of the map.
     at : numpy.ndarray
         (F,) their places among the times.
     time : jax.Array
         (G',) times that the model is given: theirs, or all where it needs all.
     """
 
+    chosen: np.ndarray
     at: np.ndarray
     time: jax.Array
 
@@ -136,8 +139,8 @@ class Frames(NamedTuple):
             time=self.time,
             lo=jnp.asarray(self.at[lo]),
             hi=jnp.asarray(self.at[hi]),
-            c2=jnp.asarray(jnp.nan),
-            used=jnp.asarray(False),
+            c2=jnp.full(lo.shape, jnp.nan),
+            used=jnp.zeros(lo.shape, bool),
         )
 
 
@@ -160,9 +163,12 @@ def compress(
     K, p = shards.lo.shape[:2]
     maps = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), shards)
     theta = np.concatenate([centre[None], cloud])
-    frames = _frames(model, shard(maps, 0), theta[:16])
-    made = [_one(model, shard(maps, i), frames, theta) for i in range(K * p)]
-    stacked = jax.tree.map(lambda *each: jnp.stack(each).reshape(K, 1, p, *each[0].shape), *made)
+    for frames in _frames(shard(maps, 0)):
+        made = [_one(model, shard(maps, i), frames, theta) for i in range(K * p)]
+        if max(off for *_, off in made) < SAME:
+            break
+    found = [known for *known, _ in made]
+    stacked = jax.tree.map(lambda *each: jnp.stack(each).reshape(K, 1, p, *each[0].shape), *found)
     c2, lo, hi, noise = stacked
     return replace(
         shards,
@@ -178,15 +184,20 @@ def compress(
 
 
 def _one(model: Observed, part: ShardGrid, frames: Frames, theta: np.ndarray) -> tuple[Any, ...]:
-    """Return values at the nodes, their frames, and what the likelihood has to know of a map."""
+    """Return values at the nodes, their frames, and what the likelihood has to know of a map.
+
+    The last is how far the model is off from the map where it knows no other frames.
+    """
     if not bool(part.used.any()):
         return _padding(frames)
     lo, hi = np.triu_indices(len(frames.at), 1)
     near = np.asarray(_shapes(model)(frames.pairs(part, lo[None, None], hi[None, None]), theta))
-    chosen = 1 + _most_different(near[1:] - near[0], RANK - 2)
-    gram, log_norm, count = jax.tree.map(np.asarray, _measured(model)(part, theta[[0, *chosen]]))
+    chosen = np.array([0, *(1 + _most_different(near[1:] - near[0], RANK - 2))])
+    pairs = jnp.asarray(frames.chosen[lo]), jnp.asarray(frames.chosen[hi])
+    gram, log_norm, count, there = _measured(model)(part, theta[chosen], *pairs)
+    gram, near = np.asarray(gram), near[chosen]
     basis = _orthonormal(gram[:-1, :-1])
-    columns = np.column_stack([np.ones_like(near[0]), near[0], *(near[chosen] - near[0])]) @ basis
+    columns = np.column_stack([np.ones_like(near[0]), near[0], *(near[1:] - near[0])]) @ basis
     Q, triangle = np.linalg.qr(columns)
     nodes = _nodes(Q)
     root = np.zeros((RANK, NUM_NODES))
@@ -195,28 +206,25 @@ def _one(model: Observed, part: ShardGrid, frames: Frames, theta: np.ndarray) ->
     rest = gram[-1, -1] - b @ b
     known = Compressed(*map(jnp.asarray, (root, rest, count, log_norm)))
     ends = (jnp.asarray(frames.at[end[nodes]]) for end in (lo, hi))
-    return jnp.asarray(columns[nodes] @ b), *ends, known
+    off = float(np.abs(near - np.asarray(there)).max())
+    return jnp.asarray(columns[nodes] @ b), *ends, known, off
 
 
 def _padding(frames: Frames) -> tuple[Any, ...]:
     """Return the same of a map that fills a shard up."""
     nothing = [jnp.zeros(shape) for shape in ((RANK, NUM_NODES), (), (), ())]
     ends = (jnp.full(NUM_NODES, frames.at[end]) for end in (0, -1))
-    return jnp.zeros(NUM_NODES), *ends, Compressed(*nothing)
+    return jnp.zeros(NUM_NODES), *ends, Compressed(*nothing), 0.0
 
 
-def _frames(model: Observed, part: ShardGrid, theta: np.ndarray) -> Frames:
-    """Return frames that are dense early and spread over all, and the times a model needs."""
-    G = part.time.shape[0]
-    half = NUM_FRAMES // 2
+def _frames(part: ShardGrid) -> tuple[Frames, Frames]:
+    """Return frames that are dense early and spread over all: alone, and among all times."""
+    G, half = part.time.shape[0], NUM_FRAMES // 2
     early = np.geomspace(1, G - 1, half).round()
     even = np.linspace(0, G - 1, NUM_FRAMES - half).round()
     chosen = np.unique(np.concatenate([early, even])).astype(int)
-    own = Frames(np.arange(len(chosen)), part.time[chosen])
-    every = Frames(chosen, part.time)
-    lo, hi = (end[None, None] for end in np.triu_indices(len(chosen), 1))
-    shapes = [_shapes(model)(frames.pairs(part, lo, hi), theta) for frames in (own, every)]
-    return own if bool(jnp.abs(shapes[0] - shapes[1]).max() < SAME) else every
+    alone = Frames(chosen, np.arange(len(chosen)), part.time[chosen])
+    return alone, Frames(chosen, chosen, part.time)
 
 
 def _most_different(moved: np.ndarray, most: int) -> np.ndarray:
@@ -256,13 +264,20 @@ def _shapes(model: Observed) -> Any:
 
 @lru_cache(maxsize=16)
 def _measured(model: Observed) -> Any:
-    """Return products of maps in the precision of the noise, the last the measured; compiled."""
+    """Return what is measured of one map, compiled when first called.
 
-    def products(part: ShardGrid, theta: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    That is products of maps in the precision of the noise, the last the measured one, the constant
+    of the log density, the number of values, and g₁² at some pairs of frames.
+    """
+
+    def products(
+        part: ShardGrid, theta: jax.Array, lo: jax.Array, hi: jax.Array
+    ) -> tuple[jax.Array, ...]:
         shapes = jax.lax.map(lambda one: squared_g1(model, part, one), theta)
         ones = jnp.ones_like(shapes[:1])
         maps = jnp.concatenate([ones, shapes[:1], shapes[1:] - shapes[0], part.c2[None]])
         gram = model.noise.gram(part, maps, jnp.ones(()))[0]
-        return gram, model.noise.log_norm(part, jnp.ones(())), part.used.sum()
+        log_norm = model.noise.log_norm(part, jnp.ones(()))
+        return gram, log_norm, part.used.sum(), shapes[:, 0, lo, hi]
 
     return jax.jit(products)
