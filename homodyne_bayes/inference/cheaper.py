@@ -58,8 +58,7 @@ def infer_cheaply(
     for rounds, round_key in enumerate(keys, 1):
         with timed(seconds, "compressing"):
             small = cheaper(cloud)
-        here = None if shelf is None else replace(shelf, folder=shelf.folder / f"round-{rounds}")
-        made = infer(round_key, small, sampling, progress, here, place)
+        made = infer(round_key, small, sampling, progress, shelf if rounds == 1 else None, place)
         seconds |= {name: seconds.get(name, 0.0) + s for name, s in made.seconds.items()}
         with timed(seconds, "judging"):
             judgement, judged = judge(
@@ -71,6 +70,8 @@ def infer_cheaply(
             certificate = certificate._replace(log_evidence=log_evidence)
             return made._replace(certificate=certificate, judgement=judgement, seconds=seconds)
         cloud = np.concatenate([judged[: NUM_IN_CLOUD // 2], cloud[: NUM_IN_CLOUD // 2]])
+    if shelf is not None:
+        shelf = replace(shelf, folder=shelf.folder / "uncompressed")
     made = infer(last_key, problem, sampling, progress, shelf, place)
     fault = Fault("compression", "compressed maps", (judgement.deviation,), MAX_DEVIATION)
     certificate = made.certificate._replace(faults=(fault, *made.certificate.faults))

@@ -145,7 +145,7 @@ def judgement(tree: xr.DataTree) -> str:
     if not diagnostics.compressed(tree):
         return ""
     return (
-        f" At {found['judged_num_draws']} of the draws its logarithm is that of all the data to "
+        f" At {found['judged_num_draws']} of them the log density is that of all the data to "
         f"{found['judged_deviation']:.1g}."
     )
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 
 import distributed
 import jax
@@ -33,6 +34,7 @@ CONFIG = FitConfig(
     num_warmup=60,
     num_samples=60,
     rescue_pairs=0,
+    compress=False,
 )
 pytestmark = pytest.mark.skipif(jax.local_device_count() < 2, reason="one device rounds otherwise")
 
@@ -71,6 +73,11 @@ def test_draws_are_those_of_one_process(data, alone, place):
     assert len({str(device).split()[0] for device in devices.values.flat}) == 2
     assert all("tcp://" in str(device) for device in devices.values.flat)
     assert "tcp" not in str(alone["sub_sample_stats"]["device"].values)
+
+
+def test_draws_of_compressed_maps_are_those_of_one_process(data, place):
+    config = replace(CONFIG, compress=True)
+    same(fit(data, config), fit(data, config, place=place))
 
 
 def test_finished_chains_are_kept_and_taken_up_here(data, alone, place, tmp_path):

@@ -20,7 +20,13 @@ from homodyne_bayes.fitting.pipeline import fit
 from homodyne_bayes.inference.shelf import Shelf
 
 CONFIG = FitConfig(
-    noise="independent", num_shards=4, num_chains=2, num_warmup=60, num_samples=60, rescue_pairs=0
+    noise="independent",
+    num_shards=4,
+    num_chains=2,
+    num_warmup=60,
+    num_samples=60,
+    rescue_pairs=0,
+    compress=False,
 )
 PIECE = {"z": np.arange(6.0).reshape(2, 3), "diverging": np.array([True, False])}
 
@@ -121,6 +127,7 @@ def command(data, out, *more):
         "num-warmup": 200,
         "num-samples": 200,
         "rescue-pairs": 0,
+        "compress": "no",
     }
     flags = [str(part) for name, value in settings.items() for part in (f"--{name}", value)]
     return [

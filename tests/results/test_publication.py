@@ -160,7 +160,7 @@ def test_draws_that_were_not_weighed_are_not_said_to_be(folder, laminar_result, 
     paper.write(Numbers(by_nuts), tmp_path / "report", latex=True)
     methods = (tmp_path / "report" / "methods.tex").read_text()
     assert "weighed against" not in methods
-    assert "The draws are those of NUTS on all the data" in methods
+    assert "The draws are those of NUTS on the compressed data" in methods
 
 
 def test_captions_need_no_letter_that_latex_lacks():

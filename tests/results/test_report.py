@@ -116,7 +116,7 @@ def test_certificate_tells_attempts_method_and_cost(page, laminar_result):
     assert table[first : first + len(cells)] == cells
     assert "Method consensus: cavity merge of 2 shards." in said
     counts = "{gradients:.0f} gradients and {evaluations} evaluations".format(**found.attrs)
-    assert f"Cost {counts} of all the data; warm start" in said
+    assert f"Cost {counts} of the compressed data; warm start" in said
     assert f"Log evidence {found.attrs['log_evidence']:.2f} ± " in said
 
 
@@ -143,7 +143,7 @@ def test_shards_are_told_one_by_one(laminar_result):
     found, checks = rows.shards(Numbers(laminar_result)), laminar_result["shard_checks"]
     assert len(found) == 2
     (said,) = told(laminar_result, "shards").before
-    assert 10 <= checks.attrs["dof"] <= 14
+    assert 7 <= checks.attrs["dof"] <= 14
     said_by_checks = "χ² = {chi2:.1f} on {dof} degrees of freedom".format(**checks.attrs)
     assert said_by_checks in said
     largest = np.abs(checks["score"]).max("coordinate").values

@@ -113,8 +113,10 @@ def test_warnings_find_trouble(laminar_result):
 
 
 def uncertified(tree, draws_from, faults, nuts=False, **settings):
-    """Return a copy of a result whose certificate refuses it."""
+    """Return a copy of a result, its maps not compressed, whose certificate refuses it."""
     tree = tree.copy(deep=True)
+    kept = {k: v for k, v in tree["certificate"].attrs.items() if not k.startswith("judged")}
+    tree["certificate"].attrs = kept
     changes = {"certified": 0, "draws_from": draws_from, "faults": faults_to_json(faults)}
     tree["certificate"].attrs |= files.as_attributes(changes)
     tree.attrs["settings"] = json.dumps(json.loads(tree.attrs["settings"]) | settings)
