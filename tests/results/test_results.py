@@ -86,7 +86,7 @@ def test_shapes_of_the_groups(laminar_result, laplace_result):
 
 
 def test_log_densities_are_those_of_the_draws(laminar_result, laminar_data):
-    """Prior and likelihood, stored, add up to the density recomputed from the draws and the maps."""
+    """Prior and likelihood, stored, add up to the density of the maps at the draws."""
     names = ("log_prior", "log_likelihood", "sample_stats")
     prior, likelihood, lp = (
         laminar_result[group][name].values
