@@ -8,6 +8,7 @@ and a metric for sampling, never a prior.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -29,7 +30,7 @@ from homodyne_bayes.inference.mode import (
     outcome_of,
 )
 from homodyne_bayes.likelihood.information import squared_g1
-from homodyne_bayes.likelihood.mode import refine
+from homodyne_bayes.likelihood.mode import climb, curvature, refine
 from homodyne_bayes.likelihood.observe import Observed
 from homodyne_bayes.parameters import PER_ANGLE
 from homodyne_bayes.physics.points import ShardGrid
@@ -38,6 +39,8 @@ SOLVED = (*PER_ANGLE, "sigma")  # by formulas, given the physical coordinates
 NO_MASS = -1e300  # log share of what is not finite
 LEAST_CONTRAST = 1e-3
 DISTINCT = 0.1  # optima differ by more in some coordinate, in sd of the prior
+SEARCHED = 2**12  # points of the search: enough to tell where optima are, not how high
+OUT_OF_REACH = 50.0  # log density by some of the points, which all the data only add to
 
 
 Scaling = tuple[tuple[Any, Any], tuple[Any, Any]]
@@ -67,14 +70,12 @@ def warm_start(
     num_starts : int
         Number of starts.
     """
-    search = _search(model, num_starts)
-    starts, ends, objectives = search(key, points)
-    found = []
-    for start in starts[_distinct(ends)]:
-        theta, covariance, height, norm, iterations = refine(model, parts, start)
-        mass = height + 0.5 * jnp.linalg.slogdet(covariance)[1]
-        mass = float(jnp.nan_to_num(mass, nan=NO_MASS, neginf=NO_MASS))
-        found.append((mass, theta, covariance, norm, iterations))
+    starts, ends, objectives = _search(model, num_starts)(key, _thinned(points))
+    found = [
+        (_mass(height, covariance), theta, covariance, norm, iterations)
+        for start, metric in _within_reach(model, points, parts, starts[_distinct(ends)])
+        for theta, covariance, height, norm, iterations in [refine(model, parts, start, metric)]
+    ]
     masses = np.array([mass for mass, *_ in found])
     best = int(masses.argmax())
     _, theta, covariance, norm, iterations = found[best]
@@ -82,6 +83,47 @@ def warm_start(
     share = 1 / (1 + np.exp(np.array(others) - masses[best]).sum())
     made = outcome_of(theta, covariance, objectives, norm, iterations)
     return made._replace(share=float(share))
+
+
+def _thinned(points: ShardGrid) -> ShardGrid:
+    """Return about `SEARCHED` of points (N,), evenly of all angles, or all of fewer."""
+    every = slice(None, None, max(1, points.c2.size // SEARCHED))
+    some: Any = {
+        name: getattr(points, name)[every] for name in ("c2", "used", "lo", "hi", "phi_index")
+    }
+    return replace(points, **some)
+
+
+def _within_reach(
+    model: Observed, points: ShardGrid, parts: ShardGrid, starts: jax.Array
+) -> list[tuple[jax.Array, jax.Array | None]]:
+    """Return where to start on all the data, and a metric there if it is known.
+
+    Where points are some of the data only, starts (k, d) climb by these first, and those that come
+    together, or end far below the highest, are left out.
+    """
+    some, every = float(points.used.sum()), float(parts.used.sum())
+    if some >= every:
+        return [(start, None) for start in starts]
+    part = jax.tree.map(lambda leaf: leaf[None], points)
+    kept: list[tuple[float, jax.Array, jax.Array]] = []
+    for start in starts:
+        metric = curvature(model, part, start)
+        theta, height, *_ = climb(model, part, start, metric)
+        if not any(_same(other, theta, metric) for _, other, _ in kept):
+            kept.append((height, theta, metric))
+    highest = max(height for height, *_ in kept)
+    return [
+        (theta, curvature(model, part, theta, every / some))
+        for height, theta, _ in kept
+        if not height < highest - OUT_OF_REACH
+    ]
+
+
+def _mass(height: float, covariance: jax.Array) -> float:
+    """Return the log share of the posterior around an optimum, but for a constant."""
+    mass = height + 0.5 * jnp.linalg.slogdet(covariance)[1]
+    return float(jnp.nan_to_num(mass, nan=NO_MASS, neginf=NO_MASS))
 
 
 def _distinct(ends: jax.Array) -> np.ndarray:
