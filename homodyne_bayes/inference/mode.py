@@ -149,11 +149,13 @@ def minimise(
 
 
 def descend(
-    value_and_slope: Callable[[np.ndarray], tuple[Any, Any]], start: np.ndarray
+    value_and_slope: Callable[[np.ndarray], tuple[Any, Any]],
+    start: np.ndarray,
+    standardised: bool = True,
 ) -> tuple[np.ndarray, float, float, int]:
-    """Minimise by BFGS, in coordinates in which the curvature is nearly that of a unit matrix.
+    """Minimise by BFGS until the gradient is small.
 
-    A step is one call where the curvature is known well enough: the first is Newton's.
+    A step is one call where the curvature is known well enough.
 
     Parameters
     ----------
@@ -161,6 +163,9 @@ def descend(
         Loss at a point (n,), and its gradient, (n,).
     start : numpy.ndarray
         (n,) where to start.
+    standardised : bool
+        Whether the curvature is nearly that of a unit matrix, so that the first step is Newton's;
+        otherwise it is no longer than one.
 
     Returns
     -------
@@ -175,10 +180,11 @@ def descend(
         value, slope = value_and_slope(point)
         return float(value), np.asarray(slope)
 
-    point, inverse = np.asarray(start, float), np.eye(len(start))
+    point, unit = np.asarray(start, float), np.eye(len(start))
     value, slope = look(point)
     if not (np.isfinite(value) and np.isfinite(slope).all()):
         return np.full_like(point, np.nan), np.inf, np.nan, 0
+    inverse = unit if standardised else unit / max(1.0, float(np.linalg.norm(slope)))
     for iteration in range(MAX_ITERATIONS):
         norm = float(np.linalg.norm(slope))
         if norm <= GRADIENT_TOLERANCE:
@@ -192,7 +198,10 @@ def descend(
             step = 0.5 * step
         else:
             break
-        inverse = _updated(inverse, step, other - slope)
+        change = other - slope
+        if iteration == 0 and not standardised and step @ change > 0:
+            inverse = unit * (step @ change) / (change @ change)
+        inverse = _updated(inverse, step, change)
         point, value, slope = point + step, lower, other
     return point, value, float(np.linalg.norm(slope)), MAX_ITERATIONS
 
