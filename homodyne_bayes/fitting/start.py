@@ -1,9 +1,10 @@
-"""Warm start: variable projection, optax, and the Gauss-Newton covariance at the mode.
+"""Warm start: variable projection, and the Gauss-Newton covariance at the mode.
 
 The search runs over the physical coordinates only. Contrast and offset of every angle follow
 from 2x2 normal equations and the noise scale from the residuals, so the objective is the profile
-log-likelihood plus the log prior. Every optimum found is then polished in all coordinates on all
-the data, and the one with the largest share of the posterior kept. The result is a starting point
+log-likelihood plus the log prior. It looks at few points; the optima found are polished in all
+coordinates, by more points and then, if they are within reach, by all the data, and the one with
+the largest share of the posterior kept. The result is a starting point
 and a metric for sampling, never a prior.
 """
 
@@ -64,7 +65,7 @@ def warm_start(
     model : Observed
         Complete model under independent noise, contrast and offset of every angle sampled.
     points : ShardGrid
-        Points (N,) that the search looks at.
+        Points (N,) that tell which optima are within reach; the search looks at some of them.
     parts : ShardGrid
         All data in stacked parts, for the polish.
     num_starts : int

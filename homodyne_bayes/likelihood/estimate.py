@@ -1,12 +1,12 @@
 """The noise of measured maps: the working covariance, how far it is right, and what remains.
 
 From the least squares fit come the contrast β and g1; shot noise adds a nugget e, found by maximum
-likelihood. Both are those of a wavevector, where the speckle has one intensity. The fit is made
-again with the working covariance, and once more with what that gives. Single entries are as
-scattered as the working covariance says, but sums over many entries, which parameters are, have
-third and fourth cumulants too. Simulated pixels of the same β, g1 and e give the true covariance of
-the score, and one number η widens the likelihood to it. Different angles and wavevectors are
-different pixels, and independent.
+likelihood, in large maps that of windows of frames. Both are those of a wavevector, where the
+speckle has one intensity. The fit is made again with the working covariance, and once more with
+what that gives. Single entries are as scattered as the working covariance says, but sums over many
+entries, which parameters are, have third and fourth cumulants too. Simulated pixels of the same β,
+g1 and e give the true covariance of the score, and one number η widens the likelihood to it.
+Different angles and wavevectors are different pixels, and independent.
 """
 
 from collections.abc import Callable
