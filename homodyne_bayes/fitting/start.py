@@ -1,13 +1,15 @@
-"""Warm start: variable projection, optax, and the Gauss-Newton covariance at the mode.
+"""Warm start: variable projection, and the Gauss-Newton covariance at the mode.
 
 The search runs over the physical coordinates only. Contrast and offset of every angle follow
 from 2x2 normal equations and the noise scale from the residuals, so the objective is the profile
-log-likelihood plus the log prior. Every optimum found is then polished in all coordinates on all
-the data, and the one with the largest share of the posterior kept. The result is a starting point
+log-likelihood plus the log prior. It looks at few points; the optima found are polished in all
+coordinates, by more points and then, if they are within reach, by all the data, and the one with
+the largest share of the posterior kept. The result is a starting point
 and a metric for sampling, never a prior.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -25,11 +27,11 @@ from homodyne_bayes.inference.mode import (
     CANDIDATES_PER_START,
     NUM_STARTS,
     WarmStart,
-    minimise,
+    descend,
     outcome_of,
 )
 from homodyne_bayes.likelihood.information import squared_g1
-from homodyne_bayes.likelihood.mode import refine
+from homodyne_bayes.likelihood.mode import climb, curvature, refine
 from homodyne_bayes.likelihood.observe import Observed
 from homodyne_bayes.parameters import PER_ANGLE
 from homodyne_bayes.physics.points import ShardGrid
@@ -38,6 +40,8 @@ SOLVED = (*PER_ANGLE, "sigma")  # by formulas, given the physical coordinates
 NO_MASS = -1e300  # log share of what is not finite
 LEAST_CONTRAST = 1e-3
 DISTINCT = 0.1  # optima differ by more in some coordinate, in sd of the prior
+SEARCHED = 2**12  # points of the search: enough to tell where optima are, not how high
+OUT_OF_REACH = 50.0  # log density by some of the points, which all the data only add to
 
 
 Scaling = tuple[tuple[Any, Any], tuple[Any, Any]]
@@ -61,20 +65,18 @@ def warm_start(
     model : Observed
         Complete model under independent noise, contrast and offset of every angle sampled.
     points : ShardGrid
-        Points (N,) that the search looks at.
+        Points (N,) that tell which optima are within reach; the search looks at some of them.
     parts : ShardGrid
         All data in stacked parts, for the polish.
     num_starts : int
         Number of starts.
     """
-    search = _search(model, num_starts)
-    starts, ends, objectives = search(key, points)
-    found = []
-    for start in starts[_distinct(ends)]:
-        theta, covariance, height, norm, iterations = refine(model, parts, start)
-        mass = height + 0.5 * jnp.linalg.slogdet(covariance)[1]
-        mass = float(jnp.nan_to_num(mass, nan=NO_MASS, neginf=NO_MASS))
-        found.append((mass, theta, covariance, norm, iterations))
+    starts, ends, objectives = _search(key, model, _thinned(points), num_starts)
+    found = [
+        (_mass(height, covariance), theta, covariance, norm, iterations)
+        for start, metric in _within_reach(model, points, parts, starts[_distinct(ends)])
+        for theta, covariance, height, norm, iterations in [refine(model, parts, start, metric)]
+    ]
     masses = np.array([mass for mass, *_ in found])
     best = int(masses.argmax())
     _, theta, covariance, norm, iterations = found[best]
@@ -84,9 +86,50 @@ def warm_start(
     return made._replace(share=float(share))
 
 
-def _distinct(ends: jax.Array) -> np.ndarray:
+def _thinned(points: ShardGrid) -> ShardGrid:
+    """Return about `SEARCHED` of points (N,), evenly of all angles, or all of fewer."""
+    every = slice(None, None, max(1, points.c2.size // SEARCHED))
+    some: Any = {
+        name: getattr(points, name)[every] for name in ("c2", "used", "lo", "hi", "phi_index")
+    }
+    return replace(points, **some)
+
+
+def _within_reach(
+    model: Observed, points: ShardGrid, parts: ShardGrid, starts: jax.Array
+) -> list[tuple[jax.Array, jax.Array | None]]:
+    """Return where to start on all the data, and a metric there if it is known.
+
+    Where points are some of the data only, starts (k, d) climb by these first, and those that come
+    together, or end far below the highest, are left out.
+    """
+    some, every = (float(np.asarray(grid.used).sum()) for grid in (points, parts))
+    if some >= every:
+        return [(start, None) for start in starts]
+    part = jax.tree.map(lambda leaf: leaf[None], points)
+    kept: list[tuple[float, jax.Array, jax.Array]] = []
+    for start in starts:
+        metric = curvature(model, part, start)
+        theta, height, *_ = climb(model, part, start, metric)
+        if not any(_same(other, theta, metric) for _, other, _ in kept):
+            kept.append((height, theta, metric))
+    highest = max(height for height, *_ in kept)
+    return [
+        (theta, curvature(model, part, theta, every / some))
+        for height, theta, _ in kept
+        if not height < highest - OUT_OF_REACH
+    ]
+
+
+def _mass(height: float, covariance: jax.Array) -> float:
+    """Return the log share of the posterior around an optimum, but for a constant."""
+    mass = height + 0.5 * np.linalg.slogdet(np.asarray(covariance))[1]
+    return float(np.nan_to_num(mass, nan=NO_MASS, neginf=NO_MASS))
+
+
+def _distinct(ends: np.ndarray) -> np.ndarray:
     """Return indices of ends (num_starts, d), in sd of the prior, that differ from all before."""
-    distance = np.abs(np.asarray(ends)[:, None] - np.asarray(ends)).max(axis=-1)
+    distance = np.abs(ends[:, None] - ends).max(axis=-1)
     kept: list[int] = []
     for i, row in enumerate(distance):
         if not kept or row[kept].min() > DISTINCT:
@@ -138,49 +181,73 @@ def project(
     return contrast, offset, (weight * residual**2).sum()
 
 
-@lru_cache(maxsize=16)
-def _search(model: Observed, num_starts: int) -> Callable[..., Any]:
-    """Return the search for optima in the physical coordinates, compiled when first called."""
+def _search(
+    key: jax.Array, model: Observed, grid: ShardGrid, num_starts: int
+) -> tuple[jax.Array, np.ndarray, jax.Array]:
+    """Return optima in the physical coordinates, (num_starts, ...), the highest first.
 
-    def search(key: jax.Array, grid: ShardGrid) -> tuple[jax.Array, jax.Array, jax.Array]:
-        whole, rows = space(model, grid), dict(model.priors)
-        priors = (rows["contrast"].around, rows["offset"].around)
-        candidates = prior_draws(key, model, grid, CANDIDATES_PER_START * num_starts)
-        physical_of, unravel = _physical(model, grid)
-        example = whole.unravel(jnp.zeros(whole.size))
+    They are theirs in all coordinates and in sd of the prior, and their profile log densities.
+    """
+    drawn, slopes, filled = _programs(model, CANDIDATES_PER_START * num_starts)
+    starts, centre, spread = drawn(key, grid)
+    starts = np.asarray(starts)
+
+    def look(u: np.ndarray) -> tuple[jax.Array, jax.Array]:
+        return slopes(u, centre, spread, grid)
+
+    losses = np.nan_to_num([float(look(u)[0]) for u in starts], nan=np.inf)
+    chosen = starts[_choose(starts, losses, num_starts)]
+    found = [descend(look, u, standardised=False) for u in chosen]
+    ends, lowest = np.array([end for end, *_ in found]), np.array([loss for _, loss, *_ in found])
+    order = np.argsort(lowest)
+    return filled(ends[order], centre, spread, grid), ends[order], jnp.asarray(-lowest[order])
+
+
+@lru_cache(maxsize=16)
+def _programs(model: Observed, num_candidates: int) -> tuple[Callable[..., Any], ...]:
+    """Return programs of the search, compiled when first called.
+
+    They draw candidates from the prior in the physical coordinates, in units of its sd, with its
+    mean and sd; give loss and slope at one; and fill in the scaling at several.
+    """
+
+    def drawn(key: jax.Array, grid: ShardGrid) -> tuple[jax.Array, jax.Array, jax.Array]:
+        candidates, whole = prior_draws(key, model, grid, num_candidates), space(model, grid)
+        physical_of = _physical(model, grid)[0]
         candidates = jax.vmap(lambda theta: physical_of(whole.unravel(theta)))(candidates)
         centre, spread = candidates.mean(axis=0), candidates.std(axis=0)
-        count = grid.used.sum()
+        return (candidates - centre) / spread, centre, spread
 
-        def shape(z: jax.Array) -> jax.Array:
-            return squared_g1(model, grid, ravel_pytree({**example, **unravel(z)})[0])
+    def scaled(z: jax.Array, grid: ShardGrid) -> tuple[jax.Array, jax.Array, jax.Array]:
+        whole, count = space(model, grid), grid.used.sum()
+        sites = {**whole.unravel(jnp.zeros(whole.size)), **_physical(model, grid)[1](z)}
+        shape = squared_g1(model, grid, ravel_pytree(sites)[0])
+        return project(grid, shape, _scaling(model), project(grid, shape)[2] / count)
 
-        def scaled(z: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-            squares = project(grid, shape(z))[2]
-            return project(grid, shape(z), priors, squares / count)
+    def loss(u: jax.Array, centre: jax.Array, spread: jax.Array, grid: ShardGrid) -> jax.Array:
+        *scaling, squares = scaled(centre + spread * u, grid)
+        count, priors = grid.used.sum(), _scaling(model)
+        pulls = [(v - mean) / sd for v, (mean, sd) in zip(scaling, priors, strict=True)]
+        prior = -0.5 * ((u**2).sum() + sum((pull**2).sum() for pull in pulls))
+        return 0.5 * count * jnp.log(squares / count) - prior
 
-        def filled(z: jax.Array) -> jax.Array:
-            contrast, offset, squares = scaled(z)
-            contrast = jnp.maximum(contrast, LEAST_CONTRAST)
-            scaling = {"contrast": contrast, "offset": offset, "sigma": jnp.sqrt(squares / count)}
-            return ravel_pytree({**unravel(z), **unconstrained(model, grid, scaling)})[0]
+    def filled(u: jax.Array, centre: jax.Array, spread: jax.Array, grid: ShardGrid) -> jax.Array:
+        z = centre + spread * u
+        contrast, offset, squares = scaled(z, grid)
+        contrast = jnp.maximum(contrast, LEAST_CONTRAST)
+        sigma = jnp.sqrt(squares / grid.used.sum())
+        scaling = {"contrast": contrast, "offset": offset, "sigma": sigma}
+        sites = {**_physical(model, grid)[1](z), **unconstrained(model, grid, scaling)}
+        return ravel_pytree(sites)[0]
 
-        def objective(u: jax.Array) -> jax.Array:
-            z = centre + spread * u
-            *scaling, squares = scaled(z)
-            pulls = [(v - mean) / sd for v, (mean, sd) in zip(scaling, priors, strict=True)]
-            prior = -0.5 * ((u**2).sum() + sum((pull**2).sum() for pull in pulls))
-            loss = 0.5 * count * jnp.log(squares / count) - prior
-            return jnp.where(jnp.isfinite(loss), loss, jnp.inf)
+    several = jax.vmap(filled, in_axes=(0, None, None, None))
+    return jax.jit(drawn), jax.jit(jax.value_and_grad(loss)), jax.jit(several)
 
-        starts = (candidates - centre) / spread
-        chosen = _choose(starts, jax.lax.map(objective, starts), num_starts)
-        ends, losses = jax.lax.map(lambda u: minimise(objective, u)[:2], starts[chosen])
-        losses = jnp.where(jnp.isfinite(losses), losses, jnp.inf)
-        ends = ends[jnp.argsort(losses)]
-        return jax.vmap(lambda u: filled(centre + spread * u))(ends), ends, -losses
 
-    return jax.jit(search)
+def _scaling(model: Observed) -> Scaling:
+    """Return mean and sd of the priors of contrast and of offset."""
+    rows = dict(model.priors)
+    return rows["contrast"].around, rows["offset"].around
 
 
 def _physical(
@@ -193,9 +260,9 @@ def _physical(
     return lambda sites: ravel_pytree({name: sites[name] for name in names})[0], unravel
 
 
-def _choose(points: jax.Array, losses: jax.Array, number: int) -> jax.Array:
+def _choose(points: np.ndarray, losses: np.ndarray, number: int) -> np.ndarray:
     """Return indices of points (N, d): half of least loss, half farthest from any of less."""
-    distance = jnp.linalg.norm(points[:, None] - points, axis=-1)
-    alone = jnp.where(losses < losses[:, None], distance, jnp.inf).min(axis=1)
+    distance = np.linalg.norm(points[:, None] - points, axis=-1)
+    alone = np.where(losses < losses[:, None], distance, np.inf).min(axis=1)
     half = number // 2
-    return jnp.concatenate([jnp.argsort(losses)[: number - half], jnp.argsort(-alone)[:half]])
+    return np.concatenate([np.argsort(losses)[: number - half], np.argsort(-alone)[:half]])

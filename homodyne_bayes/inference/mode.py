@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from homodyne_bayes.inference.density import Model, Shard, log_density, prior_draws
@@ -15,6 +16,9 @@ CANDIDATES_PER_START = 32
 MAX_ITERATIONS = 300
 GRADIENT_TOLERANCE = 1e-3  # of the log density, per unit of a standardised coordinate
 SAME_OPTIMUM = 0.5  # log density
+ENOUGH = 1e-4  # of the descent that the slope promises
+HALVINGS = 40  # of a step that does not lead down
+ROUNDING = 1e-13  # of a loss, by which it may rise
 
 
 class WarmStart(NamedTuple):
@@ -77,8 +81,8 @@ def outcome_of(
     theta: jax.Array,
     covariance: jax.Array,
     objectives: jax.Array,
-    norm: jax.Array,
-    iterations: jax.Array,
+    norm: jax.Array | float,
+    iterations: jax.Array | int,
 ) -> WarmStart:
     """Return the mode with what is to be said of the search.
 
@@ -88,8 +92,8 @@ def outcome_of(
         (d,) and (d, d) of the best optimum.
     objectives : jax.Array
         (num_starts,) log density that each start reached, in any order.
-    norm, iterations : jax.Array
-        Scalars: norm of the gradient at ``theta``, and iterations that it took.
+    norm, iterations : float, int
+        Norm of the gradient at ``theta``, and iterations that it took.
     """
     best_first = jnp.sort(objectives)[::-1]
     if not bool(jnp.isfinite(covariance).all() & jnp.isfinite(theta).all()):
@@ -142,6 +146,73 @@ def minimise(
         unfinished, iterate, (start, solver.init(start), jnp.asarray(0))
     )
     return point, loss(point), iterations
+
+
+def descend(
+    value_and_slope: Callable[[np.ndarray], tuple[Any, Any]],
+    start: np.ndarray,
+    standardised: bool = True,
+) -> tuple[np.ndarray, float, float, int]:
+    """Minimise by BFGS until the gradient is small.
+
+    A step is one call where the curvature is known well enough.
+
+    Parameters
+    ----------
+    value_and_slope : callable
+        Loss at a point (n,), and its gradient, (n,).
+    start : numpy.ndarray
+        (n,) where to start.
+    standardised : bool
+        Whether the curvature is nearly that of a unit matrix, so that the first step is Newton's;
+        otherwise it is no longer than one.
+
+    Returns
+    -------
+    end : numpy.ndarray
+        (n,) the last point; NaN where the loss is not finite at the start.
+    lowest, norm, iterations : float, float, int
+        The loss there, the norm of its gradient, and steps; `MAX_ITERATIONS` where no step led to
+        a small gradient.
+    """
+
+    def look(point: np.ndarray) -> tuple[float, np.ndarray]:
+        value, slope = value_and_slope(point)
+        return float(value), np.asarray(slope)
+
+    point, unit = np.asarray(start, float), np.eye(len(start))
+    value, slope = look(point)
+    if not (np.isfinite(value) and np.isfinite(slope).all()):
+        return np.full_like(point, np.nan), np.inf, np.nan, 0
+    inverse = unit if standardised else unit / max(1.0, float(np.linalg.norm(slope)))
+    for iteration in range(MAX_ITERATIONS):
+        norm = float(np.linalg.norm(slope))
+        if norm <= GRADIENT_TOLERANCE:
+            return point, value, norm, iteration
+        step = -inverse @ slope
+        for _ in range(HALVINGS):
+            lower, other = look(point + step)
+            allowed = value + ENOUGH * slope @ step + ROUNDING * abs(value)
+            if lower <= allowed and np.isfinite(other).all():
+                break
+            step = 0.5 * step
+        else:
+            break
+        change = other - slope
+        if iteration == 0 and not standardised and step @ change > 0:
+            inverse = unit * (step @ change) / (change @ change)
+        inverse = _updated(inverse, step, change)
+        point, value, slope = point + step, lower, other
+    return point, value, float(np.linalg.norm(slope)), MAX_ITERATIONS
+
+
+def _updated(inverse: np.ndarray, step: np.ndarray, change: np.ndarray) -> np.ndarray:
+    """Return the inverse curvature (n, n) that makes of a change of slope (n,) its step (n,)."""
+    along = step @ change
+    if not along > 0:
+        return inverse
+    left = np.eye(len(step)) - np.outer(step, change) / along
+    return left @ inverse @ left.T + np.outer(step, step) / along
 
 
 @lru_cache(maxsize=16)

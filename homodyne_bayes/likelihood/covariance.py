@@ -112,11 +112,17 @@ def solve(noise: WorkingCovariance, maps: jax.Array) -> jax.Array:
 
     The sum of its product with other maps over all entries is twice that over a < b.
     """
-    P = noise.precision
-    B = P @ maps @ P
-    fill = jnp.einsum("...ij,...j->...i", noise.inverse, listed(noise.entries, B))
-    solved = (0 if noise.entries.measured else B) - _times_filled(noise, fill) @ P
-    return solved * there(noise.entries)
+    return (half_solved(noise, maps) @ noise.precision) * there(noise.entries)
+
+
+def half_solved(noise: WorkingCovariance, maps: jax.Array) -> jax.Array:
+    """Return P (R - F) of binned maps (..., P, m, m), of which P makes K⁻¹r; see the module.
+
+    It takes one product of matrices a map, three where pairs are missing.
+    """
+    W = noise.precision @ maps
+    fill = jnp.einsum("...ij,...j->...i", noise.inverse, _at_product(noise, W))
+    return (0 if noise.entries.measured else W) - _times_filled(noise, fill)
 
 
 def quadratic(noise: WorkingCovariance, maps: jax.Array) -> jax.Array:

@@ -1,17 +1,17 @@
 """The noise of measured maps: the working covariance, how far it is right, and what remains.
 
 From the least squares fit come the contrast β and g1; shot noise adds a nugget e, found by maximum
-likelihood. Both are those of a wavevector, where the speckle has one intensity. The fit is made
-again with the working covariance, and once more with what that gives. Single entries are as
-scattered as the working covariance says, but sums over many entries, which parameters are, have
-third and fourth cumulants too. Simulated pixels of the same β, g1 and e give the true covariance of
-the score, and one number η widens the likelihood to it. Different angles and wavevectors are
-different pixels, and independent.
+likelihood, in large maps that of windows of frames. Both are those of a wavevector, where the
+speckle has one intensity. The fit is made again with the working covariance, and once more with
+what that gives. Single entries are as scattered as the working covariance says, but sums over many
+entries, which parameters are, have third and fourth cumulants too. Simulated pixels of the same β,
+g1 and e give the true covariance of the score, and one number η widens the likelihood to it.
+Different angles and wavevectors are different pixels, and independent.
 """
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import jax
@@ -31,7 +31,7 @@ from homodyne_bayes.likelihood.entries import Entries, entries_of, num_pairs
 from homodyne_bayes.likelihood.frames import Frames, frames
 from homodyne_bayes.likelihood.information import physical, prior_of
 from homodyne_bayes.likelihood.misfit import Joint, lack_of_fit, whitened
-from homodyne_bayes.likelihood.mode import refine
+from homodyne_bayes.likelihood.mode import climb, curvature, refine
 from homodyne_bayes.likelihood.observe import Observed
 from homodyne_bayes.likelihood.pixels import Plugged, assemble, moments
 from homodyne_bayes.likelihood.same_speckle import same_speckle
@@ -40,6 +40,7 @@ from homodyne_bayes.physics.points import ShardGrid, shard
 
 NUM_REFITS = 2
 NUGGETS = np.geomspace(1e-7, 1e7, 15)  # of the contrast
+WINDOW, NUM_WINDOWS = 256, 8  # bins of frames, and maps, that tell the nugget to a percent
 
 
 class Estimate(NamedTuple):
@@ -123,23 +124,28 @@ def estimate(
         If no noise is found, or no mode under it.
     """
     entries = entries_of(data, bin_frames)
-    fitted, theta, noisy = least_squares, start, maps
+    fitted, theta, noisy, metric = least_squares, start, maps, None
     for _ in range(NUM_REFITS):
         plugged, residual = plug_in(fitted, noisy, theta)
         plugged = with_nugget(plugged, residual, entries, data.wavevectors)
         noise = scaled(working(plugged, entries), residual, start.size - 1)
         theta = carried(fitted, model, shard(maps, 0), theta)
         fitted, noisy = model, with_noise(maps, noise)
-        theta, _ = under(model, noisy, theta)
-    measured = moments(key, model, noisy, theta, plugged, data.group_c2)
-    num_pixels, speckle = np.asarray(measured.trace / measured.squares), noise
+        metric = curvature(model, noisy, theta) if metric is None else metric
+        theta = climb(model, noisy, theta, metric)[0]
+    look = partial(moments, key, model, plugged=plugged, group_c2=data.group_c2)
+    residual, speckle, before = plug_in(model, noisy, theta)[1], noise, None
     if reweighted is not None:
-        noise = scaled(reweighted(noise), plug_in(model, noisy, theta)[1], theta.size)
+        before = look(noisy, theta)
+        noise = scaled(reweighted(noise), residual, theta.size)
         noisy = with_noise(maps, noise)
-        theta, _ = under(model, noisy, theta)
-        measured = moments(key, model, noisy, theta, plugged, data.group_c2)
-    residual = plug_in(model, noisy, theta)[1]
+        metric = curvature(model, noisy, theta)
+        theta = climb(model, noisy, theta, metric)[0]
+        residual = plug_in(model, noisy, theta)[1]
     same = same_speckle(speckle, residual, plugged.nugget, data)
+    measured = look(noisy, theta, shares=same.any(axis=1))
+    of_pixels = measured if before is None else before
+    num_pixels = np.asarray(of_pixels.trace / of_pixels.squares)
     joint = assemble(measured, np.asarray(noise.weight), num_pixels, same, theta.size)
     first = shard(noisy, 0)
     prior = np.asarray(prior_of(model)(first, theta))
@@ -147,7 +153,7 @@ def estimate(
     height = (noise.log_norm - 0.5 * noise.weight * measured.squares).sum()
     noise = with_weight(noise, eta * noise.weight)
     noisy = with_noise(maps, noise)
-    theta, posterior = under(model, noisy, theta)
+    theta, posterior = refine(model, noisy, theta, metric)[:2]
     _check_found(noise, theta)
     residual = plug_in(model, noisy, theta)[1]
     smooth = plugged.contrast[:, None, None] * plugged.g1_squared
@@ -185,12 +191,6 @@ def with_noise(maps: ShardGrid, noise: WorkingCovariance) -> ShardGrid:
     return replace(maps, noise=jax.tree.map(lambda leaf: leaf[:, None], noise))
 
 
-def under(model: Observed, maps: ShardGrid, start: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Return the mode of the posterior of stacked maps, (d,), and the covariance there, (d, d)."""
-    theta, posterior, *_ = refine(model, maps, start)
-    return theta, posterior
-
-
 def laplace_under(
     least_squares: Observed, model: Observed, maps: ShardGrid, start: jax.Array
 ) -> Gaussian:
@@ -203,7 +203,8 @@ def laplace_under(
     maps : ShardGrid
         Every map a part of its own, with noise.
     """
-    return Gaussian(*under(model, maps, carried(least_squares, model, shard(maps, 0), start)))
+    theta = carried(least_squares, model, shard(maps, 0), start)
+    return Gaussian(*refine(model, maps, theta)[:2])
 
 
 def carried(
@@ -222,12 +223,18 @@ def plug_in(model: Observed, maps: ShardGrid, theta: jax.Array) -> tuple[Plugged
     return Plugged(contrast, jnp.zeros_like(contrast), field), residual
 
 
+@jax.jit
 def working(plugged: Plugged, entries: Entries) -> WorkingCovariance:
-    """Return the working covariance, not yet scaled."""
-    S = covariance.intensity_covariance(
-        plugged.g1_squared, plugged.contrast, plugged.nugget, entries
-    )
-    precision, inverse, log_det = covariance.factorise(S, entries)
+    """Return the working covariance, not yet scaled, made of one map after the other."""
+
+    def one(angle: tuple[Plugged, Entries]) -> Any:
+        plugged, entries = jax.tree.map(lambda leaf: leaf[None], angle)
+        S = covariance.intensity_covariance(
+            plugged.g1_squared, plugged.contrast, plugged.nugget, entries
+        )
+        return jax.tree.map(lambda leaf: leaf[0], covariance.factorise(S, entries))
+
+    precision, inverse, log_det = jax.lax.map(one, (plugged, entries))
     log_norm = -0.5 * log_det - 0.5 * num_pairs(entries) * LOG_2PI
     return WorkingCovariance(precision, inverse, entries, jnp.ones_like(log_det), log_norm)
 
@@ -259,9 +266,47 @@ def with_nugget(
     nugget = np.zeros(len(wavevectors))
     for q in np.unique(wavevectors):
         at = np.flatnonzero(wavevectors == q)
-        own = jax.tree.map(lambda leaf, at=at: leaf[at], (plugged, residual, entries))
-        nugget[at] = fit_nugget(*own)
+        nugget[at] = fit_nugget(*windows(plugged, residual, entries, at))
     return plugged._replace(nugget=jnp.asarray(nugget))
+
+
+def windows(
+    plugged: Plugged, residual: jax.Array, entries: Entries, at: np.ndarray
+) -> tuple[Plugged, jax.Array, Entries]:
+    """Return the same of the maps ``at``, (k,): of large maps, of a window of frames of some.
+
+    A window is as good as a map of its own. It moves through the frames from map to map, to where
+    most of them are usable nearby. Maps that lack pairs are taken whole.
+    """
+    G, bins = residual.shape[-1], entries.bin_frames
+    size = min(WINDOW * bins, G)
+    if entries.places is not None or (size == G and len(at) <= NUM_WINDOWS):
+        own: Any = jax.tree.map(lambda leaf: leaf[at], (plugged, residual, entries))
+        return own
+    at = at[np.linspace(0, len(at) - 1, min(len(at), NUM_WINDOWS)).round().astype(int)]
+    used = np.pad(np.cumsum(np.asarray(entries.frame_weight)[at] > 0, axis=1), [(0, 0), (1, 0)])
+    first = np.arange(0, G - size + 1, bins)
+    wanted = (np.arange(len(at)) + 0.5) / len(at) * (G - size)
+    value = used[:, first + size] - used[:, first] - abs(first - wanted[:, None]) / G
+    found = _cut(plugged, residual, entries.frame_weight, at, first[value.argmax(axis=1)], size)
+    return found[0], found[1], replace(entries, frame_weight=found[2])
+
+
+@partial(jax.jit, static_argnames="size")
+def _cut(
+    plugged: Plugged, residual: jax.Array, weight: jax.Array, at: Any, first: Any, size: int
+) -> tuple[Plugged, jax.Array, jax.Array]:
+    """Return what belongs to ``size`` frames from ``first`` (k,) on, of the maps ``at`` (k,)."""
+
+    def one(p: jax.Array, f: jax.Array) -> tuple[Plugged, jax.Array, jax.Array]:
+        field, deviation = (
+            jax.lax.dynamic_slice(x, (p, f, f), (1, size, size))[0]
+            for x in (plugged.field, residual)
+        )
+        own = Plugged(plugged.contrast[p], plugged.nugget[p], field)
+        return own, deviation, jax.lax.dynamic_slice(weight, (p, f), (1, size))[0]
+
+    return jax.vmap(one)(jnp.asarray(at), jnp.asarray(first))
 
 
 def fit_nugget(plugged: Plugged, residual: jax.Array, entries: Entries) -> float:

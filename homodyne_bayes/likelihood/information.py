@@ -23,7 +23,9 @@ from homodyne_bayes.physics.points import ShardGrid, shard
 NEXT_TO_NOTHING = 1e-6
 
 
-def covariance_at(model: Observed, parts: ShardGrid, theta: jax.Array) -> jax.Array:
+def covariance_at(
+    model: Observed, parts: ShardGrid, theta: jax.Array, repeats: jax.Array | float = 1.0
+) -> jax.Array:
     """Return the inverse of Fisher information plus prior curvature at theta, (d, d).
 
     Parameters
@@ -34,10 +36,12 @@ def covariance_at(model: Observed, parts: ShardGrid, theta: jax.Array) -> jax.Ar
         Stacked parts: blocks or points, or one map each under the noise of speckle.
     theta : jax.Array
         (d,) coordinates.
+    repeats : float
+        How often data like these are there.
     """
     information = model.noise.information
     total = jax.lax.map(lambda part: information(model, part, theta), parts).sum(axis=0)
-    precision = total + prior_precision(model, shard(parts, 0), theta)
+    precision = repeats * total + prior_precision(model, shard(parts, 0), theta)
     return jnp.linalg.inv(0.5 * (precision + precision.T))
 
 
@@ -115,7 +119,7 @@ def information_of_speckle(model: Observed, points: ShardGrid, theta: jax.Array)
     noise: Any = points.noise
     places = own_places(model, points)
     X = average(slopes(model, points, theta, places), noise.entries)
-    information = 0.5 * noise.weight * jnp.einsum("iab,jab->ij", X, covariance.solve(noise, X))
+    information = noise.weight * covariance.gram(noise, X[:, None])[0]
     return jnp.zeros((theta.size,) * 2).at[places[:, None], places].add(information)
 
 

@@ -5,7 +5,7 @@ the intensity; sums over many entries, which parameters are, have third and four
 They are those of single simulated pixels, or of measured groups of pixels.
 """
 
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import jax
@@ -22,7 +22,9 @@ from homodyne_bayes.likelihood.observe import Observed
 from homodyne_bayes.physics import simulate
 from homodyne_bayes.physics.points import ShardGrid
 
-NUM_PIXELS = 4000  # simulated of every angle
+NUM_PIXELS = 4000  # simulated of every angle, if not more than
+ALL_PIXELS = 12_000  # of all angles together, which have one η; but not fewer than
+LEAST_PIXELS = 1000  # of an angle
 MAX_MODES = 50  # simulated; fainter speckle is scaled down from this
 
 
@@ -85,14 +87,21 @@ def moments(
     theta: jax.Array,
     plugged: Plugged,
     group_c2: np.ndarray | None = None,
+    shares: np.ndarray | None = None,
 ) -> Moments:
-    """Return the moments of every angle of stacked maps, in their order."""
+    """Return the moments of every angle of stacked maps, in their order.
+
+    ``shares`` (P,) are flags of maps whose speckle is also that of another; none by default.
+    """
+    if shares is None:
+        shares = np.zeros(len(plugged.field), bool)
+    keys = jax.random.split(key, len(plugged.field))
+    num_pixels = max(LEAST_PIXELS, min(NUM_PIXELS, ALL_PIXELS // len(keys)))
     simulated = min(max(float(plugged.contrast.max()), 1 / MAX_MODES), 1.0)
     weights = jnp.asarray(simulate.mode_weights(simulated))
-    keys = jax.random.split(key, len(plugged.field))
     groups = None if group_c2 is None else jnp.asarray(np.nan_to_num(group_c2), float)
-    ratio = plugged.contrast / simulated
-    found: Moments = _moments(model)(keys, grids, theta, plugged, groups, weights, ratio)
+    angles = keys, grids, plugged, groups, plugged.contrast / simulated, jnp.asarray(shares)
+    found: Moments = _moments(model, num_pixels)(angles, theta, weights)
     return found
 
 
@@ -122,50 +131,59 @@ def assemble(
 
 
 @lru_cache(maxsize=16)
-def _moments(model: Observed) -> Any:
+def _moments(model: Observed, num_pixels: int) -> Any:
     """Return the moments of all single-map shards, compiled when first called."""
 
     @jax.jit
-    def all_maps(
-        keys: jax.Array,
-        grids: ShardGrid,
-        theta: jax.Array,
-        plugged: Plugged,
-        groups: jax.Array | None,
-        weights: jax.Array,
-        ratio: jax.Array,
-    ) -> Moments:
-        def one(angle: Any) -> Moments:
-            key, grid, plugged, groups, ratio = angle
-            squared = plugged.g1_squared
-            noise, places = grid.noise, own_places(model, grid)
-            mean_slopes = slopes(model, grid, theta, places)
-            X = jnp.concatenate([mean_slopes, directions(grid, fields(model, grid, theta))])
-            binned = partial(average, entries=noise.entries)
-            X, residual = binned(X), binned(grid.c2 - observation(model, grid, theta).loc)
-            Y = covariance.solve(noise, X)
-            s = ratio * weights @ weights * squared
-            x = deviations(key, plugged.field, weights, ratio, plugged.nugget)
-            score, quadratic = single_pixel(x, Y, noise, s)
-            jackknife = jnp.zeros((len(X), len(X)))
-            if groups is not None:
-                left_out = 0.5 * jnp.einsum("iab,hab->hi", Y, binned(groups))
-                left_out = (left_out - left_out.mean(axis=0)) / (len(groups) - 1)
-                jackknife = (1 - 1 / len(groups)) * left_out.T @ left_out
-            return Moments(
-                places,
-                0.5 * jnp.einsum("iab,jab->ij", X, Y),
-                jnp.cov(score.T, ddof=0),
-                jackknife,
-                0.5 * jnp.einsum("iab,jba->ij", *2 * (binned(s) @ Y,)),
-                0.5 * jnp.einsum("iab,zab->i", Y, residual),
-                quadratic.mean(),
-                covariance.quadratic(noise, residual)[0],
-            )
-
-        return jax.lax.map(one, (keys, grids, plugged, groups, ratio))
+    def all_maps(angles: Any, theta: jax.Array, weights: jax.Array) -> Moments:
+        return jax.lax.map(lambda angle: _of_map(model, num_pixels, theta, weights, angle), angles)
 
     return all_maps
+
+
+def _of_map(
+    model: Observed, num_pixels: int, theta: jax.Array, weights: jax.Array, angle: Any
+) -> Moments:
+    """Return the moments of one map, with the weights of the modes of its simulated pixels."""
+    key, grid, plugged, groups, ratio, shares = angle
+    noise, places = grid.noise, own_places(model, grid)
+    mean_slopes = slopes(model, grid, theta, places)
+    X = jnp.concatenate([mean_slopes, directions(grid, fields(model, grid, theta))])
+    residual = grid.c2 - observation(model, grid, theta).loc
+    maps = average(jnp.concatenate([X, residual]), noise.entries)[:, None]
+    products = covariance.gram(noise, maps)[0]
+    half = covariance.half_solved(noise, maps[:-1])[:, 0]
+    s = ratio * weights @ weights * plugged.g1_squared
+    x = deviations(key, plugged.field, weights, ratio, plugged.nugget, num_pixels)
+    score, quadratic = single_pixel(x, half, noise, s)
+    nothing = jnp.zeros((len(X),) * 2)
+    return Moments(
+        places,
+        products[:-1, :-1],
+        jnp.cov(score.T, ddof=0),
+        nothing if groups is None else _left_out(half, noise, groups),
+        jax.lax.cond(shares, lambda: _of_speckle(half, noise, s), lambda: nothing),
+        products[:-1, -1],
+        quadratic.mean(),
+        products[-1, -1],
+    )
+
+
+def _left_out(half: jax.Array, noise: WorkingCovariance, groups: jax.Array) -> jax.Array:
+    """Return the covariance of scores by leaving out one group of pixels (H, G, G) after another.
+
+    ``half`` (k, m, m) is what `covariance.half_solved` makes of the directions.
+    """
+    Y = half @ noise.precision
+    of_group = 0.5 * jnp.einsum("iab,hab->hi", Y, average(groups, noise.entries))
+    of_group = (of_group - of_group.mean(axis=0)) / (len(groups) - 1)
+    return (1 - 1 / len(groups)) * of_group.T @ of_group
+
+
+def _of_speckle(half: jax.Array, noise: WorkingCovariance, s: jax.Array) -> jax.Array:
+    """Return ½ tr(s Y s Y') of every two directions, the scatter by second moments."""
+    turned = (noise.precision @ average(s, noise.entries)) @ half
+    return 0.5 * jnp.einsum("iab,jba->ij", turned, turned)
 
 
 def deviations(
@@ -174,7 +192,7 @@ def deviations(
     weights: jax.Array,
     ratio: Any,
     nugget: Any,
-    num_pixels: int = NUM_PIXELS,
+    num_pixels: int,
 ) -> jax.Array:
     """Return relative deviations of the intensity of independent pixels, (num_pixels, G).
 
@@ -193,9 +211,9 @@ def deviations(
 
 
 def single_pixel(
-    x: jax.Array, Y: jax.Array, noise: WorkingCovariance, s: jax.Array
+    x: jax.Array, half: jax.Array, noise: WorkingCovariance, s: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-    r"""Return Yᵀψ and ψᵀK⁻¹ψ of single pixels, ψ_ab = x_a x_b - s_ab (1 + x_a + x_b) averaged.
+    r"""Return XᵀK⁻¹ψ and ψᵀK⁻¹ψ of single pixels, ψ_ab = x_a x_b - s_ab (1 + x_a + x_b) averaged.
 
     With T the average over bins, z = Tx, σ = T s Tᵀ and M = T diag(x) s Tᵀ, ψ is
     z zᵀ - σ - M - Mᵀ, so that no pixel needs more than products of matrices with x and z.
@@ -204,8 +222,8 @@ def single_pixel(
     ----------
     x : jax.Array
         (B, G) relative deviations of the intensity from its mean.
-    Y : jax.Array
-        (k, m, m), 0 where nothing is compared.
+    half : jax.Array
+        (k, m, m) what `covariance.half_solved` makes of X.
     noise : WorkingCovariance
         Of this angle, leading axis 1.
     s : jax.Array
@@ -220,12 +238,15 @@ def single_pixel(
     T = average_matrix(noise.entries, len(P))
     z, sT = x @ T.T, s @ T.T
     sigma = T @ sT
-    linear = jnp.einsum("Aa,iAB,aB->ia", T, Y, sT)
-    score = 0.5 * jnp.einsum("zA,iAB,zB->zi", z, Y, z, optimize="optimal")
-    score = score - 0.5 * jnp.einsum("iAB,AB->i", Y, sigma) - x @ linear.T
+    PT, Pz, sP = P @ T, z @ P, sT @ P
+    bins = jnp.arange(x.shape[1]) // noise.entries.bin_frames
 
-    PT, Pz = P @ T, z @ P
-    sP = sT @ P
+    def along(half: jax.Array) -> jax.Array:
+        linear = noise.entries.frame_weight[0] * (half[bins] * sP).sum(axis=1)
+        constant = 0.5 * (half * (P @ sigma).T).sum()
+        return 0.5 * ((z @ half) * Pz).sum(axis=1) - constant - x @ linear
+
+    score = jax.lax.map(along, half).T
     P_sigma_P = P @ sigma @ P
     i, j = rows_and_columns(noise.entries)
     moving = PT[i] * sP.T[j] + PT[j] * sP.T[i]

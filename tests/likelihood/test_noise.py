@@ -12,6 +12,7 @@ from homodyne_bayes.fitting.plan import models_of, plan
 from homodyne_bayes.fitting.sample import estimate_noise, least_squares, sample_posterior
 from homodyne_bayes.inference.density import labels
 from homodyne_bayes.likelihood import estimate as estimation
+from homodyne_bayes.likelihood.entries import entries_of
 from homodyne_bayes.model_files import MODELS
 from homodyne_bayes.physics import kernels, simulate
 from homodyne_bayes.physics.points import each_map, map_grid, whole_maps
@@ -263,3 +264,33 @@ def test_independent_noise_is_recognised(laminar_data):
 def test_noise_that_is_not_found_is_refused(estimate):
     with pytest.raises(InputError, match="hot pixels"):
         estimation._check_found(estimate.noise, estimate.theta * np.nan)
+
+
+@pytest.mark.parametrize("bin_frames", [1, 2])
+def test_windows_of_frames_tell_the_nugget_of_whole_maps(monkeypatch, bin_frames):
+    """At the true g1, of four maps of 160 frames, by windows of a third of them."""
+    phi = (0.0, 20.0, 40.0, 60.0)
+    experiment = simulate.Experiment(MODELS["static"], phi, 160, AT_REST, dt=0.05)
+    data = simulate.speckle(jax.random.key(3), experiment, PIXELS, PHOTONS)
+    usable = data.usable.copy()
+    usable[1, 40:80] = False
+    data = replace(data, usable=usable)
+    field = simulate.field_correlation(experiment)
+    plugged = estimation.Plugged(jnp.full(4, 0.25), jnp.zeros(4), field)
+    residual = jnp.asarray(np.where(data.pairs, data.c2 - 1, 0.0)) - 0.25 * field**2
+    entries = entries_of(data, bin_frames)
+    whole = estimation.fit_nugget(plugged, residual, entries)
+    monkeypatch.setattr(estimation, "WINDOW", 48 // bin_frames)
+    cut = estimation.windows(plugged, residual, entries, np.arange(4))
+    assert cut[1].shape == (4, 48, 48)
+    assert (np.asarray(cut[2].frame_weight) > 0).all()  # moved to where frames are usable
+    places = [
+        np.argwhere(np.isclose(np.diag(residual[p], 1), r[0, 1], rtol=1e-12))[0, 0]
+        for p, r in enumerate(cut[1])
+    ]
+    assert len(set(places)) == 4
+    for p, at in enumerate(places):
+        np.testing.assert_array_equal(cut[1][p], residual[p, at : at + 48, at : at + 48])
+        np.testing.assert_array_equal(cut[0].field[p], field[p, at : at + 48, at : at + 48])
+    assert estimation.fit_nugget(*cut) == pytest.approx(whole, rel=0.1)
+    assert whole == pytest.approx(1 / PHOTONS, rel=0.1)

@@ -87,7 +87,9 @@ def test_scores_scatter_as_the_closed_form_says(kept):
     Y = covariance.solve(at, X)
     weights = jnp.asarray(simulate.mode_weights(CONTRAST))
     x = pixels.deviations(jax.random.key(1), jnp.asarray(G1), weights, 1.0, NUGGET, 200_000)
-    score, quadratic = jax.jit(partial(pixels.single_pixel, Y=Y, noise=at, s=CONTRAST * G1**2))(x)
+    half = covariance.half_solved(at, X)
+    found = jax.jit(partial(pixels.single_pixel, half=half, noise=at, s=CONTRAST * G1**2))
+    score, quadratic = found(x)
     a, b = entries(FRAMES)
     there = np.flatnonzero(kept[a, b])
     of = np.ix_(there, there)
@@ -109,9 +111,10 @@ def test_pixels_are_looked_at_without_forming_their_maps(bin_frames, kept):
     rng = np.random.default_rng(0)
     x = rng.normal(size=(5, FRAMES))
     X = rng.normal(size=(3, *S.shape))
-    Y = covariance.solve(at, jnp.asarray(X + np.swapaxes(X, 1, 2)))
+    X = jnp.asarray(X + np.swapaxes(X, 1, 2))
+    Y, half = covariance.solve(at, X), covariance.half_solved(at, X)
     s = CONTRAST * G1**2
-    score, quadratic = pixels.single_pixel(jnp.asarray(x), Y, at, jnp.asarray(s))
+    score, quadratic = pixels.single_pixel(jnp.asarray(x), half, at, jnp.asarray(s))
     for pixel, u, q in zip(x, score, quadratic, strict=True):
         psi = np.outer(pixel, pixel) - s * (1 + pixel[:, None] + pixel)
         binned = average(jnp.asarray(psi)[None], at.entries)
