@@ -16,6 +16,7 @@ CANDIDATES_PER_START = 32
 MAX_ITERATIONS = 300
 GRADIENT_TOLERANCE = 1e-3  # of the log density, per unit of a standardised coordinate
 SAME_OPTIMUM = 0.5  # log density
+MEMORY = 30  # steps by which L-BFGS knows the curvature
 ENOUGH = 1e-4  # of the descent that the slope promises
 HALVINGS = 40  # of a step that does not lead down
 ROUNDING = 1e-13  # of a loss, by which it may rise
@@ -153,7 +154,7 @@ def descend(
     start: np.ndarray,
     standardised: bool = True,
 ) -> tuple[np.ndarray, float, float, int]:
-    """Minimise by BFGS until the gradient is small.
+    """Minimise by L-BFGS, driven from outside of JAX, until the gradient is small.
 
     A step is one call where the curvature is known well enough.
 
@@ -180,16 +181,19 @@ def descend(
         value, slope = value_and_slope(point)
         return float(value), np.asarray(slope)
 
-    point, unit = np.asarray(start, float), np.eye(len(start))
-    value, slope = look(point)
+    begin, direction = _directions(standardised)
+    point = np.asarray(start, float)
+    (value, slope), state = look(point), begin(point)
     if not (np.isfinite(value) and np.isfinite(slope).all()):
         return np.full_like(point, np.nan), np.inf, np.nan, 0
-    inverse = unit if standardised else unit / max(1.0, float(np.linalg.norm(slope)))
     for iteration in range(MAX_ITERATIONS):
         norm = float(np.linalg.norm(slope))
         if norm <= GRADIENT_TOLERANCE:
             return point, value, norm, iteration
-        step = -inverse @ slope
+        step, state = direction(slope, state, point)
+        step = np.asarray(step)
+        if not slope @ step < 0:
+            step, state = -slope / max(1.0, norm), begin(point)
         for _ in range(HALVINGS):
             lower, other = look(point + step)
             allowed = value + ENOUGH * slope @ step + ROUNDING * abs(value)
@@ -198,21 +202,20 @@ def descend(
             step = 0.5 * step
         else:
             break
-        change = other - slope
-        if iteration == 0 and not standardised and step @ change > 0:
-            inverse = unit * (step @ change) / (change @ change)
-        inverse = _updated(inverse, step, change)
         point, value, slope = point + step, lower, other
     return point, value, float(np.linalg.norm(slope)), MAX_ITERATIONS
 
 
-def _updated(inverse: np.ndarray, step: np.ndarray, change: np.ndarray) -> np.ndarray:
-    """Return the inverse curvature (n, n) that makes of a change of slope (n,) its step (n,)."""
-    along = step @ change
-    if not along > 0:
-        return inverse
-    left = np.eye(len(step)) - np.outer(step, change) / along
-    return left @ inverse @ left.T + np.outer(step, step) / along
+@lru_cache
+def _directions(standardised: bool) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """Return the first state of L-BFGS at a point, and the next step and state; compiled."""
+    solver = optax.scale_by_lbfgs(MEMORY, scale_init_precond=not standardised)
+
+    def direction(slope: jax.Array, state: Any, point: jax.Array) -> tuple[jax.Array, Any]:
+        upwards, state = solver.update(slope, state, point)
+        return -jnp.asarray(upwards), state
+
+    return jax.jit(solver.init), jax.jit(direction)
 
 
 @lru_cache(maxsize=16)
