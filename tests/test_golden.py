@@ -110,7 +110,8 @@ if __name__ == "__main__":
     jax.config.update("jax_enable_x64", True)
     jax.config.update("jax_num_cpu_devices", 4)
     trees = {name: made(name) for name in CASES}
-    stored = json.loads(GOLDEN.read_text()) if GOLDEN.exists() else {"hashes": {}}
-    stored["hashes"][machine()] = {name: hashes(tree) for name, tree in trees.items()}
-    stored["priors"] = {name: prior_sums(tree) for name, tree in trees.items()}
+    stored = {
+        "hashes": {machine(): {name: hashes(tree) for name, tree in trees.items()}},
+        "priors": {name: prior_sums(tree) for name, tree in trees.items()},
+    }
     GOLDEN.write_text(json.dumps(stored, indent=1, ensure_ascii=False) + "\n")

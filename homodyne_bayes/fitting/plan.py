@@ -61,9 +61,10 @@ class Plan(NamedTuple):
 def plan(data: TwoTimeData, config: FitConfig) -> Plan:
     """Return what is to be done, or say why data and settings do not fit together.
 
-    Where values are compared by whole maps or contrast and offset are integrated, a shard has an
-    angle or more; where there is a single angle, NUTS samples all the data. Where contrast and
-    offset are held fixed, those without a prior of the user are held at estimates from quantiles.
+    Noise that is not Normal has no compressed form. Where maps are compressed or compared whole, or
+    contrast and offset are integrated, a shard has an angle or more; where there is a single angle,
+    NUTS samples all the data. Where contrast and offset are held fixed, those without a prior of the
+    user are held at estimates from quantiles.
 
     Raises
     ------
@@ -75,6 +76,7 @@ def plan(data: TwoTimeData, config: FitConfig) -> Plan:
     require_x64()
     model, scaling, noise = config.record, config.scale, NOISES[config.noise]
     check_needs(data, model, model_name(config.model))
+    config = replace(config, compress=config.compress and noise.gram is not None)
     _check_bins(data, config, noise)
     _check_pairs(data, config, noise)
     _check_order(data, config, scaling)
