@@ -63,8 +63,8 @@ def plan(data: TwoTimeData, config: FitConfig) -> Plan:
 
     Noise that is not Normal has no compressed form. Where maps are compressed or compared whole, or
     contrast and offset are integrated, a shard has an angle or more; where there is a single angle,
-    NUTS samples all the data. Where contrast and offset are held fixed, those without a prior of the
-    user are held at estimates from quantiles.
+    NUTS samples all the data. Where contrast and offset are held fixed, those without a prior of
+    the user are held at estimates from quantiles.
 
     Raises
     ------
