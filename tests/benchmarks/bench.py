@@ -22,12 +22,17 @@ HERE = Path(__file__).parent
 TIME_LIMIT = 1800  # s of one process
 HOMODYNE_LIMIT = "180"  # s
 POSTERIORS = (
-    ("S", "laplace", "independent", "individual"),
-    ("S", "laplace", "speckle", "individual"),
-    ("S", "consensus", "independent", "individual"),
-    ("M", "laplace", "independent", "individual"),
-    ("M", "consensus", "independent", "individual"),
-    ("L", "laplace", "independent", "individual"),
+    ("S", "laplace", "independent", "shared"),
+    ("S", "laplace", "speckle", "shared"),
+    ("S", "consensus", "speckle", "shared"),
+    ("M", "laplace", "independent", "shared"),
+    ("M", "consensus", "independent", "shared"),
+    ("5x512", "consensus", "speckle", "shared"),
+    ("5x1000", "laplace", "speckle", "shared"),
+    ("5x1000", "consensus", "speckle", "shared"),
+    ("L", "laplace", "independent", "shared"),
+    ("L", "consensus", "independent", "shared"),
+    ("L", "consensus", "speckle", "shared"),
 )
 KERNELS = (("kernel_cost.py", "S", "M", "L"),)
 ON_CPUS = (
@@ -37,8 +42,7 @@ ON_CPUS = (
     ("scaling_cost.py", "pairs"),
     ("scaling_cost.py", "shards"),
 )
-BIG = ("M", "L", "5x256")
-SPECKLE = (("5x256", "laplace", "speckle", "individual"),)
+BIG = ("M", "L", "5x512", "5x1000")
 TITLES = {
     "machine": "The machine, one core",
     "kernel": "Nanoseconds a distinct pair",
@@ -91,7 +95,7 @@ def posterior(arguments):
 
 def homodyne():
     """Return rows of homodyne 2.23.3 on 3 angles × 40 frames, and of ours, if it can be run."""
-    ours = posterior(("homodyne", "laplace", "independent", "individual"))
+    ours = posterior(("homodyne", "laplace", "independent", "shared"))
     python = os.environ.get("HOMODYNE_PYTHON")
     if python is None:
         return [
@@ -183,7 +187,7 @@ def main(out, device="cpu"):
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     rows = [row for command in KERNELS for row in rows_of(sys.executable, *command)]
-    for arguments in POSTERIORS if device == "gpu" else POSTERIORS + SPECKLE:
+    for arguments in POSTERIORS:
         rows += posterior(arguments)
     if device == "cpu":
         rows += [row for command in ON_CPUS for row in rows_of(sys.executable, *command)]
