@@ -5,7 +5,7 @@
 MODEL is static or laminar_flow. Truths are drawn from the priors as `tests.foreign.study` states
 them, 1 s after the clock of the rates has started, so that any exponent is possible. Every
 experiment is ranked, certified or not: a truth among 99 draws of its posterior is as often in
-each fifth of them as in any other, where the posterior is right. The test is chi-square on 10 bins,
+each tenth of them as in any other, where the posterior is right. The test is chi-square on 10 bins,
 of all experiments and of the certified alone. The baseline is 1, as that of speckle is, and not
 ranked. Truths that cannot be simulated are drawn again: a contrast outside 0.02 to 0.9, and a D(t)
 or shear rate that would fall below 0 within the frames.
@@ -13,6 +13,7 @@ or shear rate that would fall below 0 within the frames.
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -56,11 +57,7 @@ def drawn(rng, flow):
         least = [diffusion(sample, frames).min()] + [shear_rate(sample, frames).min()] * flow
         if CONTRASTS[0] < contrast < CONTRASTS[1] and min(least) > 0:
             spread = priors.contrast[2]
-            return (
-                truth,
-                sample,
-                Beam(**{**vars(BEAM), "contrast": contrast, "contrast_spread": spread}),
-            )
+            return truth, sample, replace(BEAM, contrast=contrast, contrast_spread=spread)
 
 
 def experiment(number, seed, model, settings):
