@@ -134,7 +134,8 @@ class FitConfig:
     @property
     def sampling(self) -> Sampling:
         """How a posterior is sampled, whatever it is the posterior of."""
-        nuts = NutsSettings(*(getattr(self, name) for name in NutsSettings._fields))
+        names = (name for name in NutsSettings._fields if hasattr(self, name))
+        nuts = NutsSettings(**{name: getattr(self, name) for name in names})
         return Sampling(self.method, self.merge, self.rescue_pairs, nuts)
 
     def recorded(self) -> dict[str, Any]:

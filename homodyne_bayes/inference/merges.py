@@ -29,13 +29,15 @@ class Rule(NamedTuple):
 
     ``targets(shards, posterior)``; the part ``common(K)`` of |z|²/2 in every target belongs to no
     shard; ``merge(key, z, sites)`` makes draws (N, d) of draws z (K, N, d) and their sites;
-    ``title`` says in a line what it does.
+    ``title`` says in a line what it does; ``dense_metric``, whether the targets are not as the
+    posterior is, so that chains have to adapt to their covariances.
     """
 
     targets: Callable[[Shard, Gaussian], Targets]
     common: Callable[[int], float]
     merge: Callable[[jax.Array, jax.Array, Sites], jax.Array]
     title: str
+    dense_metric: bool = False
 
 
 def merge(
@@ -131,10 +133,18 @@ def cavity(key: jax.Array, z: jax.Array, sites: Sites) -> jax.Array:
 
 RULES: dict[str, Rule] = {
     "consensus": Rule(
-        sub_posteriors, lambda _: 0.0, consensus, "draws averaged by the precisions of the shards"
+        sub_posteriors,
+        lambda _: 0.0,
+        consensus,
+        "draws averaged by the precisions of the shards",
+        dense_metric=True,
     ),
     "parametric": Rule(
-        sub_posteriors, lambda _: 0.0, parametric, "draws of the product of Gaussians"
+        sub_posteriors,
+        lambda _: 0.0,
+        parametric,
+        "draws of the product of Gaussians",
+        dense_metric=True,
     ),
     "cavity": Rule(
         each_in_cavity, lambda K: 1 - 1 / K, cavity, "each shard within the rest as a Gaussian"

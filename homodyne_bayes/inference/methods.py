@@ -131,8 +131,10 @@ def sample_shards(
 ) -> Approximation:
     """Run NUTS on every shard and merge."""
     sample_key, merge_key = jax.random.split(key)
-    targets = RULES[sampling.merge].targets(problem.shards, problem.laplace)
-    chains = sample(sample_key, problem.model, targets, sampling.nuts, runner)
+    rule = RULES[sampling.merge]
+    targets = rule.targets(problem.shards, problem.laplace)
+    settings = sampling.nuts._replace(dense_metric=rule.dense_metric)
+    chains = sample(sample_key, problem.model, targets, settings, runner)
     return merged(merge_key, chains, problem.laplace, sampling.merge)
 
 

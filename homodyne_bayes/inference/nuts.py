@@ -29,6 +29,9 @@ class NutsSettings(NamedTuple):
     chain_method : str
         One of `CHAIN_METHODS`: "parallel" spreads chains over devices; "vectorized" runs those of
         a target in lockstep on one device, which pays on a GPU.
+    dense_metric : bool
+        Whether covariances are adapted, too, and not the variance of every coordinate alone: for
+        targets that are not as their scale has it.
     """
 
     num_warmup: int
@@ -37,6 +40,7 @@ class NutsSettings(NamedTuple):
     target_accept_prob: float
     max_tree_depth: int
     chain_method: str
+    dense_metric: bool = False
 
 
 class Gaussian(NamedTuple):
@@ -76,7 +80,7 @@ def nuts(
     dimension: Callable[[Any], int],
     settings: NutsSettings,
 ) -> Nuts:
-    """Return a NUTS chain that adapts its step size and the variance of every coordinate.
+    """Return a NUTS chain that adapts its step size and metric.
 
     Chains start at draws from the standard normal, which is what the target looks like in
     standardised coordinates if its centre and scale were well chosen.
@@ -101,6 +105,7 @@ def nuts(
             settings.num_warmup,
             target_accept_prob=settings.target_accept_prob,
             max_tree_depth=settings.max_tree_depth,
+            dense_mass=settings.dense_metric,
             model_args=(target,),
             rng_key=chain_key,
         )

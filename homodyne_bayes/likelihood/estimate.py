@@ -40,6 +40,7 @@ from homodyne_bayes.physics.points import ShardGrid, shard
 
 NUM_REFITS = 2
 NUGGETS = np.geomspace(1e-7, 1e7, 15)  # of the contrast
+HOPELESS = 1e100  # loss of a nugget for which there is none
 WINDOW, NUM_WINDOWS = 256, 8  # bins of frames, and maps, that tell the nugget to a percent
 
 
@@ -318,7 +319,8 @@ def fit_nugget(plugged: Plugged, residual: jax.Array, entries: Entries) -> float
 
     def loss(log_ratio: float) -> float:
         nugget = jnp.full_like(plugged.contrast, contrast * np.exp(log_ratio))
-        return float(_profile(plugged._replace(nugget=nugget), residual, entries))
+        found = float(_profile(plugged._replace(nugget=nugget), residual, entries))
+        return float(np.nan_to_num(found, nan=HOPELESS, posinf=HOPELESS))
 
     grid = np.log(NUGGETS)
     best = int(np.argmin([loss(at) for at in grid]))

@@ -268,7 +268,7 @@ def test_the_posterior_is_that_of_the_pairs_one_by_one(fitted):
         mean = draws["offset"][i] + draws["contrast"][i] * decay
         expected = scipy.stats.norm.logpdf(data.c2[0, lo, hi], mean, draws["sigma"][i]).sum()
         found = tree["log_likelihood"].to_dataset().to_array().values.ravel()[i]
-        assert found == pytest.approx(expected, rel=1e-9)
+        assert found == pytest.approx(expected, abs=1e-3)
 
 
 def test_a_result_gives_the_same_data_back(fitted):

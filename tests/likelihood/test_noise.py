@@ -209,7 +209,7 @@ def moments(inference):
 
 BENDS = {"D_bend": (1.0, 0.1), "gamma_dot_bend": (1.0, 0.1)}
 NO_TAILS = {"contrast": (0.25, 0.1), "offset": (1.0, 0.05)}  # a Gaussian posterior
-SIX = FitConfig(method="full", num_samples=750, scaling="individual", priors=BENDS | NO_TAILS)
+SIX = FitConfig(method="full", num_samples=1500, scaling="individual", priors=BENDS | NO_TAILS)
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,7 @@ from tests.truth import DIFFUSION, LAMINAR, PRIORS, ROWS, SHEAR, STATIC
 
 ANGLES = (-60.0, 0.0, 60.0)
 WEAK = {"D0": 7500.0, "alpha": -0.05, "D_offset": 2500.0}  # bend 1.3, one prior sd from its centre
-QUICK = FitConfig(model="static", method="laplace", rescue_pairs=0, num_samples=100)
+QUICK = FitConfig(model="static", method="laplace", rescue_pairs=0, num_samples=250)
 
 
 def experiment(parameters):
