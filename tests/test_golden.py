@@ -58,10 +58,9 @@ def machine() -> str:
     flags = [line.partition(":")[2].split() for line in lines if line.startswith("flags")]
     wide = hashlib.sha256(" ".join(sorted(flags[0] if flags else [])).encode()).hexdigest()[:8]
     several = "several devices" if jax.local_device_count() > 1 else "one device"
+    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count()
     versions = (f"{name} {version(name)}" for name in ("jaxlib", "numpyro", "numpy", "scipy"))
-    return "; ".join(
-        [platform.machine(), *models, wide, f"{os.cpu_count()} cores", several, *versions]
-    )
+    return "; ".join([platform.machine(), *models, wide, f"{cores} cores", several, *versions])
 
 
 def made(name: str):
