@@ -144,14 +144,17 @@ def draws(
         As in `homodyne_bayes.inference.infer.infer`.
     """
     model, sampling = planned.model, planned.config.sampling
-    problem = Problem(model, deal(data, planned, whole), laplace)
+    shards = deal(data, planned, whole)
+    problem = Problem(model, shards, laplace)
     if not planned.config.compress:
         return infer(key, problem, sampling, progress, shelf, place)
-    maps = angle_shards(data, _num_shards(planned.config), split(whole))
+    maps = shards
+    if not planned.whole_angles:
+        maps = angle_shards(data, _num_shards(planned.config), split(whole))
 
     def cheaper(cloud: np.ndarray) -> Problem:
-        shards = compress(model, maps, np.asarray(laplace.mean), cloud)
-        return Problem(of_compressed(model), shards, laplace)
+        small = compress(model, maps, np.asarray(laplace.mean), cloud)
+        return Problem(of_compressed(model), small, laplace)
 
     return infer_cheaply(key, problem, cheaper, sampling, progress, shelf, place)
 

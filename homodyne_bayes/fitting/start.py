@@ -1,11 +1,11 @@
-"""Warm start: variable projection, and the Gauss-Newton covariance at the mode.
+"""Warm start: variable projection, optax, and the Gauss-Newton covariance at the mode.
 
 The search runs over the physical coordinates only. Contrast and offset of every angle follow
 from 2x2 normal equations and the noise scale from the residuals, so the objective is the profile
 log-likelihood plus the log prior. It looks at few points; the optima found are polished in all
 coordinates, by more points and then, if they are within reach, by all the data, and the one with
-the largest share of the posterior kept. The result is a starting point
-and a metric for sampling, never a prior.
+the largest share of the posterior kept. The result is a starting point and a metric for sampling,
+never a prior.
 """
 
 from collections.abc import Callable
