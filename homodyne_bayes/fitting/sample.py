@@ -19,7 +19,7 @@ from homodyne_bayes.inference.density import parts_of
 from homodyne_bayes.inference.infer import Inference, Progress, infer, silent, timed
 from homodyne_bayes.inference.methods import METHODS, Problem
 from homodyne_bayes.inference.mode import WarmStart
-from homodyne_bayes.inference.nuts import Gaussian
+from homodyne_bayes.inference.nuts import Gaussian, proper
 from homodyne_bayes.inference.places import HERE, Workplace
 from homodyne_bayes.inference.shelf import Shelf
 from homodyne_bayes.likelihood.compression import compress, of_compressed
@@ -114,6 +114,12 @@ def sample(
     if model != fitted:
         with timed(seconds, "scaling"), during(progress, "scaling"):
             laplace = rescaled(fitted, model, parts_of(deal(data, planned, whole)), laplace)
+    if not proper(laplace):
+        raise InputError(
+            "expected data that give the posterior a mode with a width, found none for model "
+            f"{config.model!r}: look at the maps by `homodyne-bayes inspect`, leave out frames "
+            "that stand out, or hold what the data say nothing about by narrower priors"
+        )
     inference = draws(_keys(config)[1], data, planned, whole, laplace, progress, shelf, place)
     inference = inference._replace(seconds=seconds | inference.seconds)
     inference = _doubted(inference, warm.share)

@@ -13,6 +13,7 @@ from homodyne_bayes.data.two_time import TwoTimeData
 from homodyne_bayes.fitting.sample import Sampled, draws
 from homodyne_bayes.fitting.settings import FitConfig
 from homodyne_bayes.inference.infer import Progress, silent
+from homodyne_bayes.inference.nuts import proper
 from homodyne_bayes.inference.places import HERE, Workplace
 from homodyne_bayes.likelihood.observe import observe
 from homodyne_bayes.likelihood.rescale import rescaled
@@ -79,7 +80,7 @@ def compare_with_rest(
     parts = split(made.whole)
     laplace = rescaled(fitted, model, parts, mode)
     evidence = math.nan, math.nan, math.inf
-    if np.isfinite(laplace.covariance).all():
+    if proper(laplace):
         planned = made.plan._replace(config=_at_the_mode(made.plan.config), model=model)
         key = jax.random.fold_in(jax.random.key(planned.config.seed), 2)
         said = partial(_as_no_flow, progress)

@@ -22,7 +22,7 @@ from arviz_stats.base import array_stats
 
 from homodyne_bayes.inference.chains import StageProgress, on_devices, with_room
 from homodyne_bayes.inference.density import Model, Shard, log_prior_and_likelihoods, num_points
-from homodyne_bayes.inference.nuts import Gaussian, whiten
+from homodyne_bayes.inference.nuts import Gaussian, proper, whiten
 from homodyne_bayes.thresholds import (
     MAX_DRIFT,
     MAX_GROWTH,
@@ -157,7 +157,7 @@ def certify(
         ("moments matched again", None),
     ):
         gaussian = _tempered_moments(z, log_ratio) if proposed is None else proposed
-        if gaussian is None or not _proper(gaussian):
+        if gaussian is None or not _usable(gaussian):
             attempts.append(Attempt(label, np.inf, 0.0, 0))
             continue
         proposals.append(_student(gaussian))
@@ -316,9 +316,9 @@ def _tempered_moments(z: np.ndarray, log_ratio: np.ndarray) -> Gaussian | None:
     return _moments(z, np.exp(log_weight))
 
 
-def _proper(gaussian: Gaussian) -> bool:
-    """Return whether a Gaussian is finite and not flat in any direction."""
-    if not np.isfinite(gaussian.covariance).all():
+def _usable(gaussian: Gaussian) -> bool:
+    """Return whether a Gaussian is one, and not flat in any direction."""
+    if not proper(gaussian):
         return False
     variances = np.linalg.eigvalsh(gaussian.covariance)
     return bool(variances.min() > FLATTEST * variances.max())

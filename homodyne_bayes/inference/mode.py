@@ -19,6 +19,7 @@ SAME_OPTIMUM = 0.5  # log density
 MEMORY = 30  # steps by which L-BFGS knows the curvature
 ENOUGH = 1e-4  # of the descent that the slope promises
 HALVINGS = 40  # of a step that does not lead down
+REACH = 10.0  # of a first step; one that led down may be followed by one twice as long
 ROUNDING = 1e-13  # of a loss, by which it may rise
 
 
@@ -156,7 +157,8 @@ def descend(
 ) -> tuple[np.ndarray, float, float, int]:
     """Minimise by L-BFGS, driven from outside of JAX, until the gradient is small.
 
-    A step is one call where the curvature is known well enough.
+    A step is one call where the curvature is known well enough. Steps grow by a factor of 2 at
+    most, so that a descent from afar does not leap over the optimum.
 
     Parameters
     ----------
@@ -183,7 +185,7 @@ def descend(
 
     begin, direction = _directions(standardised)
     point = np.asarray(start, float)
-    (value, slope), state = look(point), begin(point)
+    (value, slope), state, reach = look(point), begin(point), REACH
     if not (np.isfinite(value) and np.isfinite(slope).all()):
         return np.full_like(point, np.nan), np.inf, np.nan, 0
     for iteration in range(MAX_ITERATIONS):
@@ -194,6 +196,7 @@ def descend(
         step = np.asarray(step)
         if not slope @ step < 0:
             step, state = -slope / max(1.0, norm), begin(point)
+        step = step * min(1.0, reach / float(np.linalg.norm(step)))
         for _ in range(HALVINGS):
             lower, other = look(point + step)
             allowed = value + ENOUGH * slope @ step + ROUNDING * abs(value)
@@ -203,6 +206,7 @@ def descend(
         else:
             break
         point, value, slope = point + step, lower, other
+        reach = max(REACH, 2 * float(np.linalg.norm(step)))
     return point, value, float(np.linalg.norm(slope)), MAX_ITERATIONS
 
 

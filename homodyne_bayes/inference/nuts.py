@@ -127,6 +127,17 @@ def nuts(
     return Nuts(start, advance)
 
 
+def proper(gaussian: Gaussian) -> bool:
+    """Return whether there is such a Gaussian: finite, and with a width in every direction."""
+    if not (np.isfinite(gaussian.mean).all() and np.isfinite(gaussian.covariance).all()):
+        return False
+    try:
+        np.linalg.cholesky(gaussian.covariance)
+    except np.linalg.LinAlgError:
+        return False
+    return True
+
+
 def standardise(centre: jax.Array | np.ndarray, scale: jax.Array, z: jax.Array) -> jax.Array:
     """Return theta = centre + scale @ z for draws z (..., d); ``scale`` (d, d) is triangular."""
     return jnp.asarray(centre) + jnp.einsum("ij,...j->...i", scale, z)

@@ -23,6 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
 import scipy.linalg
+from threadpoolctl import threadpool_limits
 
 from homodyne_bayes.likelihood.information import squared_g1
 from homodyne_bayes.likelihood.noise import Noise
@@ -144,6 +145,7 @@ class Frames(NamedTuple):
         )
 
 
+@threadpool_limits.wrap(limits=1, user_api="blas")  # matrices too small to share
 def compress(
     model: Observed, shards: ShardGrid, centre: np.ndarray, cloud: np.ndarray
 ) -> ShardGrid:
@@ -192,16 +194,19 @@ def _one(model: Observed, part: ShardGrid, frames: Frames, theta: np.ndarray) ->
         return _padding(frames)
     lo, hi = np.triu_indices(len(frames.at), 1)
     near = np.asarray(_shapes(model)(frames.pairs(part, lo[None, None], hi[None, None]), theta))
+    finite = np.isfinite(near).all(axis=1)
+    near, theta = near[finite], theta[finite]
     chosen = np.array([0, *(1 + _most_different(near[1:] - near[0], RANK - 2))])
     pairs = jnp.asarray(frames.chosen[lo]), jnp.asarray(frames.chosen[hi])
     gram, log_norm, count, there = _measured(model)(part, theta[chosen], *pairs)
     gram, near = np.asarray(gram), near[chosen]
     basis = _orthonormal(gram[:-1, :-1])
     columns = np.column_stack([np.ones_like(near[0]), near[0], *(near[1:] - near[0])]) @ basis
-    Q, triangle = np.linalg.qr(columns)
-    nodes = _nodes(Q)
+    Q, sizes, turned = np.linalg.svd(columns, full_matrices=False)
+    seen = sizes > ROUNDING * sizes[0]
+    nodes = _nodes(Q[:, seen])
     root = np.zeros((RANK, NUM_NODES))
-    root[: len(triangle)] = scipy.linalg.solve_triangular(triangle, np.linalg.pinv(Q[nodes]))
+    root[: len(turned)] = turned[seen].T / sizes[seen] @ np.linalg.pinv(Q[nodes][:, seen])
     b = basis.T @ gram[:-1, -1]
     rest = gram[-1, -1] - b @ b
     known = Compressed(*map(jnp.asarray, (root, rest, count, log_norm)))
@@ -218,11 +223,18 @@ def _padding(frames: Frames) -> tuple[Any, ...]:
 
 
 def _frames(part: ShardGrid) -> tuple[Frames, Frames]:
-    """Return frames that are dense early and spread over all: alone, and among all times."""
+    """Return frames that are dense early and spread over all: alone, and among all times.
+
+    Where there are fewer, the last but one is there again, so that programs do not depend on their
+    number.
+    """
     G, half = part.time.shape[0], NUM_FRAMES // 2
     early = np.geomspace(1, G - 1, half).round()
     even = np.linspace(0, G - 1, NUM_FRAMES - half).round()
     chosen = np.unique(np.concatenate([early, even])).astype(int)
+    more = np.setdiff1d(np.arange(G), chosen)[: NUM_FRAMES - len(chosen)]
+    again = np.full(NUM_FRAMES - len(chosen) - len(more), max(0, G - 2))
+    chosen = np.sort(np.concatenate([chosen, more, again]))
     alone = Frames(chosen, np.arange(len(chosen)), part.time[chosen])
     return alone, Frames(chosen, chosen, part.time)
 

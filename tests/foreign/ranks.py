@@ -8,7 +8,8 @@ experiment is ranked, certified or not: a truth among 99 draws of its posterior 
 each tenth of them as in any other, where the posterior is right. The test is chi-square on 10 bins,
 of all experiments and of the certified alone. The baseline is 1, as that of speckle is, and not
 ranked. Truths that cannot be simulated are drawn again: a contrast outside 0.02 to 0.9, and a D(t)
-or shear rate that would fall below 0 within the frames.
+or shear rate that would fall below 0 within the frames; draws of such are left out, as the posterior
+under the prior without them has none.
 """
 
 import argparse
@@ -60,6 +61,19 @@ def drawn(rng, flow):
             return truth, sample, replace(BEAM, contrast=contrast, contrast_spread=spread)
 
 
+def possible(posterior, flow):
+    """Return which draws (C, S) could be truths."""
+    contrast = np.exp(np.log(posterior["contrast"].values).mean(axis=-1))
+    kept = (CONTRASTS[0] < contrast) & (contrast < CONTRASTS[1])
+    time = AGE + BEAM.dt * np.arange(BEAM.num_frames)
+    laws = [("D0", "alpha", "D_offset")]
+    laws += [("gamma_dot_t0", "beta", "gamma_dot_t_offset")] * flow
+    for names in laws:
+        level, power, offset = (posterior[name].values[..., None] for name in names)
+        kept &= (level * time**power + offset).min(axis=-1) > 0
+    return kept
+
+
 def experiment(number, seed, model, settings):
     """Return ranks of one experiment and how it ended."""
     rng = np.random.default_rng([seed, number])
@@ -71,6 +85,7 @@ def experiment(number, seed, model, settings):
     except hb.InputError as error:
         return {"refused": str(error)}
     posterior, ranks = result.tree["posterior"], {}
+    kept = possible(posterior, model == "laminar_flow")
     truth |= {f"contrast[{i}]": value for i, value in enumerate(made.truth["contrast"])}
     start = direction(data) - 90
     truth["phi0"] = start + (truth["phi0"] - start) % 180
@@ -78,7 +93,7 @@ def experiment(number, seed, model, settings):
         whole, _, place = name.partition("[")
         if whole in posterior and (place or posterior[whole].ndim == 2):
             draws = posterior[whole].values
-            flat = draws.reshape(-1) if not place else draws[..., int(place[:-1])].reshape(-1)
+            flat = (draws[..., int(place[:-1])] if place else draws)[kept]
             at = np.linspace(0, flat.size - 1, NUM_DRAWS).round().astype(int)
             ranks[name] = int((flat[at] < value).sum())
     return {"ranks": ranks, "certified": result.certified, "verdict": str(result.verdict)}

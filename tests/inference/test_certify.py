@@ -20,7 +20,7 @@ from homodyne_bayes.inference.certify import (
     resample,
 )
 from homodyne_bayes.inference.density import log_prior_and_likelihood
-from homodyne_bayes.inference.nuts import Gaussian
+from homodyne_bayes.inference.nuts import Gaussian, proper
 from homodyne_bayes.thresholds import MAX_K_HAT
 
 D = 6
@@ -173,3 +173,14 @@ def test_evaluations_do_not_depend_on_shards_or_devices(num_shards, num_devices)
     expected = jax.vmap(lambda at: jnp.stack(log_prior_and_likelihood(model, y, at)))(theta)
     np.testing.assert_allclose(np.stack([prior, likelihood], axis=1), expected, rtol=1e-12)
     assert seen == [(256, 300), (300, 300)]
+
+
+def test_a_gaussian_needs_a_width_in_every_direction():
+    plane = np.outer([1.0, 1.0], [1.0, 1.0]) - 1e-12 * np.eye(2)
+    assert proper(Gaussian(np.zeros(2), np.eye(2)))
+    for mean, covariance in (
+        (np.zeros(2), plane),
+        (np.zeros(2), np.eye(2) * np.nan),
+        ([np.nan, 0], np.eye(2)),
+    ):
+        assert not proper(Gaussian(np.asarray(mean), covariance))

@@ -41,6 +41,16 @@ def test_a_step_to_where_nothing_is_finite_is_shortened():
     np.testing.assert_allclose(end, 5.0, atol=1e-2)
 
 
+def test_a_steep_start_does_not_leap_over_the_optimum():
+    """From a thousand sds, beside a deep hole where the first step of Newton would end."""
+
+    def loss(x):
+        return (16 * (x - 30.0) ** 2 - 1e9 * jax.nn.sigmoid(x - 600.0)).sum()
+
+    end, *_ = descend(counted(loss)[0], np.zeros(1))
+    np.testing.assert_allclose(end, 30.0, atol=1e-4)
+
+
 def test_what_has_no_lowest_point_is_told_by_the_iterations():
     *_, iterations = descend(counted(lambda x: x.sum())[0], np.zeros(2))
     assert iterations == MAX_ITERATIONS
