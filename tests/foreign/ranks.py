@@ -8,8 +8,8 @@ experiment is ranked, certified or not: a truth among 99 draws of its posterior 
 each tenth of them as in any other, where the posterior is right. The test is chi-square on 10 bins,
 of all experiments and of the certified alone. The baseline is 1, as that of speckle is, and not
 ranked. Truths that cannot be simulated are drawn again: a contrast outside 0.02 to 0.9, and a D(t)
-or shear rate that would fall below 0 within the frames; draws of such are left out, as the posterior
-under the prior without them has none.
+or shear rate that would fall below 0 within the frames; draws of such are left out, as the
+posterior under a prior without them has none.
 """
 
 import argparse
