@@ -1,4 +1,7 @@
-"""``doctor``: whether this machine can do the work: versions, devices, precision, a short test."""
+"""``doctor``: whether this machine can do the work: versions, devices, precision, a short test.
+
+``--warm`` fits simulated maps, so that the programs that such a fit needs are compiled and kept.
+"""
 
 import os
 import platform
@@ -13,18 +16,28 @@ from homodyne_bayes import environment
 from homodyne_bayes.cli import screen
 from homodyne_bayes.cli.options import computes, for_machines
 from homodyne_bayes.errors import InputError
-from homodyne_bayes.physics import kernels
+from homodyne_bayes.fitting.sample import sample_posterior
+from homodyne_bayes.fitting.settings import FitConfig, make
+from homodyne_bayes.physics import kernels, simulate
 from homodyne_bayes.physics.points import map_grid
 
 D, Q, DT, NUM_FRAMES = 1e4, 0.0054, 0.1, 64
 TOLERANCE = 1e-10
+NUM_PIXELS, PHOTONS = 1000, 10.0  # of the maps that --warm fits
 
 
 @click.command()
 @for_machines
+@click.option(
+    "--warm",
+    metavar="ANGLESxFRAMES",
+    help="Also compile what fits of so many maps need, such as 5x400, ahead of the first.",
+)
+@click.option("--model", default=FitConfig().model, show_default=True, help="Model for --warm.")
 @computes
-def doctor(as_json: bool) -> None:
+def doctor(as_json: bool, warm: str | None, model: str) -> None:
     """Say what this machine offers, and test that it computes what it should."""
+    maps = None if warm is None else experiment(warm, model)
     error, seconds = self_test()
     passed = f"g1 is its closed form to {error:.1g}, {seconds:.1f} s"
     lines = {**examine(), "self-test": passed if error < TOLERANCE else "FAILED"}
@@ -38,6 +51,20 @@ def doctor(as_json: bool) -> None:
             f"self-test: expected g1 within {TOLERANCE:g} of its closed form, "
             f"found {error:.2g}: install again, and report this"
         )
+    if maps is not None:
+        with screen.progress_bar(f"compiling what {model} of {warm} maps needs") as progress:
+            data = simulate.speckle(jax.random.key(0), maps, NUM_PIXELS, PHOTONS)
+            sample_posterior(data, FitConfig(model=model), progress)
+
+
+def experiment(size: str, model: str) -> simulate.Experiment:
+    """Return what is simulated for a size as text, such as ``5x400``."""
+    angles, _, frames = size.partition("x")
+    if not (angles.isdecimal() and frames.isdecimal()):
+        raise InputError(f"--warm must be angles and frames, such as 5x400, found {size!r}")
+    phi = tuple(np.linspace(-60.0, 60.0, int(angles)).tolist())
+    record = make(FitConfig, {"model": model}).record
+    return simulate.Experiment(record, phi, int(frames), dict(record.example))
 
 
 def examine() -> dict[str, str]:

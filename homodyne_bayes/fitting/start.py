@@ -71,6 +71,7 @@ def warm_start(
     num_starts : int
         Number of starts.
     """
+    points = jax.tree.map(np.asarray, points)
     starts, ends, objectives = _search(key, model, _thinned(points), num_starts)
     found = [
         (_mass(height, covariance), theta, covariance, norm, iterations)
@@ -106,7 +107,7 @@ def _within_reach(
     some, every = (float(np.asarray(grid.used).sum()) for grid in (points, parts))
     if some >= every:
         return [(start, None) for start in starts]
-    part = jax.tree.map(lambda leaf: leaf[None], points)
+    part = jax.tree.map(lambda leaf: np.asarray(leaf)[None], points)
     kept: list[tuple[float, jax.Array, jax.Array]] = []
     for start in starts:
         metric = curvature(model, part, start)
@@ -139,7 +140,8 @@ def _distinct(ends: np.ndarray) -> np.ndarray:
 
 def _same(other: jax.Array, theta: jax.Array, covariance: jax.Array) -> bool:
     """Return whether two polished optima are one, to half an sd."""
-    return not bool((jnp.abs(other - theta) > 0.5 * jnp.sqrt(jnp.diag(covariance))).any())
+    off = np.abs(np.asarray(other) - np.asarray(theta))
+    return not (off > 0.5 * np.sqrt(np.diag(covariance))).any()
 
 
 def project(
@@ -183,7 +185,7 @@ def project(
 
 def _search(
     key: jax.Array, model: Observed, grid: ShardGrid, num_starts: int
-) -> tuple[jax.Array, np.ndarray, jax.Array]:
+) -> tuple[jax.Array, np.ndarray, np.ndarray]:
     """Return optima in the physical coordinates, (num_starts, ...), the highest first.
 
     They are theirs in all coordinates and in sd of the prior, and their profile log densities.
@@ -200,7 +202,7 @@ def _search(
     found = [descend(look, u, standardised=False) for u in chosen]
     ends, lowest = np.array([end for end, *_ in found]), np.array([loss for _, loss, *_ in found])
     order = np.argsort(lowest)
-    return filled(ends[order], centre, spread, grid), ends[order], jnp.asarray(-lowest[order])
+    return filled(ends[order], centre, spread, grid), ends[order], -lowest[order]
 
 
 @lru_cache(maxsize=16)

@@ -13,7 +13,6 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import scipy.optimize
 import scipy.special
@@ -145,7 +144,7 @@ def certify(
     rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
     scale = np.linalg.cholesky(reference.covariance)
     log_volume = np.log(np.diag(scale)).sum()
-    first = _moments(np.asarray(whiten(reference, jnp.asarray(draws))).reshape(-1, d))
+    first = _moments(whiten(reference, draws).reshape(-1, d))
     laplace = Gaussian(np.zeros(d), np.eye(d))
     proposals: list[Any] = []
     z, log_densities, log_ratio = np.empty((0, d)), np.empty((2, 0)), np.empty(0)

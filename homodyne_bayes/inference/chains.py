@@ -243,11 +243,10 @@ def sample(
         *((lane.kept, lane.num_gradients) for lane in ordered),
     )
     device = np.array([lane.device for lane in ordered]).reshape(num_targets, groups)
-    draws = jax.vmap(standardise)(targets.centre, targets.scale, jnp.asarray(kept.z))
-    score = jnp.einsum("kcsi,kij->kcsj", kept.score, jnp.linalg.inv(targets.scale))
+    centre, scale = np.asarray(targets.centre), np.asarray(targets.scale)
     return Chains(
-        np.asarray(draws),
-        np.asarray(score),
+        np.stack([standardise(*each) for each in zip(centre, scale, kept.z, strict=True)]),
+        kept.score @ np.linalg.inv(scale)[:, None],
         kept.info,
         num_gradients,
         np.repeat(device, settings.num_chains // groups, axis=1),

@@ -65,11 +65,11 @@ def merge(
     """
     K, C, S, d = chains.draws.shape
     scale = np.linalg.cholesky(posterior.covariance)
-    z = np.asarray(whiten(posterior, jnp.asarray(chains.draws))).reshape(K, C * S, d)
+    z = whiten(posterior, chains.draws).reshape(K, C * S, d)
     sites = gaussian_sites(z, chains.score.reshape(K, C * S, d) @ scale, RULES[rule].common(K))
     merged = RULES[rule].merge(key, jnp.asarray(z), sites)
-    draws = standardise(posterior.mean, jnp.asarray(scale), merged)
-    return np.asarray(draws).reshape(C, S, d), sites
+    draws = standardise(np.asarray(posterior.mean), scale, np.asarray(merged))
+    return draws.reshape(C, S, d), sites
 
 
 def gaussian_sites(z: np.ndarray, score: np.ndarray, common: float) -> Sites:

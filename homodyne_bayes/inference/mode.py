@@ -34,7 +34,7 @@ class WarmStart(NamedTuple):
         (d, d) inverse of the curvature of the posterior there, or of what stands for it.
     outcome : str
         "converged", "iteration limit" or "not finite".
-    objectives : jax.Array
+    objectives : numpy.ndarray
         (num_starts,) log density that each start reached, best first; constants may be missing.
     num_agreeing : int
         Starts that reached the best optimum, to within `SAME_OPTIMUM`.
@@ -48,7 +48,7 @@ class WarmStart(NamedTuple):
     theta: jax.Array
     covariance: jax.Array
     outcome: str
-    objectives: jax.Array
+    objectives: np.ndarray
     num_agreeing: int
     gradient_norm: float
     share: float = 1.0
@@ -76,13 +76,13 @@ def laplace(key: jax.Array, model: Model, parts: Shard, num_starts: int = NUM_ST
     """
     search, curvature = _laplace_programs(model, num_starts)
     theta, objectives, norm, iterations = search(key, parts)
-    return outcome_of(theta, curvature(theta, parts), objectives, norm, iterations)
+    return outcome_of(theta, curvature(theta, parts), np.asarray(objectives), norm, iterations)
 
 
 def outcome_of(
     theta: jax.Array,
     covariance: jax.Array,
-    objectives: jax.Array,
+    objectives: np.ndarray,
     norm: jax.Array | float,
     iterations: jax.Array | int,
 ) -> WarmStart:
@@ -92,13 +92,13 @@ def outcome_of(
     ----------
     theta, covariance : jax.Array
         (d,) and (d, d) of the best optimum.
-    objectives : jax.Array
+    objectives : numpy.ndarray
         (num_starts,) log density that each start reached, in any order.
     norm, iterations : float, int
         Norm of the gradient at ``theta``, and iterations that it took.
     """
-    best_first = jnp.sort(objectives)[::-1]
-    if not bool(jnp.isfinite(covariance).all() & jnp.isfinite(theta).all()):
+    best_first = np.sort(objectives)[::-1]
+    if not (np.isfinite(covariance).all() and np.isfinite(theta).all()):
         outcome = "not finite"
     elif int(iterations) >= MAX_ITERATIONS:
         outcome = "iteration limit"

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
+import scipy.linalg
 from numpyro.infer.hmc import hmc
 
 CHAIN_METHODS = ("parallel", "vectorized")
@@ -138,14 +138,17 @@ def proper(gaussian: Gaussian) -> bool:
     return True
 
 
-def standardise(centre: jax.Array | np.ndarray, scale: jax.Array, z: jax.Array) -> jax.Array:
-    """Return theta = centre + scale @ z for draws z (..., d); ``scale`` (d, d) is triangular."""
-    return jnp.asarray(centre) + jnp.einsum("ij,...j->...i", scale, z)
+def standardise(centre: Any, scale: Any, z: Any) -> Any:
+    """Return theta = centre + scale @ z for draws z (..., d); ``scale`` (d, d) is triangular.
+
+    Arrays of JAX give such an array, those of NumPy one of theirs, for which nothing is compiled.
+    """
+    return centre + z @ scale.T
 
 
-def whiten(gaussian: Gaussian, theta: jax.Array) -> jax.Array:
+def whiten(gaussian: Gaussian, theta: np.ndarray) -> np.ndarray:
     """Return z (..., d) with theta = mean + L z, L the Cholesky factor of the covariance."""
-    scale = jnp.linalg.cholesky(gaussian.covariance)
-    deviation = (theta - gaussian.mean).reshape(-1, theta.shape[-1])
-    z = jax.scipy.linalg.solve_triangular(scale, deviation.T, lower=True).T
-    return z.reshape(theta.shape)
+    scale = np.linalg.cholesky(gaussian.covariance)
+    deviation = (theta - np.asarray(gaussian.mean)).reshape(-1, theta.shape[-1])
+    z = scipy.linalg.solve_triangular(scale, deviation.T, lower=True).T
+    return np.asarray(z.reshape(theta.shape))

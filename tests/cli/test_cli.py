@@ -142,6 +142,14 @@ def test_doctor(run):
     assert "g1 is its closed form" in out
 
 
+def test_doctor_warm_refuses_before_it_works(run):
+    for size, model, told in (("5", "static", "5x400"), ("3x16", "statik", "static")):
+        code, out, error = run("doctor", "--warm", size, "--model", model)
+        assert code == 2
+        assert told in error
+        assert "Traceback" not in error + out
+
+
 def test_settings_file_and_flags(run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     run("simulate", "data.nc", "--model", "static", "--frames", 16, "--phi", "0", "--sigma", 0.01)

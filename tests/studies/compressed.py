@@ -10,6 +10,8 @@ although a mean lies more than `FAR` sds from there, or an sd is other by more t
 """
 
 import argparse
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
@@ -32,7 +34,7 @@ FAR, OTHER = 0.3, 0.25
 
 
 def knots(points, priors):
-    """log D at ten times, in between linear."""
+    """Log D at ten times, in between linear."""
     level = numpyro.sample("level", dist.Normal(9.0, 1.0).expand([KNOTS]).to_event(1))
     at = jnp.linspace(points.time[0], points.time[-1], KNOTS)
     return kernels.field_correlation(points, jnp.exp(jnp.interp(points.time, at, level)))
@@ -49,7 +51,7 @@ class Case(NamedTuple):
     photons: float | None = 2.0
     sigma: float | None = None  # independent noise instead of speckle
     num_pixels: int = 4000
-    settings: dict[str, Any] = {}
+    settings: Mapping[str, Any] = MappingProxyType({})
 
     def data(self, seed):
         """Return simulated maps."""
