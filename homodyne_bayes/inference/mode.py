@@ -74,17 +74,29 @@ def laplace(key: jax.Array, model: Model, parts: Shard, num_starts: int = NUM_ST
     WarmStart
         The covariance is the inverse of the negative Hessian; ``share`` is not looked into.
     """
-    search, curvature = _laplace_programs(model, num_starts)
-    theta, objectives, norm, iterations = search(key, parts)
-    return outcome_of(theta, curvature(theta, parts), np.asarray(objectives), norm, iterations)
+    drawn, slopes, curvature = _laplace_programs(model, CANDIDATES_PER_START * num_starts)
+    candidates = np.asarray(drawn(key, parts))
+    centre, spread = candidates.mean(axis=0), candidates.std(axis=0)
+
+    def look(u: np.ndarray) -> tuple[jax.Array, jax.Array]:
+        return slopes(u, centre, spread, parts)
+
+    starts = (candidates - centre) / spread
+    losses = np.nan_to_num([float(look(u)[0]) for u in starts], nan=np.inf)
+    chosen = starts[np.argsort(losses)[:num_starts]]
+    found = [descend(look, u, standardised=False) for u in chosen]
+    end, _, norm, iterations = min(found, key=lambda one: one[1])
+    theta = jnp.asarray(centre + spread * end)
+    heights = -np.array([lowest for _, lowest, *_ in found])
+    return outcome_of(theta, curvature(theta, parts), heights, norm, iterations)
 
 
 def outcome_of(
     theta: jax.Array,
     covariance: jax.Array,
     objectives: np.ndarray,
-    norm: jax.Array | float,
-    iterations: jax.Array | int,
+    norm: float,
+    iterations: int,
 ) -> WarmStart:
     """Return the mode with what is to be said of the search.
 
@@ -100,54 +112,12 @@ def outcome_of(
     best_first = np.sort(objectives)[::-1]
     if not (np.isfinite(covariance).all() and np.isfinite(theta).all()):
         outcome = "not finite"
-    elif int(iterations) >= MAX_ITERATIONS:
+    elif iterations >= MAX_ITERATIONS:
         outcome = "iteration limit"
     else:
         outcome = "converged"
     agreeing = int((best_first > best_first[0] - SAME_OPTIMUM).sum())
-    return WarmStart(theta, covariance, outcome, best_first, agreeing, float(norm))
-
-
-def minimise(
-    loss: Callable[[jax.Array], jax.Array], start: jax.Array
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Minimise by L-BFGS until the gradient is small.
-
-    Parameters
-    ----------
-    loss : callable
-        Function of a point (n,) in coordinates of scale one.
-    start : jax.Array
-        (n,) where to start.
-
-    Returns
-    -------
-    end, lowest, iterations : jax.Array
-        (n,) and scalars: the last point, the loss there, and iterations, at most
-        `MAX_ITERATIONS`.
-    """
-    solver = optax.lbfgs()
-    value_and_grad = optax.value_and_grad_from_state(loss)
-
-    def unfinished(carry: tuple[jax.Array, Any, jax.Array]) -> jax.Array:
-        _, state, iterations = carry
-        norm = jnp.linalg.norm(optax.tree.get(state, "grad"))
-        return (iterations == 0) | ((iterations < MAX_ITERATIONS) & (norm > GRADIENT_TOLERANCE))
-
-    def iterate(
-        carry: tuple[jax.Array, Any, jax.Array],
-    ) -> tuple[jax.Array, Any, jax.Array]:
-        point, state, iterations = carry
-        value, gradient = value_and_grad(point, state=state)
-        updates, state = solver.update(
-            gradient, state, point, value=value, grad=gradient, value_fn=loss
-        )
-        return optax.apply_updates(point, updates), state, iterations + 1
-
-    point, _, iterations = jax.lax.while_loop(
-        unfinished, iterate, (start, solver.init(start), jnp.asarray(0))
-    )
-    return point, loss(point), iterations
+    return WarmStart(theta, covariance, outcome, best_first, agreeing, norm)
 
 
 def descend(
@@ -223,27 +193,18 @@ def _directions(standardised: bool) -> tuple[Callable[..., Any], Callable[..., A
 
 
 @lru_cache(maxsize=16)
-def _laplace_programs(model: Model, num_starts: int) -> tuple[Callable[..., Any], ...]:
-    """Return search and curvature of any model, compiled when first called."""
+def _laplace_programs(model: Model, num_candidates: int) -> tuple[Callable[..., Any], ...]:
+    """Return draws of the prior, loss and slope, and covariance; compiled when first called."""
 
-    def search(key: jax.Array, parts: Shard) -> tuple[jax.Array, ...]:
+    def drawn(key: jax.Array, parts: Shard) -> jax.Array:
         first = jax.tree.map(lambda leaf: leaf[0], parts)
-        candidates = prior_draws(key, model, first, CANDIDATES_PER_START * num_starts)
-        centre, spread = candidates.mean(axis=0), candidates.std(axis=0)
+        return prior_draws(key, model, first, num_candidates)
 
-        def objective(u: jax.Array) -> jax.Array:
-            loss = -log_density(model, parts, centre + spread * u)
-            return jnp.where(jnp.isfinite(loss), loss, jnp.inf)
-
-        starts = (candidates - centre) / spread
-        order = jnp.argsort(jax.lax.map(objective, starts))[:num_starts]
-        ends, losses, iterations = jax.lax.map(lambda u: minimise(objective, u), starts[order])
-        best = jnp.argmin(jnp.where(jnp.isfinite(losses), losses, jnp.inf))
-        norm = jnp.linalg.norm(jax.grad(objective)(ends[best]))
-        return centre + spread * ends[best], -losses, norm, iterations[best]
+    def loss(u: jax.Array, centre: jax.Array, spread: jax.Array, parts: Shard) -> jax.Array:
+        return -log_density(model, parts, centre + spread * u)
 
     def curvature(theta: jax.Array, parts: Shard) -> jax.Array:
         precision = -jax.hessian(lambda at: log_density(model, parts, at))(theta)
         return jnp.linalg.inv(0.5 * (precision + precision.T))
 
-    return jax.jit(search), jax.jit(curvature)
+    return jax.jit(drawn), jax.jit(jax.value_and_grad(loss)), jax.jit(curvature)

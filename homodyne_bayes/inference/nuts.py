@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import scipy.linalg
 from numpyro.infer.hmc import hmc
@@ -143,7 +144,8 @@ def standardise(centre: Any, scale: Any, z: Any) -> Any:
 
     Arrays of JAX give such an array, those of NumPy one of theirs, for which nothing is compiled.
     """
-    return centre + z @ scale.T
+    library = np if isinstance(z, np.ndarray) else jnp
+    return centre + library.einsum("ij,...j->...i", scale, z)
 
 
 def whiten(gaussian: Gaussian, theta: np.ndarray) -> np.ndarray:
