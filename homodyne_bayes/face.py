@@ -1,6 +1,6 @@
 """The public functions that compose rooms; `homodyne_bayes` imports them when they are used."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from homodyne_bayes.inference.places import HERE, Workplace
 from homodyne_bayes.likelihood.noise import Noise
 from homodyne_bayes.likelihood.noises import NOISES
 from homodyne_bayes.likelihood.observe import Observed
-from homodyne_bayes.model_files import load_model, model_name
+from homodyne_bayes.model_files import load_model
 from homodyne_bayes.model_files import models as all_models
 from homodyne_bayes.physics.experiment import Experiment, every_bin
 from homodyne_bayes.physics.model import Model
@@ -179,7 +179,7 @@ def simulate(
 
 def compare(
     data: TwoTimeData,
-    models: tuple[Any, ...] = ("static", "laminar_flow"),
+    models: Sequence[Any] = comparison.CANDIDATES,
     *,
     progress: Progress = silent,
     **settings: Any,
@@ -190,7 +190,7 @@ def compare(
     ----------
     data : TwoTimeData
         Measured maps.
-    models : tuple
+    models : sequence
         Two models or more: names, functions or records.
     progress : callable
         Called as ``progress(stage, done, total)``.
@@ -207,20 +207,16 @@ def compare(
     InputError
         If fewer than two models are named, two have the same name, or a setting is invalid.
     """
-    names = [model_name(model) for model in models]
-    if len(set(names)) < len(names):
-        raise InputError(f"models must differ by name, found {', '.join(names)}")
-    shared = {"method": comparison.METHOD} | settings
-    chosen = [FitConfig(**shared, model=model) for model in models]
-    configs = dict(zip(names, chosen, strict=True))
-    return comparison.compare(data, configs, progress)
+    return comparison.compare(data, comparison.candidates(models, settings), progress)
 
 
 def calibrate(
     phi: tuple[float, ...] = (-60.0, 0.0, 60.0),
     num_frames: int = 20,
     *,
+    q: float = calibration.Design.q,
     dt: float = 0.5,
+    gap: float = calibration.Design.gap,
     num_simulations: int = 200,
     progress: Progress = silent,
     **settings: Any,
@@ -233,8 +229,8 @@ def calibrate(
         Azimuths, degree.
     num_frames : int
         Number of frames.
-    dt : float
-        Frame spacing, s.
+    q, dt, gap : float
+        Wavevector (1/Å), frame spacing (s), gap (Å).
     num_simulations : int
         Number of truths.
     progress : callable
@@ -247,7 +243,7 @@ def calibrate(
     xarray.Dataset
         As `homodyne_bayes.studies.calibration.ranks` returns; ``uniformity`` there tests it.
     """
-    design = calibration.Design(phi, num_frames, dt=dt)
+    design = calibration.Design(phi, num_frames, q, dt, gap)
     return calibration.ranks(design, FitConfig(**settings), num_simulations, progress)
 
 

@@ -132,8 +132,8 @@ def rate_names(model: Observed, whole: ShardGrid) -> frozenset[str]:
             if site["type"] == "deterministic" and name not in PER_ANGLE
         }
 
-    found = jax.eval_shape(deterministic, whole)
-    return frozenset(name for name, value in found.items() if value.shape == whole.time.shape)
+    shapes = jax.eval_shape(deterministic, whole)
+    return frozenset(name for name, value in shapes.items() if value.shape == whole.time.shape)
 
 
 def rate_attributes(model: Model, name: str) -> dict[str, str]:

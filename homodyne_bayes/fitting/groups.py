@@ -93,11 +93,11 @@ def rates_dataset(
     )
 
 
-def still_dataset(found: Mapping[str, Any], log_flat: np.ndarray) -> xr.Dataset:
+def still_dataset(comparison: Mapping[str, Any], log_flat: np.ndarray) -> xr.Dataset:
     """Return how a model stands against the same fluid at rest, see `fitting.still`."""
     meaning = "log weights of the draws under a prior flat in the rate"
     weights = {"log_flat": (("chain", "draw"), log_flat, {"long_name": meaning})}
-    return xr.Dataset(weights, attrs=as_attributes(found))
+    return xr.Dataset(weights, attrs=as_attributes(comparison))
 
 
 def inference_groups(inference: Inference, labels: list[str]) -> dict[str, xr.Dataset]:
@@ -129,21 +129,21 @@ def inference_groups(inference: Inference, labels: list[str]) -> dict[str, xr.Da
 
 
 def _certificate(inference: Inference) -> xr.Dataset:
-    found = inference.certificate
+    certificate = inference.certificate
     attempts = {
-        name: ("attempt", [getattr(attempt, name) for attempt in found.attempts])
+        name: ("attempt", [getattr(attempt, name) for attempt in certificate.attempts])
         for name in ("k_hat", "ess", "num_evaluations")
     }
-    names = ("attempt", [attempt.proposal for attempt in found.attempts])
+    names = ("attempt", [attempt.proposal for attempt in certificate.attempts])
     attributes = {
-        "certified": int(found.certified),
-        "draws_from": found.draws_from,
-        "faults": faults_to_json(found.faults),
-        "log_evidence": found.log_evidence,
-        "log_evidence_error": found.log_evidence_error,
-        "evidence_k_hat": found.evidence_k_hat,
+        "certified": int(certificate.certified),
+        "draws_from": certificate.draws_from,
+        "faults": faults_to_json(certificate.faults),
+        "log_evidence": certificate.log_evidence,
+        "log_evidence_error": certificate.log_evidence_error,
+        "evidence_k_hat": certificate.evidence_k_hat,
         "gradients": inference.gradients,
-        "evaluations": sum(attempt.num_evaluations for attempt in found.attempts),
+        "evaluations": sum(attempt.num_evaluations for attempt in certificate.attempts),
     }
     if inference.judgement is not None:
         judged = inference.judgement._asdict()
@@ -155,7 +155,7 @@ def _shard_groups(run: ShardRun, labels: list[str]) -> dict[str, xr.Dataset]:
     dims = ("shard", "chain", "draw")
     info, agreement = run.chains.info._asdict(), run.agreement
     per_shard = {
-        name: ("shard", [getattr(found, name) for found in run.convergence])
+        name: ("shard", [getattr(convergence, name) for convergence in run.convergence])
         for name in Convergence._fields
     }
     return {

@@ -83,8 +83,8 @@ def compare_with_rest(
         planned = made.plan._replace(config=_at_the_mode(made.plan.config), model=model)
         key = jax.random.fold_in(jax.random.key(planned.config.seed), 2)
         said = partial(_as_no_flow, progress)
-        found = draws(key, data, planned, made.whole, laplace, said, place=place).certificate
-        evidence = found.log_evidence, found.log_evidence_error, found.evidence_k_hat
+        rest = draws(key, data, planned, made.whole, laplace, said, place=place).certificate
+        evidence = rest.log_evidence, rest.log_evidence_error, rest.evidence_k_hat
     flow = made.inference.certificate
     rate, law = next(pair for pair in made.model.model.rates if pair not in still.rates)
     return Still(

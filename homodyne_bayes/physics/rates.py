@@ -155,6 +155,18 @@ class RateLaw:
         """Return the rows of all parameters of a rate that follows this law."""
         return (*self.reported(rate), *self.coordinates(rate))
 
+    def integrated(self, points: ShardGrid, reported: Sequence[jax.Array]) -> jax.Array:
+        """Return the integral from the first frame to every frame, (G,), as points say how.
+
+        ``reported`` are values of the parameters that are reported.
+        """
+        integral = self.integral
+        return INTEGRATIONS[points.integration].integrate(
+            points,
+            lambda time: self.evaluate(time, *reported),
+            None if integral is None else lambda time: integral(time, *reported),
+        )
+
     def level(self, rate: Rate) -> str:
         """Return the coordinate that is the logarithm of the rate at t_ref; empty if none is."""
         rows = self.coordinates(rate)
@@ -191,5 +203,4 @@ def sample(
         )
     ]
     values = numpyro.deterministic(rate.name, law.evaluate(kernels.clock(points), *reported))
-    integral = INTEGRATIONS[points.integration].integrate(points, law, reported)
-    return kernels.History(values, integral)
+    return kernels.History(values, law.integrated(points, reported))

@@ -40,11 +40,11 @@ TRUTH: dict[str, Any] = {"color": "black", "linestyle": "--", "linewidth": 1.0}
 def rates(tree: xr.DataTree, ncols: int = 2) -> Figure:
     """Draw D(t), the shear rate and other rates of the model: median, 50 % and 90 % intervals."""
     dataset = group(tree, "rates").isel(time=slice(1, None))
-    true, against = true_rates(tree), flow(tree)
+    true, odds = true_rates(tree), flow(tree)
     names = [str(name) for name in dataset.data_vars]
     fig, axes = panels(len(names), ncols, 4.75 if len(names) > 1 else 5.5, 3.6)
     for ax, name in zip(axes, names, strict=True):
-        factor, label = _rate(ax, dataset[name], against)
+        factor, label = _rate(ax, dataset[name], odds)
         if name in true:
             ax.plot(dataset.time, factor * true[name].values[1:], label="truth", **TRUTH)
         t_ref = float(group(tree, "constant_data")["t_ref"])
@@ -57,13 +57,13 @@ def rates(tree: xr.DataTree, ncols: int = 2) -> Figure:
     return fig
 
 
-def _rate(ax: Axes, draws: xr.DataArray, against: Flow | None) -> tuple[float, str]:
+def _rate(ax: Axes, draws: xr.DataArray, odds: Flow | None) -> tuple[float, str]:
     """Draw the intervals of a rate, or its upper limit; return the factor and label of its axis."""
     name, about, dims = str(draws.name), draws.attrs, ("chain", "draw")
     bands = draws.quantile([TAIL, 0.25, 0.5, 0.75, 1 - TAIL], dims)
-    limited = against is not None and against.leaves_open(name)
-    if against is not None and limited:
-        bands = xr.apply_ufunc(against.limit, draws, input_core_dims=[dims], vectorize=True)
+    limited = odds is not None and odds.leaves_open(name)
+    if odds is not None and limited:
+        bands = xr.apply_ufunc(odds.limit, draws, input_core_dims=[dims], vectorize=True)
     factor, label = _scaled(_in_formula(about["latex"], name), about["units"], bands)
     values, time = factor * bands.values, draws.time
     if limited:
@@ -139,11 +139,13 @@ def divergences(tree: xr.DataTree) -> dict[str, np.ndarray]:
     shards = "sub_posteriors" in tree.children and not diagnostics.all_by_nuts(tree)
     names = ("sub_posteriors", "sub_sample_stats") if shards else ("posterior", "sample_stats")
     draws, stats = (group(tree, name) for name in names)
-    found = stats["diverging"] if "diverging" in stats else xr.zeros_like(stats["lp"], dtype=bool)
+    diverging = (
+        stats["diverging"] if "diverging" in stats else xr.zeros_like(stats["lp"], dtype=bool)
+    )
     return {
-        str(name): values.values[found.values]
+        str(name): values.values[diverging.values]
         for name, values in draws.items()
-        if values.dims == found.dims
+        if values.dims == diverging.dims
     }
 
 
@@ -154,7 +156,9 @@ def prior_posterior(tree: xr.DataTree) -> Figure:
     symbols = _symbols(tree)
     fig, axes = panels(len(names), 4, 2.4, 1.9)
     for ax, name in zip(axes, names, strict=True):
-        prior, posterior = (group(tree, one)[name].values.ravel() for one in ("prior", "posterior"))
+        prior, posterior = (
+            group(tree, which)[name].values.ravel() for which in ("prior", "posterior")
+        )
         _density(ax, prior, "0.55", "prior")
         _density(ax, posterior, BLUE, "posterior")
         share = float(shares[name])
@@ -173,8 +177,8 @@ def shard_agreement(tree: xr.DataTree) -> Figure:
     """Draw mean and 90 % interval of every shard beside the interval of the result."""
     shown = representative(group(tree, "observed_data")["phi"])
     merged, per_shard = (
-        [entry for name in variables.sampled(tree) for entry in _entries(tree, one, name, shown)]
-        for one in ("posterior", "sub_posteriors")
+        [entry for name in variables.sampled(tree) for entry in _entries(tree, which, name, shown)]
+        for which in ("posterior", "sub_posteriors")
     )
     num_shards = group(tree, "sub_posteriors").sizes["shard"]
     fig = Figure((8, 1 + len(merged) * (0.2 + 0.04 * num_shards)), layout="constrained")
@@ -248,15 +252,15 @@ def _entries(
 
     Of those of maps, the ``shown``.
     """
-    draws, symbol, found = group(tree, which)[name], _symbols(tree)[name], []
+    draws, symbol, entries = group(tree, which)[name], _symbols(tree)[name], []
     if shown is not None:
         draws = draws.isel(phi=shown, missing_dims="ignore")
     dims = [dim for dim in draws.dims if dim not in ("shard", "chain", "draw")]
     for position in np.ndindex(*(draws.sizes[dim] for dim in dims)):
-        one = draws.isel(dict(zip(dims, position, strict=True)))
-        where = place(one["phi"]) if "phi" in dims else ", ".join(map(str, position))
-        found.append((symbol + (f"[{where}]" if where else ""), one))
-    return found
+        scalar = draws.isel(dict(zip(dims, position, strict=True)))
+        where = place(scalar["phi"]) if "phi" in dims else ", ".join(map(str, position))
+        entries.append((symbol + (f"[{where}]" if where else ""), scalar))
+    return entries
 
 
 def _symbols(tree: xr.DataTree) -> dict[str, str]:

@@ -46,10 +46,10 @@ def maps(tree: xr.DataTree) -> Figure:
     )
     axes = axes if wide else axes.T
     for row, (kind, c2, limits, cmap) in zip(axes, kinds, strict=True):
-        for ax, one in zip(row, c2, strict=True):
-            where = place(one["phi"])
-            own = where.replace(", ", "\n") if ax in axes[0] else ""
-            image(ax, one, limits, cmap, own if wide else f"{kind}, {where}")
+        for ax, angle in zip(row, c2, strict=True):
+            where = place(angle["phi"])
+            above = where.replace(", ", "\n") if ax in axes[0] else ""
+            image(ax, angle, limits, cmap, above if wide else f"{kind}, {where}")
         if wide:
             row[0].set_ylabel(f"{kind}\n$t_2$ (s)")
     fig.colorbar(
@@ -123,9 +123,9 @@ def log_axis(ax: Axes, values: np.ndarray) -> None:
 
 def legend(fig: Figure, axes: Sequence[Axes]) -> None:
     """Draw one legend below all panels where they have the same labels, or else each its own."""
-    found = [ax.get_legend_handles_labels() for ax in axes]
-    if all(labels == found[0][1] for _, labels in found):
-        fig.legend(*found[0], loc="outside lower center", ncols=3, frameon=False)
+    entries = [ax.get_legend_handles_labels() for ax in axes]
+    if all(labels == entries[0][1] for _, labels in entries):
+        fig.legend(*entries[0], loc="outside lower center", ncols=3, frameon=False)
     else:
         for ax in axes:
             ax.legend(frameon=False, fontsize="small")
@@ -142,8 +142,8 @@ def whitened(tree: xr.DataTree) -> Figure:
     shown = representative(entries["phi"])
     count, size = len(shown) + 1, -(-entries.sizes["bin1"] // blocks.sizes["bin1"])
     fig, axes = panels(count, min((3, 4), key=lambda n: -count % n), 2.9, 2.6)
-    for ax, one in zip(axes, blocks.isel(phi=shown), strict=False):
-        image(ax, one, (-WHITE_LIMIT, WHITE_LIMIT), "RdBu_r", f"φ = {place(one['phi'])}")
+    for ax, block in zip(axes, blocks.isel(phi=shown), strict=False):
+        image(ax, block, (-WHITE_LIMIT, WHITE_LIMIT), "RdBu_r", f"φ = {place(block['phi'])}")
     fig.colorbar(
         axes[0].images[0],
         ax=axes[:-1],
@@ -213,7 +213,8 @@ def white_blocks(entries: xr.DataArray) -> xr.DataArray:
     upper = np.pad(np.triu(np.nan_to_num(entries.values)), pad)
     known = np.pad(np.triu(np.isfinite(entries.values)), pad)
     sums, numbers = (
-        one.reshape(angles, count, size, count, size).sum(axis=(2, 4)) for one in (upper, known)
+        values.reshape(angles, count, size, count, size).sum(axis=(2, 4))
+        for values in (upper, known)
     )
     blocks = np.where(numbers > 0, sums / np.sqrt(np.maximum(numbers, 1)), np.nan)
     lower = np.tri(count, k=-1, dtype=bool)

@@ -59,15 +59,15 @@ def marks(numbers: Numbers) -> list[Mark]:
     return [Mark(name, *judge(numbers)) for name, judge in MARKS.items()]
 
 
-def kind(found: list[Mark]) -> str:
+def kind(three: list[Mark]) -> str:
     """Return "good" where all marks hold, "bad" where one does not, or else "open"."""
-    kinds = [mark.kind for mark in found]
+    kinds = [mark.kind for mark in three]
     return "bad" if "bad" in kinds else "open" if "open" in kinds else "good"
 
 
-def verdict(found: list[Mark]) -> str:
+def verdict(three: list[Mark]) -> str:
     """Return all marks in one line."""
-    return "  ".join(map(str, found))
+    return "  ".join(map(str, three))
 
 
 def _computed(numbers: Numbers) -> tuple[str, str]:
@@ -80,7 +80,7 @@ def _fits(numbers: Numbers) -> tuple[str, str]:
     causes = [meanings.get(name, "all kinds of misfit together") for name in kinds]
     causes += sentences.baseline(numbers)
     said = [f"The data depart from the model: {'; '.join(causes)}."] if causes else []
-    said += [one.sentence() for one in numbers.unlike]
+    said += [comparison.sentence() for comparison in numbers.unlike]
     if said:
         return NO, " ".join(said)
     if not tested:

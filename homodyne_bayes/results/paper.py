@@ -45,11 +45,11 @@ def summary(
     tree = numbers.tree
     stored = ("settings", "priors", "provenance", "versions")
     quality = numbers.lines(numbers.reported)[["mcse", "ess", "r_hat"]].to_dict("records")
-    found = marks.marks(numbers)
+    three = marks.marks(numbers)
     return {
         **{name: tree.attrs[name] for name in ("model", "convention", "noise", "scaling")},
-        "verdict": marks.verdict(found),
-        "marks": [mark._asdict() for mark in found],
+        "verdict": marks.verdict(three),
+        "marks": [mark._asdict() for mark in three],
         "certified": numbers.certified,
         "flow": _flow(numbers),
         "faults": faults_to_json(numbers.faults),
@@ -67,11 +67,11 @@ def summary(
 
 def _flow(numbers: Numbers) -> dict[str, Any] | None:
     """Return how the model stands against the same fluid at rest; None where there is no such."""
-    found = numbers.flow
-    if found is None:
+    odds = numbers.flow
+    if odds is None:
         return None
-    told = ("log_bayes_factor", "error", "k_hat", "decided")
-    return plain({name: getattr(found, name) for name in told}) | {
+    names = ("log_bayes_factor", "error", "k_hat", "decided")
+    return plain({name: getattr(odds, name) for name in names}) | {
         "sentence": sentences.flow(numbers)
     }
 
@@ -105,12 +105,12 @@ def latex_row(quantity: Quantity) -> dict[str, str]:
 
 def scaling_rows(quantities: Sequence[Quantity]) -> list[dict[str, str]]:
     """Return a row for every map, its place and the values of contrast and offset as LaTeX."""
-    found: dict[Any, dict[str, str]] = {}
-    for one in quantities:
-        phi = one.at["phi"]
+    lines: dict[Any, dict[str, str]] = {}
+    for quantity in quantities:
+        phi = quantity.at["phi"]
         place = rf"\qty{{{phi:.6g}}}{{\degree}}" if isinstance(phi, float) else tex.escaped(phi)
-        found.setdefault(phi, {"place": place})[one.name] = latex_value(one)
-    return list(found.values())
+        lines.setdefault(phi, {"place": place})[quantity.name] = latex_value(quantity)
+    return list(lines.values())
 
 
 def latex_table(table: tables.Shown) -> dict[str, Any]:
@@ -159,7 +159,7 @@ def write(
         If the folder cannot be made or written to, or a time or the radius is out of range.
     """
     folder = Path(folder)
-    found = summary(numbers, times, radius)
+    content = summary(numbers, times, radius)
     try:
         folder.mkdir(exist_ok=True)
     except OSError as error:
@@ -168,7 +168,7 @@ def write(
         ) from error
     pieces: dict[str, Callable[[Path], object]] = {
         "report.html": _text(page.render(numbers)),
-        "summary.json": _text(json.dumps(found, ensure_ascii=False, indent=2)),
+        "summary.json": _text(json.dumps(content, ensure_ascii=False, indent=2)),
     }
     if latex:
         shown = [name for name in PRINTED if FIGURES[name].applies(numbers.tree)]
@@ -209,10 +209,10 @@ def _paper(
     tree, parameters = numbers.tree, fitted(numbers.tree)
     phrases = [row["phrase"] for row in rows.noise(numbers) if row["phrase"]]
     return {
-        "parameters": [latex_row(one) for one in parameters if "phi" not in one.at],
-        "derived": [latex_row(one) for one in derived(tree, times, radius)],
-        "tables": [latex_table(one) for one in tables.shown(numbers, "paper")],
-        "scaling": scaling_rows([one for one in parameters if "phi" in one.at]),
+        "parameters": [latex_row(item) for item in parameters if "phi" not in item.at],
+        "derived": [latex_row(item) for item in derived(tree, times, radius)],
+        "tables": [latex_table(item) for item in tables.shown(numbers, "paper")],
+        "scaling": scaling_rows([item for item in parameters if "phi" in item.at]),
         "level": f"{100 * INTERVAL:.0f}",
         "marks": marks.marks(numbers),
         "flow": sentences.flow(numbers),

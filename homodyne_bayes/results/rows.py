@@ -30,7 +30,7 @@ def parameters(numbers: Numbers, names: Sequence[str]) -> list[Row]:
     """
     scalars = [(name, at) for name in names for at in _places(numbers, name)]
     lines = numbers.lines(names).iterrows()
-    return [_row(numbers, *one, line) for one, (_, line) in zip(scalars, lines, strict=True)]
+    return [_row(numbers, *scalar, line) for scalar, (_, line) in zip(scalars, lines, strict=True)]
 
 
 def labels(numbers: Numbers, names: Sequence[str]) -> list[str]:
@@ -72,9 +72,9 @@ def _row(numbers: Numbers, name: str, at: tuple[int, ...], line: pd.Series) -> R
     }
     if left_open:
         row |= dict.fromkeys(("ess", "of_uncorrected", "warm_start"), "–")
-    known = diagnostics.truth(numbers.tree)
-    if name in known:
-        value = float(np.broadcast_to(known[name], shape)[at])
+    truth = diagnostics.truth(numbers.tree)
+    if name in truth:
+        value = float(np.broadcast_to(truth[name], shape)[at])
         inside = not (value < line["lower"] or value > line["upper"])
         row |= {"truth": f"{value:.6g}".replace("-", "−")}
         row |= {"inside": "inside" if inside else "outside"}
@@ -137,15 +137,15 @@ def detector(numbers: Numbers) -> list[Row]:
     names = {"photons": "photons of a pixel in a frame", "pixels": "pixels of a bin"}
     return [
         {
-            "q": f"{one.q:.4g}",
-            "name": names[one.name],
-            "told": short(one.told),
-            "seen": short(one.seen),
-            "error": percent(one.error),
-            "p": f"{one.p:.2g}",
-            "departs": "yes" if one in numbers.unlike else "",
+            "q": f"{comparison.q:.4g}",
+            "name": names[comparison.name],
+            "told": short(comparison.told),
+            "seen": short(comparison.seen),
+            "error": percent(comparison.error),
+            "p": f"{comparison.p:.2g}",
+            "departs": "yes" if comparison in numbers.unlike else "",
         }
-        for one in numbers.comparisons
+        for comparison in numbers.comparisons
     ]
 
 

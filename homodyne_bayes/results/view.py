@@ -148,8 +148,8 @@ class Result:
             If a time lies outside the record or the radius is not positive.
         """
         listed = tuple(float(t) for t in np.atleast_1d(np.asarray(times, float)))
-        found = quantities.derived(self.tree, listed, radius)
-        rows = [{"q": math.nan, **quantities.described(one)} for one in found]
+        derived = quantities.derived(self.tree, listed, radius)
+        rows = [{"q": math.nan, **quantities.described(quantity)} for quantity in derived]
         return pd.DataFrame(rows, columns=["name", *AT_COLUMNS]).set_index("name")
 
     def report(self, path: str | Path) -> None:
@@ -173,8 +173,8 @@ class Result:
 
     def _main(self) -> list[str]:
         """Return the parameters that a repr shows, those that the data fix first to last."""
-        known = self._numbers.parameters
-        names = [name for name in self._numbers.reported if known[name].role == "physical"]
+        rows = self._numbers.parameters
+        names = [name for name in self._numbers.reported if rows[name].role == "physical"]
         return [n for n in names if self.tree["posterior"][n].ndim == 2][:SHOWN]
 
     def _head(self) -> str:
@@ -210,7 +210,9 @@ class Result:
             "<tr>" + "".join(f"<td>{html.escape(text)}</td>" for text in cells) + "</tr>"
             for _, *cells in self._values()
         )
-        said = "".join(f"<li>{html.escape(one)}</li>" for one in self.advice() + self.warnings())
+        said = "".join(
+            f"<li>{html.escape(sentence)}</li>" for sentence in self.advice() + self.warnings()
+        )
         judged = "<br>".join(
             f"<b>{html.escape(str(mark))}</b>. {html.escape(mark.sentence)}" for mark in self.marks
         )

@@ -102,15 +102,15 @@ def ranks(
     draw = _prior_predictive(design, model, grid)
     keys = jax.random.split(jax.random.key(config.seed), num_simulations)
     seeds = np.random.SeedSequence(config.seed).generate_state(num_simulations)
-    found: list[np.ndarray] = []
+    places: list[np.ndarray] = []
     certified: list[bool] = []
     for key, seed in zip(keys, seeds, strict=True):
-        progress("simulating", len(found), num_simulations)
+        progress("simulating", len(places), num_simulations)
         truth, data = draw(key)
         made = sample_posterior(data, replace(config, seed=int(seed)))
         inference, truth = made.inference, _as_fitted(truth, model, made.plan.model, grid)
         draws = np.concatenate([inference.draws, inference.log_likelihood[..., None]], axis=-1)
-        found.append(rank(truth, draws.reshape(-1, draws.shape[-1])))
+        places.append(rank(truth, draws.reshape(-1, draws.shape[-1])))
         certified.append(inference.certificate.certified)
     progress("simulating", num_simulations, num_simulations)
     names = [
@@ -118,7 +118,7 @@ def ranks(
         "log_likelihood",
     ]
     return xr.Dataset(
-        {"rank": (("simulation", "parameter"), found), "certified": ("simulation", certified)},
+        {"rank": (("simulation", "parameter"), places), "certified": ("simulation", certified)},
         {"parameter": names},
         files.as_attributes(
             {
@@ -186,7 +186,7 @@ def histograms(ranks: xr.Dataset) -> np.ndarray:
     enough = [bins for bins in NUM_BINS if len(kept) >= LEAST_EXPECTED * bins]
     num_bins = enough[0] if enough else NUM_BINS[-1]
     values = NUM_DRAWS + 1
-    return np.stack([np.histogram(one, num_bins, (0, values))[0] for one in kept.T])
+    return np.stack([np.histogram(column, num_bins, (0, values))[0] for column in kept.T])
 
 
 def figure(ranks: xr.Dataset) -> Figure:
@@ -251,12 +251,12 @@ def _prior_predictive(
         c2 = mean + scale * (z + jnp.swapaxes(z, -1, -2))
         return jnp.append(theta, log_density.sum()), c2
 
-    def one(key: jax.Array) -> tuple[np.ndarray, TwoTimeData]:
+    def draw_one(key: jax.Array) -> tuple[np.ndarray, TwoTimeData]:
         truth, c2 = jax.tree.map(np.asarray, draw(key))
         phi = np.asarray(design.phi)
         return truth, TwoTimeData(c2, phi, design.dt, design.q, design.gap)
 
-    return one
+    return draw_one
 
 
 def _as_fitted(truth: np.ndarray, drawn: Observed, fitted: Observed, grid: ShardGrid) -> np.ndarray:

@@ -99,15 +99,15 @@ def cover(
         row = _experiment(truth, data, replace(config, seed=int(seed)))
         rows.append({**row, "seconds": time.perf_counter() - began})
     progress("simulating", num_simulations, num_simulations)
-    found = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+    stacked = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
     dims = ("simulation", "intervals", "level", "parameter")
     return xr.Dataset(
         {
-            "lower": (dims, found["ends"][:, :, 0]),
-            "upper": (dims, found["ends"][:, :, 1]),
-            "sd": (("simulation", "intervals", "parameter"), found["sd"]),
-            "truth": (("simulation", "parameter"), found["truth"]),
-            **{name: ("simulation", found[name]) for name in ("certified", "k_hat", "seconds")},
+            "lower": (dims, stacked["ends"][:, :, 0]),
+            "upper": (dims, stacked["ends"][:, :, 1]),
+            "sd": (("simulation", "intervals", "parameter"), stacked["sd"]),
+            "truth": (("simulation", "parameter"), stacked["truth"]),
+            **{name: ("simulation", stacked[name]) for name in ("certified", "k_hat", "seconds")},
         },
         {"intervals": list(KINDS), "level": list(LEVELS), "parameter": _labels(truth)},
         files.as_attributes(
@@ -117,7 +117,7 @@ def cover(
                 "noise": config.noise,
                 "method": config.method,
                 "seed": config.seed,
-                "num_uncertified": int((~found["certified"]).sum()),
+                "num_uncertified": int((~stacked["certified"]).sum()),
                 "study": recorded(study),
                 "parameters": parameter_rows(config.parameters, {*truth}),
                 "pooled": {
@@ -158,7 +158,7 @@ def table(dataset: xr.Dataset) -> pd.DataFrame:
     members |= {row: tuple(pool) for row, pool in pools.items() if {*pool} & {*names}}
     inside = (dataset["lower"] <= dataset["truth"]) & (dataset["truth"] <= dataset["upper"])
     width = (dataset["upper"] - dataset["lower"]).sel(level=LEVELS[0])
-    found: dict[str, dict[tuple[str, str], float]] = {}
+    lines: dict[str, dict[tuple[str, str], float]] = {}
     for row, pooled in members.items():
         at, cells = np.flatnonzero(np.isin(names, pooled)), {}
         for kind in KINDS:
@@ -168,13 +168,13 @@ def table(dataset: xr.Dataset) -> pd.DataFrame:
                 cells[kind, f"error_{level}"] = _wilson(share)
             middle = float(np.median(width.sel(intervals=kind).values[:, at]))
             cells[kind, "width"] = np.nan if row in pools else middle
-        found[row] = cells
-    return pd.DataFrame(found).T.rename_axis("parameter")
+        lines[row] = cells
+    return pd.DataFrame(lines).T.rename_axis("parameter")
 
 
-def verdict(found: pd.DataFrame) -> str:
+def verdict(rows: pd.DataFrame) -> str:
     """Return in a sentence what `table` found of the reported 90 % intervals, all together."""
-    coverage, error = found["reported"].loc["all parameters", ["coverage_90", "error_90"]]
+    coverage, error = rows["reported"].loc["all parameters", ["coverage_90", "error_90"]]
     counted = f"the 90 % intervals hold the truth in {100 * coverage:.1f} ± {100 * error:.1f} %"
     if coverage + 2 * error < LEVELS[0] - TOLERANCE:
         return f"The intervals are too narrow: {counted}."
@@ -187,15 +187,15 @@ def verdict(found: pd.DataFrame) -> str:
 
 def figure(dataset: xr.Dataset) -> Figure:
     """Draw coverage against what is promised, and reported widths against uncorrected ones."""
-    found = table(dataset)
-    places = np.arange(len(found))[::-1]
-    fig = Figure((7.5, 1.3 + 0.26 * len(found)), layout="constrained")
+    rows = table(dataset)
+    places = np.arange(len(rows))[::-1]
+    fig = Figure((7.5, 1.3 + 0.26 * len(rows)), layout="constrained")
     left, right = fig.subplots(1, 2, sharey=True, width_ratios=(1.7, 1))
     for nominal in LEVELS:
         left.axvline(100 * nominal, color="0.4", linestyle=":", linewidth=1)
     for kind, color, shift in zip(KINDS, (BLUE, VERMILION), (0.13, -0.13), strict=True):
         for level, face in ((90, color), (50, "white")):
-            middle, error = (100 * found[kind, f"{what}_{level}"] for what in ("coverage", "error"))
+            middle, error = (100 * rows[kind, f"{what}_{level}"] for what in ("coverage", "error"))
             left.errorbar(
                 middle,
                 places + shift,
@@ -207,11 +207,11 @@ def figure(dataset: xr.Dataset) -> Figure:
                 lw=1,
                 label=f"{kind}, {level} %",
             )
-    rows = json.loads(dataset.attrs["parameters"])
-    symbols = {row["name"]: f"${row['latex']}$" for row in rows if row["latex"]}
-    left.set_yticks(places, [symbols.get(str(name), str(name)) for name in found.index])
+    parameters = json.loads(dataset.attrs["parameters"])
+    symbols = {row["name"]: f"${row['latex']}$" for row in parameters if row["latex"]}
+    left.set_yticks(places, [symbols.get(str(name), str(name)) for name in rows.index])
     left.set(xlim=(-2, 102), xlabel="experiments whose interval holds the truth (%)")
-    widths = found.xs("width", axis=1, level=1)
+    widths = rows.xs("width", axis=1, level=1)
     right.plot(widths["reported"] / widths["uncorrected"], places, "o", color=BLUE, markersize=4)
     right.axvline(1, color="0.4", linestyle=":", linewidth=1)
     right.set(xscale="log", xlabel="reported width / uncorrected width")
@@ -241,21 +241,21 @@ def write(dataset: xr.Dataset, path: Path) -> tuple[Path, Path]:
 
 def render(dataset: xr.Dataset) -> str:
     """Return the study as one HTML page without outside resources."""
-    found = table(dataset)
-    flat = found.set_axis(["_".join(column) for column in found.columns], axis=1)
+    rows = table(dataset)
+    flat = rows.set_axis(["_".join(column) for column in rows.columns], axis=1)
     truths = dataset["truth"].quantile((0.0, 0.5, 1.0), "simulation").to_pandas()
     records = {name: json.loads(dataset.attrs[name]) for name in RECORDS}
-    rows = records.pop("parameters")
+    parameters = records.pop("parameters")
     physical = json.loads(dataset.attrs["pooled"])["all parameters"]
     return page.page(
         "coverage.html",
         **records,
         attrs=dataset.attrs,
-        parameters={row["name"]: row for row in rows},
-        verdict=verdict(found),
+        parameters={row["name"]: row for row in parameters},
+        verdict=verdict(rows),
         total=dataset.sizes["simulation"],
         seconds=float(dataset["seconds"].median()),
-        rows=flat.assign(name=found.index).to_dict("records"),
+        rows=flat.assign(name=rows.index).to_dict("records"),
         truths={name: truths[name].to_list() for name in physical if name in truths},
         figure=page.embedded(figure(dataset)),
     )

@@ -257,7 +257,7 @@ def test_from_the_command_line(run, data_file):
     ("flags", "message"),
     [
         (["--models", "static"], "two models or more, found static"),
-        (["--models", "static,static"], "two models or more, found static"),
+        (["--models", "static,static"], "models must differ by name, found static, static"),
         (["--models", "static,flow"], "model must be one of static, laminar_flow.*'flow'"),
         (["--model", "static"], "No such option.*--model"),
         (["--method", "guess"], "guess.*not one of.*laplace"),
