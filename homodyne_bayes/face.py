@@ -9,14 +9,13 @@ import jax
 import numpy as np
 import xarray as xr
 
-from homodyne_bayes.config import suggest
 from homodyne_bayes.data.formats.record import Format
 from homodyne_bayes.data.formats.table import formats as all_formats
 from homodyne_bayes.data.reading import contents as inspect
 from homodyne_bayes.data.reading import read
 from homodyne_bayes.data.two_time import TwoTimeData
 from homodyne_bayes.environment import setup
-from homodyne_bayes.errors import InputError
+from homodyne_bayes.errors import refuse_unknown
 from homodyne_bayes.fitting import pipeline
 from homodyne_bayes.fitting.plan import plan
 from homodyne_bayes.fitting.sample import noise_of
@@ -163,9 +162,7 @@ def simulate(
         If a name is unknown, or a number impossible.
     """
     allowed = GEOMETRY if sigma is not None else (*GEOMETRY, *DETECTOR)
-    for name in more:
-        if name not in allowed:
-            raise InputError(f"simulate.{name}: unknown; {suggest(name, allowed)}")
+    refuse_unknown("simulate", more, allowed)
     record = load_model(model)
     q, azimuths = every_bin(np.ravel(more.pop("q", Experiment.q)).tolist(), phi)
     geometry = {name: more.pop(name) for name in GEOMETRY if name in more}

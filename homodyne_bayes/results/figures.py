@@ -10,6 +10,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.mathtext import MathTextParser
+from matplotlib.ticker import MaxNLocator
 from scipy.stats import gaussian_kde, rankdata
 
 from homodyne_bayes.results import diagnostics, store, variables
@@ -34,6 +35,8 @@ from homodyne_bayes.text import number, percent, place
 from homodyne_bayes.thresholds import LIMIT
 
 RANK_BINS = 10
+FAR = 0.005  # of the draws, far out on one side
+MIDDLE: dict[str, Any] = {"color": "0.3", "ha": "center", "va": "center"}
 TRUTH: dict[str, Any] = {"color": "black", "linestyle": "--", "linewidth": 1.0}
 
 
@@ -79,7 +82,10 @@ def _rate(ax: Axes, draws: xr.DataArray, odds: Flow | None) -> tuple[float, str]
 
 
 def pairs(tree: xr.DataTree, names: Sequence[str] = ()) -> Figure:
-    """Draw parameters, by default the physical ones, against each other."""
+    """Draw parameters, by default the physical ones, against each other.
+
+    Of heavy tails the outermost draws lie outside of the panels.
+    """
     names = names or variables.scalars(tree, variables.reported(tree))
     posterior, known = group(tree, "posterior"), diagnostics.truth(tree)
     diverged, symbols = divergences(tree), _symbols(tree)
@@ -93,45 +99,51 @@ def pairs(tree: xr.DataTree, names: Sequence[str] = ()) -> Figure:
     values = [f * posterior[n].values.ravel() for n, f in zip(names, factors, strict=True)]
     crosses = [f * diverged[n] for n, f in zip(names, factors, strict=True)]
     lines = [[f * known[n]] if n in known else [] for n, f in zip(names, factors, strict=True)]
+    limits = [_limits(*shown) for shown in zip(values, crosses, lines, strict=True)]
     side = max(1.35 * len(names), 5.0)
     fig = Figure((side, side))
-    margins = {"left": 1.1 / side, "bottom": 1.1 / side, "right": 0.99, "top": 0.99}
-    axes = fig.subplots(
-        len(names),
-        len(names),
-        sharex="col",
-        squeeze=False,
-        gridspec_kw={**margins, "wspace": 0.08, "hspace": 0.08},
-    )
+    fig.subplots_adjust(1.1 / side, 1.1 / side, 0.99, 0.99, wspace=0.08, hspace=0.08)
+    axes = fig.subplots(len(names), len(names), sharex="col", squeeze=False)
     for (i, j), ax in np.ndenumerate(axes):
         x, y = values[j], values[i]
         if i < j:
-            ax.text(
-                0.5,
-                0.5,
-                number(np.corrcoef(x, y)[0, 1]),
-                color="0.3",
-                ha="center",
-                va="center",
-                transform=ax.transAxes,
-            )
+            ax.text(0.5, 0.5, number(np.corrcoef(x, y)[0, 1]), transform=ax.transAxes, **MIDDLE)
             ax.axis("off")
             continue
         if i == j:
-            ax.hist(x, bins=30, color=BLUE, alpha=0.7)
+            ax.hist(x, bins=30, range=limits[j], color=BLUE, alpha=0.7)
         else:
+            ax.set(ylim=limits[i], yticks=_ticks(limits[i]))
             ax.plot(x, y, ".", color=BLUE, ms=3, alpha=np.clip(200 / x.size, 0.3, 0.8), mew=0)
             ax.plot(crosses[j], crosses[i], "x", color=VERMILION, ms=4)
         for line, at in ((ax.axvline, lines[j]), (ax.axhline, lines[i] if i != j else [])):
             for value in at:
                 line(value, **TRUTH)
-        ax.locator_params(nbins=3, prune="both")
-        ax.tick_params("x", rotation=45)
+        ax.set(xlim=limits[j], xticks=_ticks(limits[j]))
+        for label in ax.get_xticklabels():
+            label.set(rotation=45, ha="right", rotation_mode="anchor")
         ax.tick_params(left=i != j, labelleft=j == 0 and i > 0)
         ax.set_xlabel(labels[j].replace(" (", "\n(") if i == len(names) - 1 else "")
         ax.set_ylabel(labels[i].replace(" (", "\n(") if j == 0 and i > 0 else "")
     fig.align_labels()
     return fig
+
+
+def _limits(draws: np.ndarray, crosses: np.ndarray, lines: Sequence[float]) -> tuple[float, float]:
+    """Return the range of a panel: of nearly all draws (S,), of all crosses and of the truth."""
+    low, high = np.quantile(draws, [FAR, 1 - FAR])
+    room = 0.2 * (high - low)
+    ends = np.clip([low - room, high + room], draws.min(), draws.max())
+    shown = np.concatenate([ends, crosses, lines])
+    margin = 0.03 * np.ptp(shown)
+    return float(shown.min() - margin), float(shown.max() + margin)
+
+
+def _ticks(limits: tuple[float, float]) -> np.ndarray:
+    """Return a few round numbers well inside of a panel, (T,), so that neighbours keep apart."""
+    ticks = np.asarray(MaxNLocator(3).tick_values(*limits))
+    room = 0.12 * (limits[1] - limits[0])
+    return ticks[(ticks > limits[0] + room) & (ticks < limits[1] - room)]
 
 
 def divergences(tree: xr.DataTree) -> dict[str, np.ndarray]:

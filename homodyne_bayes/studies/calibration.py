@@ -34,6 +34,7 @@ from homodyne_bayes.model_files import model_name
 from homodyne_bayes.physics.points import ShardGrid, map_grid
 from homodyne_bayes.physics.rates import window_of
 from homodyne_bayes.results.figures import BLUE, GREY
+from homodyne_bayes.studies.study import seeds
 
 NUM_DRAWS = 99  # a truth is ranked among, so that ranks take 100 values
 NUM_BINS = (20, 10, 5, 2)
@@ -90,6 +91,11 @@ def ranks(
     -------
     xarray.Dataset
         ``rank`` (simulation, parameter), 0 to 99, and ``certified`` (simulation,).
+
+    Raises
+    ------
+    InputError
+        If contrast and offset are not those of every angle, or there is no simulation.
     """
     if not config.scale.per_angle:
         raise InputError(
@@ -100,14 +106,12 @@ def ranks(
     grid = _grid(design, config)
     model = models_of(config, window_of(grid)).least_squares
     draw = _prior_predictive(design, model, grid)
-    keys = jax.random.split(jax.random.key(config.seed), num_simulations)
-    seeds = np.random.SeedSequence(config.seed).generate_state(num_simulations)
     places: list[np.ndarray] = []
     certified: list[bool] = []
-    for key, seed in zip(keys, seeds, strict=True):
+    for key, seed in seeds(config.seed, num_simulations):
         progress("simulating", len(places), num_simulations)
         truth, data = draw(key)
-        made = sample_posterior(data, replace(config, seed=int(seed)))
+        made = sample_posterior(data, replace(config, seed=seed))
         inference, truth = made.inference, _as_fitted(truth, model, made.plan.model, grid)
         draws = np.concatenate([inference.draws, inference.log_likelihood[..., None]], axis=-1)
         places.append(rank(truth, draws.reshape(-1, draws.shape[-1])))

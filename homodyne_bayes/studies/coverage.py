@@ -34,7 +34,7 @@ from homodyne_bayes.parameters import priors_of
 from homodyne_bayes.physics.rates import window_of
 from homodyne_bayes.results import page
 from homodyne_bayes.results.figures import BLUE, VERMILION
-from homodyne_bayes.studies.study import Study, like, recorded
+from homodyne_bayes.studies.study import Study, like, recorded, seeds
 
 __all__ = ["Study", "cover", "figure", "like", "render", "table", "verdict", "write"]
 
@@ -76,7 +76,7 @@ def cover(
     Raises
     ------
     InputError
-        If the experiments do not follow the model that is fitted.
+        If the experiments do not follow the model that is fitted, or there is none.
     """
     if config.record != study.experiment.model:
         raise InputError(
@@ -88,15 +88,13 @@ def cover(
             "coverage counts intervals of contrast and offset, found scaling "
             f"{config.scaling!r}, which has none: pass another --scaling"
         )
-    keys = jax.random.split(jax.random.key(config.seed), num_simulations)
-    seeds = np.random.SeedSequence(config.seed).generate_state(num_simulations)
     priors = models_of(config, window_of(study.experiment.grid)).priors
     rows: list[dict[str, Any]] = []
-    for key, seed in zip(keys, seeds, strict=True):
+    for key, seed in seeds(config.seed, num_simulations):
         progress("simulating", len(rows), num_simulations)
         began = time.perf_counter()
         truth, data = study.measure(key)
-        row = _experiment(truth, data, replace(config, seed=int(seed)))
+        row = _experiment(truth, data, replace(config, seed=seed))
         rows.append({**row, "seconds": time.perf_counter() - began})
     progress("simulating", num_simulations, num_simulations)
     stacked = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
