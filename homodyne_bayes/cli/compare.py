@@ -45,7 +45,7 @@ def compare(file: str, models: str, settings: str | None, as_json: bool, **flags
     with screen.progress_bar(f"fitting {screen.described(data)}") as progress:
         compared = comparison.compare(data, configs, progress)
     if as_json:
-        screen.print_json(comparison.plain(compared))
+        screen.print_json(comparison.recorded(compared))
     else:
         print_comparison(compared)
 

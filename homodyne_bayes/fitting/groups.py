@@ -17,7 +17,7 @@ from homodyne_bayes.likelihood.estimate import Estimate
 from homodyne_bayes.likelihood.noise import NoiseWords
 from homodyne_bayes.parameters import PER_ANGLE
 from homodyne_bayes.physics.model import Model
-from homodyne_bayes.text import place
+from homodyne_bayes.text import azimuth
 from homodyne_bayes.thresholds import faults_to_json
 
 Values = Mapping[str, np.ndarray]
@@ -51,7 +51,7 @@ def map_labels(data: TwoTimeData) -> dict[str, Any]:
     coordinates = map_coordinates(data)
     if "q" not in coordinates:
         return coordinates
-    return {"phi": ("phi", [place(phi) for phi in xr.Dataset(coords=coordinates)["phi"]])}
+    return {"phi": ("phi", [azimuth(phi) for phi in xr.Dataset(coords=coordinates)["phi"]])}
 
 
 def draws_dataset(

@@ -31,7 +31,7 @@ from homodyne_bayes.results.figures_of_maps import (
 from homodyne_bayes.results.flow import Flow, flow
 from homodyne_bayes.results.latex import formula
 from homodyne_bayes.results.variables import TAIL
-from homodyne_bayes.text import number, percent, place
+from homodyne_bayes.text import azimuth, number, percent
 from homodyne_bayes.thresholds import LIMIT
 
 RANK_BINS = 10
@@ -270,7 +270,7 @@ def _entries(
     dims = [dim for dim in draws.dims if dim not in ("shard", "chain", "draw")]
     for position in np.ndindex(*(draws.sizes[dim] for dim in dims)):
         scalar = draws.isel(dict(zip(dims, position, strict=True)))
-        where = place(scalar["phi"]) if "phi" in dims else ", ".join(map(str, position))
+        where = azimuth(scalar["phi"]) if "phi" in dims else ", ".join(map(str, position))
         entries.append((symbol + (f"[{where}]" if where else ""), scalar))
     return entries
 

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from homodyne_bayes.results.diagnostics import group, lack_pairs
-from homodyne_bayes.text import place
+from homodyne_bayes.text import azimuth
 
 MAX_ANGLES = 6
 WHITE_LIMIT = 3.0  # of the colours of residuals of unit variance
@@ -47,7 +47,7 @@ def maps(tree: xr.DataTree) -> Figure:
     axes = axes if wide else axes.T
     for row, (kind, c2, limits, cmap) in zip(axes, kinds, strict=True):
         for ax, angle in zip(row, c2, strict=True):
-            where = place(angle["phi"])
+            where = azimuth(angle["phi"])
             above = where.replace(", ", "\n") if ax in axes[0] else ""
             image(ax, angle, limits, cmap, above if wide else f"{kind}, {where}")
         if wide:
@@ -102,7 +102,7 @@ def _cuts(
                 label=f"$t_1$ = {_span(float(own['begin']), float(own['end']))} s",
             )
             ax.plot(own["lag"], own["measured"], ".", color=color, markersize=3)
-        ax.set_title(f"φ = {place(cuts['phi'])}", loc="left", fontsize="medium")
+        ax.set_title(f"φ = {azimuth(cuts['phi'])}", loc="left", fontsize="medium")
         log_axis(ax, cuts["lag"].values)
     for ax in axes[-3:]:
         ax.set_xlabel(r"lag $t_2 - t_1$ (s)")
@@ -143,7 +143,7 @@ def whitened(tree: xr.DataTree) -> Figure:
     count, size = len(shown) + 1, -(-entries.sizes["bin1"] // blocks.sizes["bin1"])
     fig, axes = panels(count, min((3, 4), key=lambda n: -count % n), 2.9, 2.6)
     for ax, block in zip(axes, blocks.isel(phi=shown), strict=False):
-        image(ax, block, (-WHITE_LIMIT, WHITE_LIMIT), "RdBu_r", f"φ = {place(block['phi'])}")
+        image(ax, block, (-WHITE_LIMIT, WHITE_LIMIT), "RdBu_r", f"φ = {azimuth(block['phi'])}")
     fig.colorbar(
         axes[0].images[0],
         ax=axes[:-1],

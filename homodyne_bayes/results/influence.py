@@ -81,21 +81,21 @@ def undecided(tree: xr.DataTree, flow: Flow | None) -> dict[str, float]:
     draws, alone = group(tree, "unconstrained_posterior"), group(tree, "data_alone")
     ratios = {
         name: float((alone[at] / draws[at].std(("chain", "draw"))).max())
-        for name, at in places(tree).items()
+        for name, at in sampled_for(tree).items()
         if not (flow and flow.leaves_open(name))
     }
     most = store.limits(tree)["widened"]
     return {name: ratio for name, ratio in ratios.items() if ratio > most}
 
 
-def places(tree: xr.DataTree) -> dict[str, str]:
+def sampled_for(tree: xr.DataTree) -> dict[str, str]:
     """Return what was sampled for each reported quantity of the fluid: rates, and parameters."""
     rows, names = store.parameters(tree), sampled(tree)
-    sampled_as = {
+    names_sampled = {
         str(name): str(rate.attrs["level"]) for name, rate in group(tree, "rates").items()
     }
-    sampled_as |= {name: name for name in names if rows[name].role == "physical"}
-    return {name: at for name, at in sampled_as.items() if at in names}
+    names_sampled |= {name: name for name in names if rows[name].role == "physical"}
+    return {name: at for name, at in names_sampled.items() if at in names}
 
 
 def prior_conflicts(tree: xr.DataTree) -> list[str]:

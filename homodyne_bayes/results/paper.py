@@ -19,7 +19,7 @@ from homodyne_bayes.results.diagnostics import Numbers
 from homodyne_bayes.results.figures import FIGURES
 from homodyne_bayes.results.quantities import Quantity, derived, described, fitted
 from homodyne_bayes.results.variables import TAIL
-from homodyne_bayes.text import listed, plain
+from homodyne_bayes.text import joined, plain
 from homodyne_bayes.thresholds import INTERVAL, LIMIT, faults_to_json
 
 COLUMNS = {"single": 3.375, "double": 7.0}  # inches
@@ -225,7 +225,7 @@ def _paper(
         "convention": tree.attrs["convention"],
         "model": tree.attrs["model"],
         "noise": tree.attrs["noise"],
-        "told": listed(phrases) if phrases else "",
+        "told": joined(phrases) if phrases else "",
         "prior_driven": numbers.prior_driven,
         "settings": json.loads(tree.attrs["settings"]),
         "priors": rows.priors(numbers),

@@ -11,7 +11,7 @@ from homodyne_bayes.results import diagnostics, influence, sentences
 from homodyne_bayes.results.diagnostics import Numbers, group
 from homodyne_bayes.results.flow import below
 from homodyne_bayes.results.variables import TAIL
-from homodyne_bayes.text import interval, number, percent, place, rounded, short
+from homodyne_bayes.text import azimuth, interval, number, percent, rounded, short
 
 MAX_LISTED = 6  # angles
 MAX_SHARDS = 16  # of a table
@@ -28,14 +28,14 @@ def parameters(numbers: Numbers, names: Sequence[str]) -> list[Row]:
     where the prior sets the interval), warm_start, of_uncorrected (a dash where noise is taken as
     independent), and truth and inside, empty for measured data.
     """
-    scalars = [(name, at) for name in names for at in _places(numbers, name)]
+    scalars = [(name, at) for name in names for at in _entries_of(numbers, name)]
     lines = numbers.lines(names).iterrows()
     return [_row(numbers, *scalar, line) for scalar, (_, line) in zip(scalars, lines, strict=True)]
 
 
 def labels(numbers: Numbers, names: Sequence[str]) -> list[str]:
     """Return what to call every scalar of some variables, angles included."""
-    return [_label(numbers, name, at) for name in names for at in _places(numbers, name)]
+    return [_label(numbers, name, at) for name in names for at in _entries_of(numbers, name)]
 
 
 def of_role(numbers: Numbers, roles: Sequence[str]) -> list[Row]:
@@ -85,11 +85,13 @@ def _label(numbers: Numbers, name: str, at: tuple[int, ...]) -> str:
     symbol, draws = numbers.parameters[name].symbol, group(numbers.tree, "posterior")[name]
     if not at:
         return symbol
-    where = place(draws["phi"][at[0]], digits=6) if "phi" in draws.dims else ", ".join(map(str, at))
+    where = (
+        azimuth(draws["phi"][at[0]], digits=6) if "phi" in draws.dims else ", ".join(map(str, at))
+    )
     return f"{symbol} [{where}]"
 
 
-def _places(numbers: Numbers, name: str) -> list[tuple[int, ...]]:
+def _entries_of(numbers: Numbers, name: str) -> list[tuple[int, ...]]:
     return list(np.ndindex(*group(numbers.tree, "posterior")[name].shape[2:]))
 
 
@@ -162,7 +164,9 @@ def _value(values: xr.DataArray) -> str:
     texts = [short(value) for value in values.values]
     if len(texts) > MAX_LISTED:
         return f"{short(float(values.min()))} to {short(float(values.max()))}, {len(texts)} angles"
-    return ", ".join(f"{text} ({place(phi)})" for text, phi in zip(texts, values.phi, strict=True))
+    return ", ".join(
+        f"{text} ({azimuth(phi)})" for text, phi in zip(texts, values.phi, strict=True)
+    )
 
 
 def shards(numbers: Numbers) -> list[Row]:

@@ -11,7 +11,7 @@ import xarray as xr
 from homodyne_bayes.results import diagnostics, influence
 from homodyne_bayes.results.diagnostics import Numbers, group
 from homodyne_bayes.results.flow import Flow, below
-from homodyne_bayes.text import number, percent, place
+from homodyne_bayes.text import azimuth, number, percent
 from homodyne_bayes.thresholds import INTERVAL, MILLION, REWEIGHTED, Fault
 
 CLEAR = math.log(MILLION)  # log Bayes factors above which no error of theirs matters
@@ -276,7 +276,7 @@ def _of_speckle(numbers: Numbers) -> list[str]:
     if "noise" not in numbers.tree.children:
         return []
     noise = group(numbers.tree, "noise")
-    share, names = noise["same_speckle"].values, [place(phi) for phi in noise["phi"]]
+    share, names = noise["same_speckle"].values, [azimuth(phi) for phi in noise["phi"]]
     return [
         f"The maps at {names[i]} and {names[j]} have about {percent(share[i, j])} of their speckle "
         "in common, as opposite azimuths and bins that share pixels do; the intervals allow for it."

@@ -106,15 +106,15 @@ def ranks(
     grid = _grid(design, config)
     model = models_of(config, window_of(grid)).least_squares
     draw = _prior_predictive(design, model, grid)
-    places: list[np.ndarray] = []
+    ranked: list[np.ndarray] = []
     certified: list[bool] = []
     for key, seed in seeds(config.seed, num_simulations):
-        progress("simulating", len(places), num_simulations)
+        progress("simulating", len(ranked), num_simulations)
         truth, data = draw(key)
         made = sample_posterior(data, replace(config, seed=seed))
         inference, truth = made.inference, _as_fitted(truth, model, made.plan.model, grid)
         draws = np.concatenate([inference.draws, inference.log_likelihood[..., None]], axis=-1)
-        places.append(rank(truth, draws.reshape(-1, draws.shape[-1])))
+        ranked.append(rank(truth, draws.reshape(-1, draws.shape[-1])))
         certified.append(inference.certificate.certified)
     progress("simulating", num_simulations, num_simulations)
     names = [
@@ -122,7 +122,7 @@ def ranks(
         "log_likelihood",
     ]
     return xr.Dataset(
-        {"rank": (("simulation", "parameter"), places), "certified": ("simulation", certified)},
+        {"rank": (("simulation", "parameter"), ranked), "certified": ("simulation", certified)},
         {"parameter": names},
         files.as_attributes(
             {

@@ -229,7 +229,7 @@ def held_out(log_evidence: np.ndarray) -> np.ndarray:
     return log_evidence[..., :1] - log_evidence[..., 1:]
 
 
-def plain(compared: Comparison) -> dict[str, Any]:
+def recorded(compared: Comparison) -> dict[str, Any]:
     """Return the models, highest evidence first, and what `sentences` says of them."""
     rows = compared.models.rename_axis("model").reset_index().to_dict("records")
     return {"noise": compared.noise, "models": rows, "sentences": sentences(compared)}

@@ -186,7 +186,7 @@ def verdict(rows: pd.DataFrame) -> str:
 def figure(dataset: xr.Dataset) -> Figure:
     """Draw coverage against what is promised, and reported widths against uncorrected ones."""
     rows = table(dataset)
-    places = np.arange(len(rows))[::-1]
+    heights = np.arange(len(rows))[::-1]
     fig = Figure((7.5, 1.3 + 0.26 * len(rows)), layout="constrained")
     left, right = fig.subplots(1, 2, sharey=True, width_ratios=(1.7, 1))
     for nominal in LEVELS:
@@ -196,7 +196,7 @@ def figure(dataset: xr.Dataset) -> Figure:
             middle, error = (100 * rows[kind, f"{what}_{level}"] for what in ("coverage", "error"))
             left.errorbar(
                 middle,
-                places + shift,
+                heights + shift,
                 xerr=2 * error,
                 fmt="o",
                 color=color,
@@ -207,10 +207,10 @@ def figure(dataset: xr.Dataset) -> Figure:
             )
     parameters = json.loads(dataset.attrs["parameters"])
     symbols = {row["name"]: f"${row['latex']}$" for row in parameters if row["latex"]}
-    left.set_yticks(places, [symbols.get(str(name), str(name)) for name in rows.index])
+    left.set_yticks(heights, [symbols.get(str(name), str(name)) for name in rows.index])
     left.set(xlim=(-2, 102), xlabel="experiments whose interval holds the truth (%)")
     widths = rows.xs("width", axis=1, level=1)
-    right.plot(widths["reported"] / widths["uncorrected"], places, "o", color=BLUE, markersize=4)
+    right.plot(widths["reported"] / widths["uncorrected"], heights, "o", color=BLUE, markersize=4)
     right.axvline(1, color="0.4", linestyle=":", linewidth=1)
     right.set(xscale="log", xlabel="reported width / uncorrected width")
     right.xaxis.set_major_formatter("{x:g}")

@@ -36,7 +36,7 @@ class Rerun(NamedTuple):
     changed: list[str]
 
 
-def measured(tree: xr.DataTree) -> TwoTimeData:
+def data_of(tree: xr.DataTree) -> TwoTimeData:
     """Return the data of a result, as they were fitted.
 
     Raises
@@ -78,7 +78,7 @@ def rerun(tree: xr.DataTree, progress: Progress = silent, **others: Any) -> Reru
     Draws are the same, bit for bit, with the same versions on the same kind of machine with the
     same number of devices.
     """
-    again = fit(measured(tree), settings_of(tree, **others), progress)
+    again = fit(data_of(tree), settings_of(tree, **others), progress)
     old, new = group(tree, "posterior"), group(again, "posterior")
     draws = ("chain", "draw")
     shift = abs(new.mean(draws) - old.mean(draws)) / old.std(draws)

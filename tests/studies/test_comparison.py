@@ -29,7 +29,7 @@ from homodyne_bayes.studies.comparison import (
     compare,
     evidence,
     held_out,
-    plain,
+    recorded,
     sentences,
     strength,
     tabulate,
@@ -130,7 +130,7 @@ def test_what_is_not_known_is_said(capsys):
     nan = np.nan
     one = tabulate(["a", "b"], np.array(PHI), fits([[nan, 7, 7, 7], [20.0, 16, 15, 11]], k_hat=0.8))
     assert one.models["log_bayes_factor"].isna()["a"]
-    screen.print_json(plain(one))
+    screen.print_json(recorded(one))
     known, unknown = json.loads(capsys.readouterr().out)["models"]
     assert (known["model"], known["log_evidence"]) == ("b", 20.0)
     assert (unknown["model"], unknown["log_bayes_factor"]) == ("a", None)
