@@ -18,7 +18,7 @@ def degrees(phi: float, digits: int = 4) -> str:
 
 
 def azimuth(phi: "xr.DataArray", digits: int = 4) -> str:
-    """Return the azimuth of one map as text, with its wavevector where these differ."""
+    """Return the azimuth of one map, () in degree, as text, with its q where several differ."""
     if phi.dtype.kind in "OU":
         return str(phi.item())
     q = f", {float(phi.coords['q']):.{digits}g} 1/Å" if "q" in phi.coords else ""

@@ -94,7 +94,10 @@ def rates_dataset(
 
 
 def still_dataset(comparison: Mapping[str, Any], log_flat: np.ndarray) -> xr.Dataset:
-    """Return how a model stands against the same fluid at rest, see `fitting.still`."""
+    """Return how a model stands against the same fluid at rest, see `fitting.still`.
+
+    ``log_flat`` are the log weights of the draws, (chain, draw).
+    """
     meaning = "log weights of the draws under a prior flat in the rate"
     weights = {"log_flat": (("chain", "draw"), log_flat, {"long_name": meaning})}
     return xr.Dataset(weights, attrs=as_attributes(comparison))

@@ -160,7 +160,7 @@ def speckle_scatter(S: np.ndarray, scale: np.ndarray, cuts: Cuts) -> np.ndarray:
 
 
 def independent_scatter(sigma: float, cuts: Cuts) -> np.ndarray:
-    """Return the same where entries scatter independently with this scale."""
+    """Return the same, (P, A, L), where entries scatter independently with this scale."""
     return sigma * np.sqrt((cuts.weight**2).sum(axis=2))
 
 

@@ -99,7 +99,7 @@ def compare_with_rest(
 
 
 def log_flat(made: Sampled, still: Still, posterior: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Return log weights that make draws those under a prior flat in a rate, 0 and more.
+    """Return log weights, (chain, draw), that make draws those under a prior flat in a rate >= 0.
 
     Parameters
     ----------
@@ -108,7 +108,7 @@ def log_flat(made: Sampled, still: Still, posterior: Mapping[str, np.ndarray]) -
     still : Still
         Which rate it is.
     posterior : mapping of str to numpy.ndarray
-        Draws of all that was sampled.
+        Draws of all that was sampled, (chain, draw, ...).
     """
     level, prior = posterior[still.level], dict(made.model.priors)[still.level]
     return level - np.asarray(distribution(prior).log_prob(level))

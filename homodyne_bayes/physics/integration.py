@@ -35,7 +35,7 @@ class Integration:
 
 
 def exact(points: ShardGrid, rate: OfTime, integral: OfTime | None) -> jax.Array:
-    """Return the integral in closed form, or else by 4 Gauss nodes between two frames."""
+    """Return the integral, (G,), in closed form, or else by 4 Gauss nodes between two frames."""
     if integral is not None:
         return integral(points.time)
     middle = 0.5 * (points.time[1:] + points.time[:-1])
@@ -45,7 +45,7 @@ def exact(points: ShardGrid, rate: OfTime, integral: OfTime | None) -> jax.Array
 
 
 def trapezoid(points: ShardGrid, rate: OfTime, _integral: OfTime | None) -> jax.Array:
-    """Return the integral by trapezoids between the frames."""
+    """Return the integral, (G,), by trapezoids between the frames."""
     return kernels.trapezoids(points, rate(kernels.clock(points)))
 
 

@@ -179,7 +179,7 @@ def distribution(prior: Prior) -> dist.Distribution:
 
 
 def reference_time(points: ShardGrid) -> jax.Array:
-    """Return t_ref in s, where level and slope of a rate are stated: after 1/e of all frames."""
+    """Return t_ref in s, (), at which level and slope are stated: after 1/e of all frames."""
     first, last = points.time[0], points.time[-1]
     return first + (last - first) / jnp.e
 

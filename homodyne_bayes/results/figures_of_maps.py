@@ -113,7 +113,7 @@ def _cuts(
 
 
 def log_axis(ax: Axes, values: np.ndarray) -> None:
-    """Make the horizontal axis logarithmic, with a few plain numbers on it."""
+    """Make the horizontal axis, of ascending values (L,), logarithmic, with a few plain numbers."""
     ax.set_xscale("log")
     subs = (1.0,) if values[-1] > 50 * values[0] else (1.0, 2.0, 5.0)
     ax.xaxis.set_major_locator(LogLocator(subs=subs))
@@ -239,14 +239,14 @@ def panels(
 
 
 def title_subset(fig: Figure, tree: xr.DataTree, shown: np.ndarray) -> None:
-    """Say in the title that not all angles are shown, where it is so."""
+    """Say in the title where not all angles are shown; ``shown`` are their indices, (n,)."""
     total = group(tree, "observed_data").sizes["phi"]
     if len(shown) < total:
         fig.suptitle(f"{len(shown)} of {total} angles", fontsize="medium")
 
 
 def image(ax: Axes, c2: xr.DataArray, limits: tuple[float, float], cmap: str, title: str) -> None:
-    """Draw one map over two times in s, on the colours of ``limits``."""
+    """Draw one map, (G, G), over two times in s, on the colours of ``limits``."""
     time = c2[c2.dims[0]].values
     half = 0.5 * (time[1] - time[0])
     ends = (time[0] - half, time[-1] + half)

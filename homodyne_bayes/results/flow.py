@@ -48,7 +48,7 @@ class Flow(NamedTuple):
         return float(1 / (self.weights**2).sum())
 
     def limit_of(self, draws: xr.DataArray) -> float:
-        """Return the upper limit of a parameter by its draws; NaN if it is no rate from 0 on."""
+        """Return the upper limit of a parameter by its draws (C, S); NaN if no rate from 0 on."""
         alike = draws.attrs["units"] == self.unit and float(draws.min()) >= 0
         return self.limit(draws.values) if alike else math.nan
 

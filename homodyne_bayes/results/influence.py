@@ -44,14 +44,14 @@ def sensitivity(tree: xr.DataTree) -> pd.DataFrame:
 
 
 def levels(tree: xr.DataTree) -> dict[str, xr.DataArray]:
-    """Return draws of the rates next to t_ref, logarithms of those that are positive."""
+    """Return draws of the rates next to t_ref, (chain, draw), logarithms of those above 0."""
     rates = {str(name): rate_at_reference(tree, str(name)) for name in group(tree, "rates")}
     log: Any = np.log  # keeps what is labelled so
     return {n: log(draws) if float(draws.min()) > 0 else draws for n, draws in rates.items()}
 
 
 def rate_at_reference(tree: xr.DataTree, name: str) -> xr.DataArray:
-    """Return draws of a rate at the frame next to t_ref."""
+    """Return draws of a rate at the frame next to t_ref, (chain, draw)."""
     at = float(group(tree, "constant_data")["t_ref"])
     return group(tree, "rates")[name].sel(time=at, method="nearest", drop=True)
 

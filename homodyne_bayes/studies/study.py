@@ -135,7 +135,7 @@ def like(tree: xr.DataTree, model: Model) -> Study:
 
 
 def seeds(seed: int, num_simulations: int) -> list[tuple[jax.Array, int]]:
-    """Return a random key of the truth and the data, and a seed of the fit, of every simulation.
+    """Return a random key, (), of truth and data, and a seed of the fit, of every simulation.
 
     Raises
     ------
