@@ -94,7 +94,8 @@ class Rate:
             return self.level
         low, high = self.visible(window)
         half = 0.5 * math.log(high / low)
-        reason = f"decays within these frames have {low:.2g} to {high:.2g} {self.unit}"
+        ends = " to ".join(f"{float(f'{end:.2g}'):g}" for end in (low, high))
+        reason = f"decays within these frames have {ends} {self.unit}"
         return Prior("normal", math.log(low) + half, half + MARGIN, reason)
 
 

@@ -363,7 +363,7 @@ FIGURES: dict[str, Plot] = {
         pairs,
         "Draws of the physical parameters, and their correlation coefficients. Crosses mark "
         "where NUTS diverged, on all the data or, where their draws were merged, on the shards; "
-        "dashed lines the truth of simulated data.",
+        "dashed lines the truth of simulated data. Draws far out in long tails are left out.",
         lambda tree: len(variables.scalars(tree, variables.reported(tree))) > 0,
     ),
     "coordinate_pairs": Plot(

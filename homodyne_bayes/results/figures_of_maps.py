@@ -150,7 +150,7 @@ def whitened(tree: xr.DataTree) -> Figure:
         location="right",
         extend="both",
         aspect=30,
-        label=f"whitened residual of blocks of {size} × {size} (sd)",
+        label=f"blocks of {size} × {size} (sd)",
     )
     _distribution(axes[-1], {"entries": entries, f"{size} × {size} blocks": blocks})
     title_subset(fig, tree, shown)
@@ -275,7 +275,7 @@ def _distribution(ax: Axes, samples: dict[str, xr.DataArray]) -> None:
         ax.stairs(density, edges, color=color, label=f"{name}, sd {once.std():.2f}")
     x = np.linspace(-5, 5, 201)
     ax.plot(x, scipy.stats.norm.pdf(x), "k--", linewidth=1, label="normal, sd 1")
-    ax.set(xlabel="whitened residual (sd)", yticks=[], ylim=(0, 0.62))
+    ax.set(xlabel="whitened residual (sd)", yticks=[], ylim=(0, 0.75))
     ax.set_title("all angles", fontsize="medium")
     ax.legend(frameon=False, fontsize="small", loc="upper left")
 

@@ -31,7 +31,8 @@ PRINTED: dict[str, tuple[Callable[[xr.DataTree], Figure], str]] = {
     },
 }
 LATEX = ("paper.tex", "table.tex", "scaling.tex", "tables.tex", "methods.tex", "references.bib")
-ALIGNED = {"number": "r", "wide": "r", "text": "l", "prose": r"p{0.5\linewidth}"}
+ALIGNED = {"number": "r", "wide": "r", "text": "l"}
+PROSE = 0.42  # of a line, for all columns of prose
 PRINT_STYLE: Any = {"font.size": 8, "axes.linewidth": 0.6, "lines.linewidth": 1, "pdf.fonttype": 42}
 
 
@@ -115,9 +116,12 @@ def scaling_rows(quantities: Sequence[Quantity]) -> list[dict[str, str]]:
 
 def latex_table(table: tables.Shown) -> dict[str, Any]:
     """Return alignment, head, rows and sentences of a table as LaTeX, names in code as code."""
+    kinds = [column.kind for column in table.columns]
+    share = PROSE / max(kinds.count("prose"), 1)
+    prose = rf">{{\raggedright\arraybackslash}}p{{{share:.2f}\linewidth}}"
     return {
         "title": table.title if table.title.endswith("?") else f"{table.title}.",
-        "alignment": "".join(ALIGNED[column.kind] for column in table.columns),
+        "alignment": "".join(ALIGNED.get(kind, prose) for kind in kinds),
         "head": " & ".join(tex.escaped(" ".join(column.head.split())) for column in table.columns),
         "rows": [" & ".join(map(latex_cell, row)) for row in table.cells],
         "sentences": [*table.before, *table.after],
@@ -226,7 +230,6 @@ def _paper(
         "model": tree.attrs["model"],
         "noise": tree.attrs["noise"],
         "told": joined(phrases) if phrases else "",
-        "prior_driven": numbers.prior_driven,
         "settings": json.loads(tree.attrs["settings"]),
         "priors": rows.priors(numbers),
         "versions": json.loads(tree.attrs["versions"]),

@@ -252,7 +252,7 @@ def _priors_columns(_numbers: Numbers, _rows: list[Row]) -> list[Column]:
         Column("parameter", named, "text"),
         Column("prior", under("prior"), "text"),
         Column("unit", under("unit"), "text"),
-        Column("meaning", under("meaning"), "text"),
+        Column("meaning", under("meaning"), "prose"),
         Column("because", under("reason"), "prose"),
     ]
 
