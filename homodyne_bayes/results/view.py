@@ -11,6 +11,7 @@ import pandas as pd
 import xarray as xr
 from matplotlib.figure import Figure
 
+from homodyne_bayes.errors import refuse_unknown
 from homodyne_bayes.results import marks, page, paper, quantities, rows, sentences, store
 from homodyne_bayes.results.diagnostics import Numbers, group
 from homodyne_bayes.results.figures import FIGURES
@@ -119,8 +120,16 @@ class Result:
         -------
         pandas.DataFrame
             One row a scalar, columns as `homodyne_bayes.results.diagnostics.summary` has them.
+
+        Raises
+        ------
+        InputError
+            If the result has no variable of a name.
         """
-        return self._numbers.lines(self._numbers.reported if names is None else names).copy()
+        numbers = self._numbers
+        names = numbers.reported if names is None else names
+        refuse_unknown("summary", names, [*numbers.reported, *numbers.coordinates])
+        return numbers.lines(names).copy()
 
     def at(self, times: float | Sequence[float] = (), radius: float | None = None) -> pd.DataFrame:
         """Return D, J/2, the relaxation time and the shear rate at some times.
