@@ -104,7 +104,6 @@ REFUSED = [
     (lambda data: hb.compare(data, seeds=3), "fit.seeds: unknown; did you mean seed"),
     (lambda data: hb.calibrate(nmerge="mean"), "fit.nmerge: unknown; did you mean merge"),
     (lambda data: hb.calibrate(num_simulations=0), "1 simulation or more, found 0"),
-    (lambda data: hb.read("x.h5", angels=[0]), "read.angels: unknown; did you mean angles"),
     (lambda data: hb.setup(devices=0), "1 CPU device or more, found devices=0"),
     (lambda data: hb.setup(devices=77), r"77 CPU devices.*call hb.setup\(devices=77\) before"),
 ]
