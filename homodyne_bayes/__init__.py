@@ -50,7 +50,7 @@ __all__ = [
     "setup",
     "simulate",
 ]
-_PLACES = {
+_MODULES = {
     **dict.fromkeys(__all__, "face"),
     "DataConfig": "config",
     "FitConfig": "fitting.settings",
@@ -72,9 +72,9 @@ def __getattr__(name: str) -> Any:
         from importlib.metadata import version  # noqa: PLC0415 - nothing is loaded at import
 
         return version("homodyne-bayes")
-    if name not in _PLACES:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_PLACES[name]}"), _NAMES.get(name, name))
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), _NAMES.get(name, name))
 
 
 def __dir__() -> list[str]:

@@ -3,7 +3,7 @@
 import difflib
 import functools
 import reprlib
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,7 +19,7 @@ from pydantic import (
 from pydantic.dataclasses import dataclass
 from pydantic.fields import FieldInfo
 
-from homodyne_bayes.errors import InputError
+from homodyne_bayes.errors import InputError, suggest
 
 SECTIONS = ("data", "fit")
 MAX_FRAMES = MAX_MAPS = 100_000
@@ -183,12 +183,6 @@ def _complaint(section: str, kind: type, error: ValidationError) -> str:
 def descriptions(kind: type) -> dict[str, FieldInfo]:
     """Return annotation, default and text of every setting of a section."""
     return dict(kind.__pydantic_fields__)  # type: ignore[attr-defined]
-
-
-def suggest(name: object, known: Iterable[str]) -> str:
-    """Return which of the known names may have been meant."""
-    close = difflib.get_close_matches(str(name), list(known), n=1)
-    return f"did you mean {close[0]}?" if close else f"known are {', '.join(known)}"
 
 
 def _lower(message: str) -> str:

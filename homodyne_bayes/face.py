@@ -1,6 +1,6 @@
 """The public functions that compose rooms; `homodyne_bayes` imports them when they are used."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,14 +9,13 @@ import jax
 import numpy as np
 import xarray as xr
 
-from homodyne_bayes.config import suggest
 from homodyne_bayes.data.formats.record import Format
 from homodyne_bayes.data.formats.table import formats as all_formats
 from homodyne_bayes.data.reading import contents as inspect
 from homodyne_bayes.data.reading import read
 from homodyne_bayes.data.two_time import TwoTimeData
 from homodyne_bayes.environment import setup
-from homodyne_bayes.errors import InputError
+from homodyne_bayes.errors import refuse_unknown
 from homodyne_bayes.fitting import pipeline
 from homodyne_bayes.fitting.plan import plan
 from homodyne_bayes.fitting.sample import noise_of
@@ -26,7 +25,7 @@ from homodyne_bayes.inference.places import HERE, Workplace
 from homodyne_bayes.likelihood.noise import Noise
 from homodyne_bayes.likelihood.noises import NOISES
 from homodyne_bayes.likelihood.observe import Observed
-from homodyne_bayes.model_files import load_model, model_name
+from homodyne_bayes.model_files import load_model
 from homodyne_bayes.model_files import models as all_models
 from homodyne_bayes.physics.experiment import Experiment, every_bin
 from homodyne_bayes.physics.model import Model
@@ -163,9 +162,7 @@ def simulate(
         If a name is unknown, or a number impossible.
     """
     allowed = GEOMETRY if sigma is not None else (*GEOMETRY, *DETECTOR)
-    for name in more:
-        if name not in allowed:
-            raise InputError(f"simulate.{name}: unknown; {suggest(name, allowed)}")
+    refuse_unknown("simulate", more, allowed)
     record = load_model(model)
     q, azimuths = every_bin(np.ravel(more.pop("q", Experiment.q)).tolist(), phi)
     geometry = {name: more.pop(name) for name in GEOMETRY if name in more}
@@ -179,7 +176,7 @@ def simulate(
 
 def compare(
     data: TwoTimeData,
-    models: tuple[Any, ...] = ("static", "laminar_flow"),
+    models: Sequence[Any] = comparison.CANDIDATES,
     *,
     progress: Progress = silent,
     **settings: Any,
@@ -190,7 +187,7 @@ def compare(
     ----------
     data : TwoTimeData
         Measured maps.
-    models : tuple
+    models : sequence
         Two models or more: names, functions or records.
     progress : callable
         Called as ``progress(stage, done, total)``.
@@ -207,20 +204,16 @@ def compare(
     InputError
         If fewer than two models are named, two have the same name, or a setting is invalid.
     """
-    names = [model_name(model) for model in models]
-    if len(set(names)) < len(names):
-        raise InputError(f"models must differ by name, found {', '.join(names)}")
-    shared = {"method": comparison.METHOD} | settings
-    chosen = [FitConfig(**shared, model=model) for model in models]
-    configs = dict(zip(names, chosen, strict=True))
-    return comparison.compare(data, configs, progress)
+    return comparison.compare(data, comparison.candidates(models, settings), progress)
 
 
 def calibrate(
     phi: tuple[float, ...] = (-60.0, 0.0, 60.0),
     num_frames: int = 20,
     *,
+    q: float = calibration.Design.q,
     dt: float = 0.5,
+    gap: float = calibration.Design.gap,
     num_simulations: int = 200,
     progress: Progress = silent,
     **settings: Any,
@@ -233,8 +226,8 @@ def calibrate(
         Azimuths, degree.
     num_frames : int
         Number of frames.
-    dt : float
-        Frame spacing, s.
+    q, dt, gap : float
+        Wavevector (1/Å), frame spacing (s), gap (Å).
     num_simulations : int
         Number of truths.
     progress : callable
@@ -247,7 +240,7 @@ def calibrate(
     xarray.Dataset
         As `homodyne_bayes.studies.calibration.ranks` returns; ``uniformity`` there tests it.
     """
-    design = calibration.Design(phi, num_frames, dt=dt)
+    design = calibration.Design(phi, num_frames, q, dt, gap)
     return calibration.ranks(design, FitConfig(**settings), num_simulations, progress)
 
 

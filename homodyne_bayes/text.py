@@ -17,8 +17,8 @@ def degrees(phi: float, digits: int = 4) -> str:
     return f"{phi:.{digits}g}°".replace("-", "−")
 
 
-def place(phi: "xr.DataArray", digits: int = 4) -> str:
-    """Return the azimuth of one map as text, with its wavevector where these differ."""
+def azimuth(phi: "xr.DataArray", digits: int = 4) -> str:
+    """Return the azimuth of one map, () in degree, as text, with its q where several differ."""
     if phi.dtype.kind in "OU":
         return str(phi.item())
     q = f", {float(phi.coords['q']):.{digits}g} 1/Å" if "q" in phi.coords else ""
@@ -84,10 +84,10 @@ def percent(share: float) -> str:
     return f"{100 * share:.0f} %" if share >= 0.1 else f"{100 * share:.2g} %"
 
 
-def listed(clauses: list[str]) -> str:
+def joined(clauses: list[str]) -> str:
     """Return clauses as a list in a sentence.
 
-    >>> listed(["a"]), listed(["a", "b", "c"])
+    >>> joined(["a"]), joined(["a", "b", "c"])
     ('a', 'a, b and c')
     """
     return " and ".join([", ".join(clauses[:-1]), clauses[-1]] if clauses[1:] else clauses)

@@ -99,8 +99,13 @@ def faults_to_json(faults: Iterable[Fault]) -> list[dict[str, Any]]:
 def faults_from_json(stored: Iterable[Mapping[str, Any]]) -> tuple[Fault, ...]:
     """Return the faults that `faults_to_json` made plain."""
     return tuple(
-        Fault(one["kind"], one["where"], tuple(map(_number, one["found"])), _number(one["limit"]))
-        for one in stored
+        Fault(
+            fault["kind"],
+            fault["where"],
+            tuple(map(_number, fault["found"])),
+            _number(fault["limit"]),
+        )
+        for fault in stored
     )
 
 

@@ -25,7 +25,7 @@ PHI0 = Parameter(
 
 
 def laminar_flow(points: ShardGrid, priors: Mapping[str, Prior]) -> jax.Array:
-    """Return the signed field of anomalous diffusion and a shear rate along phi0."""
+    """Return the signed field of anomalous diffusion and shear along phi0, of every point."""
     D = rates.sample(rates.D, POWER_LAW, points, priors)  # (G,) Å²/s
     gamma_dot = rates.sample(rates.GAMMA_DOT, POWER_LAW, points, priors)  # (G,) 1/s
     phi0 = numpyro.sample("phi0", rates.distribution(priors["phi0"]))  # degree

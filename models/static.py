@@ -12,7 +12,7 @@ from homodyne_bayes.physics.rate_laws.power_law import POWER_LAW
 
 
 def static(points: ShardGrid, priors: Mapping[str, Prior]) -> jax.Array:
-    """Return g1 of anomalous diffusion D(t) = D0 t^alpha + D_offset; the same at every angle."""
+    """Return g1 of anomalous diffusion D(t) = D0 t^alpha + D_offset, of every point."""
     D = rates.sample(rates.D, POWER_LAW, points, priors)  # (G,) Å²/s
     return kernels.field_correlation(points, D)
 

@@ -6,6 +6,7 @@ import sys
 import tomllib
 import zipfile
 from functools import cache
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -94,6 +95,28 @@ def test_there_are_few_floors_and_no_circle():
         return 1 + max((floor(under, (*above, box)) for under in boxes_under(box)), default=0)
 
     assert max(map(floor, BOXES)) <= MAX_FLOORS
+
+
+def test_no_files_import_each_other():
+    """Neither for types: a reader of one need not know the other."""
+
+    def module(path):
+        inside = path.relative_to(ROOT).with_suffix("")
+        parts = ("homodyne_bayes", "model_files", *inside.parts[1:])
+        parts = parts if inside.parts[0] == "models" else inside.parts
+        return ".".join(parts).removesuffix(".__init__")
+
+    files = {module(path): path for box in BOXES for path in files_of(box)}
+    names = {name: set(imported(path)) for name, path in files.items()}
+    graph = {
+        name: {
+            end for end in files if end in used or any(u.rpartition(".")[0] == end for u in used)
+        }
+        - {u.rpartition(".")[0] for u in used if u in files}  # of a package its file, not itself
+        for name, used in names.items()
+    }
+    assert sum(map(len, graph.values())) > 300
+    tuple(TopologicalSorter(graph).static_order())
 
 
 def test_nothing_imports_commands_studies_and_compat():

@@ -97,10 +97,13 @@ REFUSED = [
     (lambda data: hb.simulate("static", num_pixel=9), "simulate.num_pixel: .*did you mean num_pix"),
     (lambda data: hb.simulate("static", sigma=0.1, num_pixels=9), "simulate.num_pixels: unknown"),
     (lambda data: hb.simulate("static", parameters={"D": 1.0}), "parameters must be D0.*unknown D"),
+    (lambda data: hb.simulate("static", num_frames=0), "at least 4 frames, found 5 and 0"),
+    (lambda data: hb.simulate("static", phi=()), "an azimuth and at least 4 frames, found 0 and"),
     (lambda data: hb.compare(data, ("static",)), "two models or more, found static"),
     (lambda data: hb.compare(data, ("static", "static")), "models must differ by name"),
     (lambda data: hb.compare(data, seeds=3), "fit.seeds: unknown; did you mean seed"),
     (lambda data: hb.calibrate(nmerge="mean"), "fit.nmerge: unknown; did you mean merge"),
+    (lambda data: hb.calibrate(num_simulations=0), "1 simulation or more, found 0"),
     (lambda data: hb.setup(devices=0), "1 CPU device or more, found devices=0"),
     (lambda data: hb.setup(devices=77), r"77 CPU devices.*call hb.setup\(devices=77\) before"),
 ]

@@ -11,7 +11,7 @@ from homodyne_bayes.cli import screen
 from homodyne_bayes.cli.options import computes, for_machines
 from homodyne_bayes.cli.settings import chosen_settings, read_data, settings_options
 from homodyne_bayes.config import DataConfig
-from homodyne_bayes.fitting.settings import FitConfig, make
+from homodyne_bayes.fitting.settings import make
 from homodyne_bayes.inference.methods import METHODS
 from homodyne_bayes.studies import comparison
 
@@ -39,14 +39,13 @@ def compare(file: str, models: str, settings: str | None, as_json: bool, **flags
     Every model is fitted to all angles and to all but each one.
     """
     chosen = chosen_settings(settings, flags)
-    shared = {"method": comparison.METHOD} | chosen["fit"]
-    names = [name.strip() for name in models.split(",")]
-    configs = {name: make(FitConfig, shared | {"model": name}) for name in names}
+    names = [name.strip() for name in models.split(",") if name.strip()]
+    configs = comparison.candidates(names, chosen["fit"])
     data = read_data(file, make(DataConfig, chosen["data"]))
     with screen.progress_bar(f"fitting {screen.described(data)}") as progress:
         compared = comparison.compare(data, configs, progress)
     if as_json:
-        screen.print_json(comparison.plain(compared))
+        screen.print_json(comparison.recorded(compared))
     else:
         print_comparison(compared)
 

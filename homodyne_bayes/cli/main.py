@@ -28,7 +28,7 @@ GRACE = 10.0  # s that work has to end after Ctrl-C
 class Command(NamedTuple):
     """Where a command is, and the first sentence of its help, known without importing it."""
 
-    place: str
+    target: str
     sentence: str
 
 
@@ -82,7 +82,7 @@ class Commands(click.Group):
         """Import a command and return it, None if there is none of that name."""
         if cmd_name not in COMMANDS:
             return None
-        module, _, attribute = COMMANDS[cmd_name].place.partition(":")
+        module, _, attribute = COMMANDS[cmd_name].target.partition(":")
         return getattr(import_module(f"homodyne_bayes.cli.{module}"), attribute)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002

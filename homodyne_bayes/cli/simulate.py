@@ -6,7 +6,7 @@ import click
 import jax
 
 from homodyne_bayes.cli import screen
-from homodyne_bayes.cli.options import computes, numbers, writable
+from homodyne_bayes.cli.options import computes, numbers, refuse_options, writable
 from homodyne_bayes.data.writing import WRITERS, write
 from homodyne_bayes.errors import InputError
 from homodyne_bayes.model_files import load_model
@@ -14,6 +14,8 @@ from homodyne_bayes.physics.convention import CONVENTIONS
 from homodyne_bayes.physics.experiment import Experiment, every_bin
 from homodyne_bayes.physics.model import Model
 from homodyne_bayes.physics.simulate import independent, speckle
+
+DETECTOR = ("pixels", "photons", "flicker", "speckle_size", "groups")
 
 
 @click.command()
@@ -56,6 +58,8 @@ def simulate(out: str, model: str, phi: str, values: tuple[str, ...], **o: Any) 
     path = writable(out)
     if path.suffix not in WRITERS:
         raise InputError(f"{path}: the ending must be one of {', '.join(WRITERS)}")
+    if o["sigma"] is not None:
+        refuse_options(DETECTOR, "with --sigma there are no pixels")
     measured = _experiment(load_model(model), phi, values, o)
     key = jax.random.key(o["seed"])
     if o["sigma"] is not None:

@@ -8,8 +8,7 @@ import jax
 import numpy as np
 from numpy.typing import ArrayLike
 
-from homodyne_bayes.config import suggest
-from homodyne_bayes.errors import InputError
+from homodyne_bayes.errors import InputError, suggest
 from homodyne_bayes.likelihood.independent import SIGMA
 from homodyne_bayes.likelihood.scaling import CONTRAST, OFFSET
 from homodyne_bayes.model_files import MODELS

@@ -224,10 +224,12 @@ class TheoryEngine:
         outside = []
         for params in sets:
             theta = np.asarray(self.model.parameters(params))
-            found = validate_parameters_detailed(theta, bounds, names)
+            checked = validate_parameters_detailed(theta, bounds, names)
             if not np.isfinite(theta).all():
-                raise InputError(f"parameters must be finite, found {found.message}; correct them")
-            outside += [] if found.valid else [found.message]
+                raise InputError(
+                    f"parameters must be finite, found {checked.message}; correct them"
+                )
+            outside += [] if checked.valid else [checked.message]
         if outside:
             more = f" and {len(outside) - 1} more sets" if outside[1:] else ""
             warnings.warn(

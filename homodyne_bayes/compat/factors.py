@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
-from homodyne_bayes.config import suggest
 from homodyne_bayes.data.reading import TYPICAL
-from homodyne_bayes.errors import InputError
+from homodyne_bayes.errors import InputError, suggest
 
 TYPICAL_RANGES: dict[str, tuple[float, float, str]] = {
     "q": (*TYPICAL["q"], "1/Å"),

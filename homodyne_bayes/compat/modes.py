@@ -21,9 +21,8 @@ from homodyne_bayes.compat.functions import (
     compute_g1_total,
     compute_g2_scaled,
 )
-from homodyne_bayes.config import suggest
 from homodyne_bayes.environment import require_x64
-from homodyne_bayes.errors import InputError
+from homodyne_bayes.errors import InputError, suggest
 
 Parameters = ArrayLike | Mapping[str, Any]
 

@@ -133,7 +133,7 @@ def match_bins(angles: ArrayLike, phi: ArrayLike, q: ArrayLike) -> np.ndarray:
 
 
 def match_angles(angles: ArrayLike, phi: ArrayLike) -> np.ndarray:
-    """Return the index in ``phi`` of each azimuth asked for, all in degree.
+    """Return the index in ``phi``, (P,), of each azimuth asked for, all in degree.
 
     Raises
     ------

@@ -36,14 +36,17 @@ def check_groups(shape: tuple[int, ...], maps: tuple[int, ...]) -> int:
 
 
 def as_groups(group_c2: ArrayLike, maps: tuple[int, ...]) -> np.ndarray:
-    """Return a copy of the maps of pixel groups as float32 (if they are) or float64."""
+    """Return a copy of the maps of pixel groups, (P, H, G, G), as float32 (if they are) or float64.
+
+    ``maps`` is the shape of c2, (P, G, G).
+    """
     group_c2 = as_array(group_c2)
     check_groups(group_c2.shape, maps)
     return _as_floats(group_c2, "group_c2")
 
 
 def as_maps(c2: ArrayLike) -> np.ndarray:
-    """Return a copy of the maps as float32 (if they are) or float64."""
+    """Return a copy of the maps, (P, G, G), as float32 (if they are) or float64."""
     c2 = as_array(c2)
     if c2.ndim != 3 or c2.shape[1] != c2.shape[2] or c2.shape[1] < MIN_FRAMES or len(c2) == 0:
         raise InputError(
@@ -88,7 +91,7 @@ def as_counts(values: ArrayLike, count: int, name: str) -> np.ndarray:
 
 
 def as_flags(usable: ArrayLike | None, shape: tuple[int, ...]) -> np.ndarray:
-    """Return a flag per angle and frame; None or a single True stands for all."""
+    """Return a flag per angle and frame, (P, G); None or a single True stands for all."""
     flags = as_array(True if usable is None else usable).astype(bool)
     if flags.shape not in {(), shape}:
         raise InputError(
@@ -99,7 +102,7 @@ def as_flags(usable: ArrayLike | None, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def as_pairs(measured: ArrayLike, shape: tuple[int, ...]) -> np.ndarray:
-    """Return a flag per pair of frames of every angle, which must be symmetric."""
+    """Return a flag per pair of frames of every angle, (P, G, G), which must be symmetric."""
     flags = as_array(measured).astype(bool)
     if flags.shape != shape or not np.array_equal(flags, flags.swapaxes(1, 2)):
         raise InputError(
@@ -110,7 +113,7 @@ def as_pairs(measured: ArrayLike, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def check_enough(usable: np.ndarray, phi: np.ndarray) -> None:
-    """Refuse an angle with too few usable frames."""
+    """Refuse an angle of ``phi``, (P,) in degree, with too few usable frames, flags (P, G)."""
     counts = usable.sum(axis=1)
     if counts.min() < MIN_USABLE_FRAMES:
         raise InputError(

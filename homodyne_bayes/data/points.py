@@ -24,11 +24,11 @@ class FrameTimes(NamedTuple):
     num_frames: int
 
     def frames(self, times: np.ndarray) -> np.ndarray:
-        """Return the frame of every time."""
+        """Return the frame of every time in s, of any shape."""
         return np.rint((times - self.start) / self.dt).astype(int)
 
     def pairs(self, t1: np.ndarray, t2: np.ndarray) -> np.ndarray:
-        """Return the number of the pair of frames of every two times, in either order."""
+        """Return the number of the pair of frames of every two times in s, (N,), either order."""
         ends = np.sort([self.frames(t1), self.frames(t2)], axis=0)
         return ends[0] * self.num_frames + ends[1]
 

@@ -18,6 +18,7 @@ from homodyne_bayes.data.formats.record import Format
 from homodyne_bayes.data.formats.table import recognise
 from homodyne_bayes.data.two_time import TwoTimeData
 from homodyne_bayes.data.words import UNITS
+from homodyne_bayes.errors import suggest
 
 TYPICAL = {"q": (1e-4, 1.0), "dt": (1e-6, 1e3), "gap": (1e5, 1e8)}
 TYPICAL_MEAN_C2 = (0.5, 2.5)
@@ -97,10 +98,15 @@ def read(
     --------
     >>> data = read("flow.h5", q=0.0054, gap=2e6, angles=[0, 60])  # doctest: +SKIP
     """
+    detector = {"num_pixels": num_pixels, "photons": photons}
+    for name in selection.keys() - Selection.__annotations__:
+        known = ("q", "dt", "gap", "phi", "age", *detector, *Selection.__annotations__)
+        raise TypeError(
+            f"read() got an unexpected keyword argument {name!r}; {suggest(name, known)}"
+        )
     path = Path(path)
     file_format, held = _described(path)
     with files.naming(path):
-        detector = {"num_pixels": num_pixels, "photons": photons}
         choice = choose(held, q=q, dt=dt, gap=gap, phi=phi, detector=detector)
         age = held.age if age is None else not_negative(age, "age")
         choice, frames, usable, apart = narrow(choice, held.num_frames, **selection)

@@ -226,7 +226,7 @@ class TwoTimeData:
         Parameters
         ----------
         angles : array_like, optional
-            Azimuths in degree to keep, each within 0.5° (mod 360) of exactly one of every q.
+            Azimuths in degree to keep, (n,), each within 0.5° (mod 360) of exactly one of every q.
         first_frame, stop_frame : int, optional
             Counted from 0; the first is kept, the last is not.
         exclude_frames : sequence of int
@@ -253,7 +253,7 @@ class TwoTimeData:
         return part if apart is None else replace(part, measured=part.pairs & apart)
 
     def take(self, maps: ArrayLike) -> Self:
-        """Return the maps of these indices, array_like of int or bool."""
+        """Return the maps of these indices, (n,) int, or of these flags, (P,) bool."""
         return self._part(np.asarray(maps), slice(None), self.usable, self.provenance)
 
     def _part(

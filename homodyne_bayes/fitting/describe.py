@@ -132,8 +132,8 @@ def rate_names(model: Observed, whole: ShardGrid) -> frozenset[str]:
             if site["type"] == "deterministic" and name not in PER_ANGLE
         }
 
-    found = jax.eval_shape(deterministic, whole)
-    return frozenset(name for name, value in found.items() if value.shape == whole.time.shape)
+    shapes = jax.eval_shape(deterministic, whole)
+    return frozenset(name for name, value in shapes.items() if value.shape == whole.time.shape)
 
 
 def rate_attributes(model: Model, name: str) -> dict[str, str]:
@@ -150,7 +150,10 @@ def rate_attributes(model: Model, name: str) -> dict[str, str]:
 
 
 def diverging(posterior: Mapping[str, np.ndarray], model: Model, whole: ShardGrid) -> list[str]:
-    """Return the rates whose integral from t = 0 is infinite in part of the posterior."""
+    """Return the rates whose integral from t = 0 is infinite in part of the posterior.
+
+    Draws have any shape, such as (chain, draw).
+    """
     if whole.integration != "exact" or float(whole.time[0]) > 0:
         return []
     return [

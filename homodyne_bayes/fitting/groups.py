@@ -17,7 +17,7 @@ from homodyne_bayes.likelihood.estimate import Estimate
 from homodyne_bayes.likelihood.noise import NoiseWords
 from homodyne_bayes.parameters import PER_ANGLE
 from homodyne_bayes.physics.model import Model
-from homodyne_bayes.text import place
+from homodyne_bayes.text import azimuth
 from homodyne_bayes.thresholds import faults_to_json
 
 Values = Mapping[str, np.ndarray]
@@ -51,7 +51,7 @@ def map_labels(data: TwoTimeData) -> dict[str, Any]:
     coordinates = map_coordinates(data)
     if "q" not in coordinates:
         return coordinates
-    return {"phi": ("phi", [place(phi) for phi in xr.Dataset(coords=coordinates)["phi"]])}
+    return {"phi": ("phi", [azimuth(phi) for phi in xr.Dataset(coords=coordinates)["phi"]])}
 
 
 def draws_dataset(
@@ -93,11 +93,14 @@ def rates_dataset(
     )
 
 
-def still_dataset(found: Mapping[str, Any], log_flat: np.ndarray) -> xr.Dataset:
-    """Return how a model stands against the same fluid at rest, see `fitting.still`."""
+def still_dataset(comparison: Mapping[str, Any], log_flat: np.ndarray) -> xr.Dataset:
+    """Return how a model stands against the same fluid at rest, see `fitting.still`.
+
+    ``log_flat`` are the log weights of the draws, (chain, draw).
+    """
     meaning = "log weights of the draws under a prior flat in the rate"
     weights = {"log_flat": (("chain", "draw"), log_flat, {"long_name": meaning})}
-    return xr.Dataset(weights, attrs=as_attributes(found))
+    return xr.Dataset(weights, attrs=as_attributes(comparison))
 
 
 def inference_groups(inference: Inference, labels: list[str]) -> dict[str, xr.Dataset]:
@@ -129,21 +132,21 @@ def inference_groups(inference: Inference, labels: list[str]) -> dict[str, xr.Da
 
 
 def _certificate(inference: Inference) -> xr.Dataset:
-    found = inference.certificate
+    certificate = inference.certificate
     attempts = {
-        name: ("attempt", [getattr(attempt, name) for attempt in found.attempts])
+        name: ("attempt", [getattr(attempt, name) for attempt in certificate.attempts])
         for name in ("k_hat", "ess", "num_evaluations")
     }
-    names = ("attempt", [attempt.proposal for attempt in found.attempts])
+    names = ("attempt", [attempt.proposal for attempt in certificate.attempts])
     attributes = {
-        "certified": int(found.certified),
-        "draws_from": found.draws_from,
-        "faults": faults_to_json(found.faults),
-        "log_evidence": found.log_evidence,
-        "log_evidence_error": found.log_evidence_error,
-        "evidence_k_hat": found.evidence_k_hat,
+        "certified": int(certificate.certified),
+        "draws_from": certificate.draws_from,
+        "faults": faults_to_json(certificate.faults),
+        "log_evidence": certificate.log_evidence,
+        "log_evidence_error": certificate.log_evidence_error,
+        "evidence_k_hat": certificate.evidence_k_hat,
         "gradients": inference.gradients,
-        "evaluations": sum(attempt.num_evaluations for attempt in found.attempts),
+        "evaluations": sum(attempt.num_evaluations for attempt in certificate.attempts),
     }
     if inference.judgement is not None:
         judged = inference.judgement._asdict()
@@ -155,7 +158,7 @@ def _shard_groups(run: ShardRun, labels: list[str]) -> dict[str, xr.Dataset]:
     dims = ("shard", "chain", "draw")
     info, agreement = run.chains.info._asdict(), run.agreement
     per_shard = {
-        name: ("shard", [getattr(found, name) for found in run.convergence])
+        name: ("shard", [getattr(convergence, name) for convergence in run.convergence])
         for name in Convergence._fields
     }
     return {

@@ -149,18 +149,18 @@ def speckle_scatter(S: np.ndarray, scale: np.ndarray, cuts: Cuts) -> np.ndarray:
     cuts : Cuts
         Of the same maps.
     """
-    found = np.zeros(cuts.known.shape)
-    for p, a in np.ndindex(found.shape[:2]):
+    variance = np.zeros(cuts.known.shape)
+    for p, a in np.ndindex(variance.shape[:2]):
         start, end, weight = cuts.starts[p, a, :, 0], cuts.ends[p, a], cuts.weight[p, a]
         crossed = S[p][start[:, None, None], end]
         K = S[p][start[:, None], start][..., None] * S[p][end[:, None], end]
         K += crossed * crossed.swapaxes(0, 1)
-        found[p, a] = scale[p] * np.einsum("sl,tl,stl->l", weight, weight, K)
-    return np.sqrt(found)
+        variance[p, a] = scale[p] * np.einsum("sl,tl,stl->l", weight, weight, K)
+    return np.sqrt(variance)
 
 
 def independent_scatter(sigma: float, cuts: Cuts) -> np.ndarray:
-    """Return the same where entries scatter independently with this scale."""
+    """Return the same, (P, A, L), where entries scatter independently with this scale."""
     return sigma * np.sqrt((cuts.weight**2).sum(axis=2))
 
 
@@ -171,11 +171,11 @@ def bands(posterior: np.ndarray, prior: np.ndarray, scatter: np.ndarray, cuts: C
     """
     total = np.sqrt(posterior.var(axis=0) + scatter**2)
     z = scipy.stats.norm.ppf(LEVELS)[:, None, None, None]
-    found = (
-        *(np.quantile(one, LEVELS, axis=0) for one in (posterior, prior)),
+    drawn = (
+        *(np.quantile(values, LEVELS, axis=0) for values in (posterior, prior)),
         posterior.mean(axis=0) + z * total,
     )
-    return Bands(*(np.where(cuts.known, one, np.nan) for one in found))
+    return Bands(*(np.where(cuts.known, values, np.nan) for values in drawn))
 
 
 def _starts(frames: np.ndarray, age: float) -> np.ndarray:

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field
 from pydantic.dataclasses import dataclass
 
-from homodyne_bayes.config import STRICT, Count, DataConfig, OneOf, Priors, settings, suggest
-from homodyne_bayes.errors import InputError
+from homodyne_bayes.config import STRICT, Count, DataConfig, OneOf, Priors, settings
+from homodyne_bayes.errors import InputError, refuse_unknown
 from homodyne_bayes.inference.merges import RULES
 from homodyne_bayes.inference.methods import METHODS, Sampling
 from homodyne_bayes.inference.nuts import CHAIN_METHODS, NutsSettings
@@ -78,10 +78,7 @@ class FitConfig:
 
     def __post_init__(self) -> None:
         """Refuse choices that do not go together, and priors of what is not sampled."""
-        names = priors_of(self.parameters)
-        for name in self.priors:
-            if name not in names:
-                raise InputError(f"fit.priors.{name}: unknown; {suggest(name, names)}")
+        refuse_unknown("fit.priors", self.priors, priors_of(self.parameters))
         if self.scale.integrated and NOISES[self.noise].gram is None:
             raise InputError(
                 f"scaling {self.scaling!r} integrates contrast and offset, which noise "

@@ -84,8 +84,8 @@ def compare_with_rest(
         planned = made.plan._replace(config=_at_the_mode(made.plan.config), model=model)
         key = jax.random.fold_in(jax.random.key(planned.config.seed), 2)
         said = partial(_as_no_flow, progress)
-        found = draws(key, data, planned, made.whole, laplace, said, place=place).certificate
-        evidence = found.log_evidence, found.log_evidence_error, found.evidence_k_hat
+        rest = draws(key, data, planned, made.whole, laplace, said, place=place).certificate
+        evidence = rest.log_evidence, rest.log_evidence_error, rest.evidence_k_hat
     flow = made.inference.certificate
     rate, law = next(pair for pair in made.model.model.rates if pair not in still.rates)
     return Still(
@@ -100,7 +100,7 @@ def compare_with_rest(
 
 
 def log_flat(made: Sampled, still: Still, posterior: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Return log weights that make draws those under a prior flat in a rate, 0 and more.
+    """Return log weights, (chain, draw), that make draws those under a prior flat in a rate >= 0.
 
     Parameters
     ----------
@@ -109,7 +109,7 @@ def log_flat(made: Sampled, still: Still, posterior: Mapping[str, np.ndarray]) -
     still : Still
         Which rate it is.
     posterior : mapping of str to numpy.ndarray
-        Draws of all that was sampled.
+        Draws of all that was sampled, (chain, draw, ...).
     """
     level, prior = posterior[still.level], dict(made.model.priors)[still.level]
     return level - np.asarray(distribution(prior).log_prob(level))

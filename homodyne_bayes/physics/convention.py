@@ -68,7 +68,8 @@ CONVENTIONS: dict[str, Convention] = {
 def alike(name: str) -> dict[str, jax.Array]:
     """Return the other conventions, and the gap at which small phases do the same, over the gap.
 
-    To second order in x a factor of sinc(x) is 1 - n x²/6, n its slope at 1.
+    The latter are scalars. To second order in x a factor of sinc(x) is 1 - n x²/6, n its slope
+    at 1.
     """
 
     def strength(convention: Convention) -> jax.Array:

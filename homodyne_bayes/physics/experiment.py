@@ -11,6 +11,7 @@ import numpy as np
 import numpyro
 from numpyro import handlers
 
+from homodyne_bayes.data.axes import MIN_FRAMES
 from homodyne_bayes.errors import InputError
 from homodyne_bayes.parameters import priors_of
 from homodyne_bayes.physics.model import Model
@@ -41,6 +42,11 @@ class Experiment:
         Meaning of the shear phase.
     age : float
         Time of the first frame on the clock of the rate laws, s.
+
+    Raises
+    ------
+    InputError
+        If there is no azimuth, or fewer frames than maps need.
     """
 
     model: Model
@@ -53,6 +59,14 @@ class Experiment:
     contrast: float = 0.25
     convention: str = "upstream"
     age: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuse an experiment in which nothing is measured."""
+        if not self.phi or self.num_frames < MIN_FRAMES:
+            raise InputError(
+                f"an experiment needs an azimuth and at least {MIN_FRAMES} frames, found "
+                f"{len(self.phi)} and {self.num_frames}: pass phi and num_frames"
+            )
 
     @property
     def grid(self) -> ShardGrid:
@@ -72,8 +86,8 @@ def every_bin(
     q: Iterable[float], phi: Iterable[float]
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Return wavevectors and azimuths of an experiment that has all azimuths at every q."""
-    wavevectors, azimuths = zip(*itertools.product(q, phi), strict=True)
-    return wavevectors, azimuths
+    bins = list(itertools.product(q, phi))
+    return tuple(value for value, _ in bins), tuple(azimuth for _, azimuth in bins)
 
 
 def field_correlation(experiment: Experiment) -> jax.Array:

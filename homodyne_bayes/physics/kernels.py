@@ -11,6 +11,9 @@ where x and s(x) are those of a convention (`homodyne_bayes.physics.convention`)
 follows a law comes with its integral (`History`); one given by values alone, (G,), is integrated by
 trapezoids on the frame grid. Values and gradients are finite everywhere inside the bounds of the
 parameters.
+
+What is returned "of every point" has the shape to which the index arrays of the points broadcast:
+(N,) for a list of pairs, (P, G, G) for whole maps.
 """
 
 from typing import Any, NamedTuple
@@ -55,18 +58,21 @@ def clock(points: ShardGrid) -> jax.Array:
 def power_law(
     time: jax.Array, amplitude: jax.Array, exponent: jax.Array, offset: jax.Array
 ) -> jax.Array:
-    """Return ``amplitude * t**exponent + offset`` at times in s, floored at 1e-10."""
+    """Return ``amplitude * t**exponent + offset`` at times in s, (G,), floored at 1e-10.
+
+    Amplitude, its value at 1 s, and offset have the unit of the rate; all three are scalars.
+    """
     rate = amplitude * time**exponent + offset
     return jnp.where(rate > RATE_FLOOR, rate, RATE_FLOOR)
 
 
 def integral(points: ShardGrid, rate: jax.Array | History) -> jax.Array:
-    """Return the integral of a rate between the times of every point."""
+    """Return the integral of a rate, (G,), between the two times of every point."""
     return jnp.abs(_between(points, cumulative(points, rate)))
 
 
 def cumulative(points: ShardGrid, rate: jax.Array | History) -> jax.Array:
-    """Return the integral of a rate from the first frame to every frame, (G,)."""
+    """Return the integral of a rate, (G,), from the first frame to every frame, (G,)."""
     return rate.integral if isinstance(rate, History) else trapezoids(points, rate)
 
 
@@ -77,7 +83,7 @@ def trapezoids(points: ShardGrid, rate: jax.Array) -> jax.Array:
 
 
 def g1_diffusion(points: ShardGrid, D: jax.Array | History) -> jax.Array:
-    """Return ``exp(-q²/2 ∫D dt)`` of every point; ``D`` in Å²/s."""
+    """Return ``exp(-q²/2 ∫D dt)`` of every point; ``D``, (G,), in Å²/s."""
     exponent = -0.5 * wavevector(points) ** 2 * integral(points, D)
     return _computed_once(jnp.exp(jnp.clip(exponent, EXPONENT_FLOOR, 0.0)))
 
@@ -96,7 +102,7 @@ def phase_per_strain(points: ShardGrid, phi0: jax.Array | float) -> jax.Array:
 def shear_factor(
     points: ShardGrid, gamma_dot: jax.Array | History, phi0: jax.Array | float
 ) -> jax.Array:
-    """Return sinc(x) of every point; ``gamma_dot`` in 1/s, ``phi0`` in degree.
+    """Return sinc(x) of every point; ``gamma_dot``, (G,), in 1/s, ``phi0`` in degree.
 
     x is a difference of the phases of two frames, so that its sine and cosine are products of
     theirs: maps and blocks need no transcendental function for a point, and all angles share 1/Γ.
@@ -119,9 +125,9 @@ def sinc(
     sine: jax.Array,
     cosine: jax.Array,  # noqa: ARG001
 ) -> jax.Array:
-    """Return sin(x)/x from x, 1/x, sin x and cos x, by its Taylor series near 0.
+    """Return sin(x)/x from x, 1/x, sin x and cos x of every point, by its Taylor series near 0.
 
-    Derivatives are with respect to x alone.
+    x is in radian; all four have one shape, any. Derivatives are with respect to x alone.
     """
     series = 1 - x**2 / 6 * (1 - x**2 / 20 * (1 - x**2 / 42))
     return jnp.where(jnp.abs(x) < SERIES_BELOW, series, sine * per_x)
@@ -165,16 +171,18 @@ def field_correlation(
     gamma_dot: jax.Array | History | None = None,
     phi0: jax.Array | float = 0.0,
 ) -> jax.Array:
-    """Return the signed field correlation, the covariance of the speckle field; |.| is g1.
+    """Return the signed field correlation of every point, whose modulus is g1.
+
+    It is the covariance of the speckle field.
 
     Parameters
     ----------
     points : ShardGrid
         Points.
     D : jax.Array or History
-        Transport coefficient, Å²/s; values alone, (G,), are integrated by trapezoids.
+        (G,) transport coefficient, Å²/s; values alone are integrated by trapezoids.
     gamma_dot : jax.Array or History, optional
-        Shear rate, 1/s; without it there is no flow.
+        (G,) shear rate, 1/s; without it there is no flow.
     phi0 : float
         Flow direction, degree.
     """
@@ -185,7 +193,7 @@ def field_correlation(
 
 
 def modulus(field: jax.Array) -> jax.Array:
-    """Return g1, the modulus of a field correlation, floored at 1e-10."""
+    """Return g1, the modulus of a field correlation of any shape, floored at 1e-10."""
     value = jnp.abs(field)
     return jnp.where(value > G1_FLOOR, value, G1_FLOOR)
 
@@ -196,10 +204,10 @@ def g1(
     gamma_dot: jax.Array | History | None = None,
     phi0: jax.Array | float = 0.0,
 ) -> jax.Array:
-    """Return g1 of every point, floored at 1e-10; parameters as in `field_correlation`."""
+    """Return g1 of every point, floored at 1e-10; parameters, (G,), as in `field_correlation`."""
     return modulus(field_correlation(points, D, gamma_dot, phi0))
 
 
 def g2(points: ShardGrid, g1_value: jax.Array, contrast: jax.Array, offset: jax.Array) -> jax.Array:
-    """Return ``offset(φ) + contrast(φ) g1²``; contrast and offset are (P,)."""
+    """Return ``offset(φ) + contrast(φ) g1²`` of every point; contrast and offset are (P,)."""
     return offset[points.phi_index] + contrast[points.phi_index] * g1_value**2

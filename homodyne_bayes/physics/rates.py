@@ -94,7 +94,8 @@ class Rate:
             return self.level
         low, high = self.visible(window)
         half = 0.5 * math.log(high / low)
-        reason = f"decays within these frames have {low:.2g} to {high:.2g} {self.unit}"
+        ends = " to ".join(f"{float(f'{end:.2g}'):g}" for end in (low, high))
+        reason = f"decays within these frames have {ends} {self.unit}"
         return Prior("normal", math.log(low) + half, half + MARGIN, reason)
 
 
@@ -155,6 +156,18 @@ class RateLaw:
         """Return the rows of all parameters of a rate that follows this law."""
         return (*self.reported(rate), *self.coordinates(rate))
 
+    def integrated(self, points: ShardGrid, reported: Sequence[jax.Array]) -> jax.Array:
+        """Return the integral from the first frame to every frame, (G,), as points say how.
+
+        ``reported`` are values of the parameters that are reported.
+        """
+        integral = self.integral
+        return INTEGRATIONS[points.integration].integrate(
+            points,
+            lambda time: self.evaluate(time, *reported),
+            None if integral is None else lambda time: integral(time, *reported),
+        )
+
     def level(self, rate: Rate) -> str:
         """Return the coordinate that is the logarithm of the rate at t_ref; empty if none is."""
         rows = self.coordinates(rate)
@@ -167,7 +180,7 @@ def distribution(prior: Prior) -> dist.Distribution:
 
 
 def reference_time(points: ShardGrid) -> jax.Array:
-    """Return t_ref in s, where level and slope of a rate are stated: after 1/e of all frames."""
+    """Return t_ref in s, (), at which level and slope are stated: after 1/e of all frames."""
     first, last = points.time[0], points.time[-1]
     return first + (last - first) / jnp.e
 
@@ -191,5 +204,4 @@ def sample(
         )
     ]
     values = numpyro.deterministic(rate.name, law.evaluate(kernels.clock(points), *reported))
-    integral = INTEGRATIONS[points.integration].integrate(points, law, reported)
-    return kernels.History(values, integral)
+    return kernels.History(values, law.integrated(points, reported))

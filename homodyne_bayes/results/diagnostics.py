@@ -176,10 +176,10 @@ def summary(tree: xr.DataTree, names: list[str] | None = None) -> pd.DataFrame:
         table[column] = np.concatenate([np.atleast_1d(ratio[name]).ravel() for name in names])
     if "noise" not in tree.children:
         table["of_uncorrected"] = np.nan
-    against = flow(tree)
+    odds = flow(tree)
     for name in names:
-        if against is not None and against.leaves_open(name):
-            limit = against.limit_of(group(tree, "posterior")[name])
+        if odds is not None and odds.leaves_open(name):
+            limit = odds.limit_of(group(tree, "posterior")[name])
             table.loc[name, ["mean", "sd", "mcse", "lower", "upper"]] = [*[np.nan] * 4, limit]
     return table[[*COLUMNS]]
 
@@ -192,13 +192,14 @@ def _errors(tree: xr.DataTree, names: list[str]) -> np.ndarray:
     density = group(tree, "sample_stats")["lp"].values
     _, which, counts = np.unique(density, return_inverse=True, return_counts=True)
     copies = counts[which].reshape(density.shape)
-    posterior, found = group(tree, "posterior"), []
+    posterior, variances = group(tree, "posterior"), []
     for name in names:
         draws = posterior[name].values.reshape(*density.shape, -1)
         squares = (draws - draws.mean(axis=(0, 1))) ** 2
-        found.append((copies[..., None] * squares).mean(axis=(0, 1)) / density.size)
+        variances.append((copies[..., None] * squares).mean(axis=(0, 1)) / density.size)
     weighed = tree["certificate"].attrs["draws_from"] == REWEIGHTED
-    return np.sqrt(np.concatenate(found)) if weighed else np.full(sum(map(len, found)), np.nan)
+    errors = np.sqrt(np.concatenate(variances))
+    return errors if weighed else np.full_like(errors, np.nan)
 
 
 def misfit_tests(tree: xr.DataTree) -> pd.DataFrame:
@@ -209,16 +210,16 @@ def misfit_tests(tree: xr.DataTree) -> pd.DataFrame:
     columns = ["chi2", "dof", "p"]
     if "noise" not in tree.children or not {*columns} <= {*tree["noise"].data_vars}:
         return pd.DataFrame(columns=[*columns, "p_adjusted"])
-    found = group(tree, "noise")[columns].to_dataframe()
-    found = found[found["dof"] > 0]
-    return found.assign(p_adjusted=(len(found) * found["p"]).clip(upper=1.0))
+    tests = group(tree, "noise")[columns].to_dataframe()
+    tests = tests[tests["dof"] > 0]
+    return tests.assign(p_adjusted=(len(tests) * tests["p"]).clip(upper=1.0))
 
 
 def departures(tree: xr.DataTree) -> list[str]:
     """Return the kinds of misfit that were found, the worst first; "all" if none alone."""
-    found = misfit_tests(tree)
-    found = found[found["p_adjusted"] <= store.limits(tree)["misfit"]]
-    worst_first = found.sort_values(["p", "chi2"], ascending=[True, False])
+    tests = misfit_tests(tree)
+    tests = tests[tests["p_adjusted"] <= store.limits(tree)["misfit"]]
+    worst_first = tests.sort_values(["p", "chi2"], ascending=[True, False])
     names = [str(kind) for kind in worst_first.index]
     return [name for name in names if name != "all"] or names
 
@@ -275,8 +276,8 @@ def corrections(tree: xr.DataTree, names: list[str] | None = None) -> pd.DataFra
     names = reported(tree) + coordinates(tree) if names is None else names
     names = [name for name in names if name in tree["approximation"]]
     tables = [
-        az.summary(group(tree, one)[names], kind="stats", round_to="none", fmt="wide")
-        for one in ("posterior", "approximation")
+        az.summary(group(tree, which)[names], kind="stats", round_to="none", fmt="wide")
+        for which in ("posterior", "approximation")
     ]
     final, raw = (table[["mean", "sd"]].astype(float) for table in tables)
     return pd.DataFrame(
@@ -286,9 +287,9 @@ def corrections(tree: xr.DataTree, names: list[str] | None = None) -> pd.DataFra
 
 def outside_bounds(tree: xr.DataTree, table: pd.DataFrame) -> dict[str, Parameter]:
     """Return the labels in a summary whose mean lies outside the usual range, and whose it is."""
-    rows, found = store.parameters(tree), {}
+    rows, outside = store.parameters(tree), {}
     for label, mean in table["mean"].items():
         parameter = rows.get(str(label).split("[")[0])
         if parameter is not None and (mean < parameter.bounds[0] or mean > parameter.bounds[1]):
-            found[str(label)] = parameter
-    return found
+            outside[str(label)] = parameter
+    return outside

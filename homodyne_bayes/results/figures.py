@@ -10,6 +10,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.mathtext import MathTextParser
+from matplotlib.ticker import MaxNLocator
 from scipy.stats import gaussian_kde, rankdata
 
 from homodyne_bayes.results import diagnostics, store, variables
@@ -30,21 +31,23 @@ from homodyne_bayes.results.figures_of_maps import (
 from homodyne_bayes.results.flow import Flow, flow
 from homodyne_bayes.results.latex import formula
 from homodyne_bayes.results.variables import TAIL
-from homodyne_bayes.text import number, percent, place
+from homodyne_bayes.text import azimuth, number, percent
 from homodyne_bayes.thresholds import LIMIT
 
 RANK_BINS = 10
+FAR = 0.005  # of the draws, far out on one side
+MIDDLE: dict[str, Any] = {"color": "0.3", "ha": "center", "va": "center"}
 TRUTH: dict[str, Any] = {"color": "black", "linestyle": "--", "linewidth": 1.0}
 
 
 def rates(tree: xr.DataTree, ncols: int = 2) -> Figure:
     """Draw D(t), the shear rate and other rates of the model: median, 50 % and 90 % intervals."""
     dataset = group(tree, "rates").isel(time=slice(1, None))
-    true, against = true_rates(tree), flow(tree)
+    true, odds = true_rates(tree), flow(tree)
     names = [str(name) for name in dataset.data_vars]
     fig, axes = panels(len(names), ncols, 4.75 if len(names) > 1 else 5.5, 3.6)
     for ax, name in zip(axes, names, strict=True):
-        factor, label = _rate(ax, dataset[name], against)
+        factor, label = _rate(ax, dataset[name], odds)
         if name in true:
             ax.plot(dataset.time, factor * true[name].values[1:], label="truth", **TRUTH)
         t_ref = float(group(tree, "constant_data")["t_ref"])
@@ -57,13 +60,13 @@ def rates(tree: xr.DataTree, ncols: int = 2) -> Figure:
     return fig
 
 
-def _rate(ax: Axes, draws: xr.DataArray, against: Flow | None) -> tuple[float, str]:
+def _rate(ax: Axes, draws: xr.DataArray, odds: Flow | None) -> tuple[float, str]:
     """Draw the intervals of a rate, or its upper limit; return the factor and label of its axis."""
     name, about, dims = str(draws.name), draws.attrs, ("chain", "draw")
     bands = draws.quantile([TAIL, 0.25, 0.5, 0.75, 1 - TAIL], dims)
-    limited = against is not None and against.leaves_open(name)
-    if against is not None and limited:
-        bands = xr.apply_ufunc(against.limit, draws, input_core_dims=[dims], vectorize=True)
+    limited = odds is not None and odds.leaves_open(name)
+    if odds is not None and limited:
+        bands = xr.apply_ufunc(odds.limit, draws, input_core_dims=[dims], vectorize=True)
     factor, label = _scaled(_in_formula(about["latex"], name), about["units"], bands)
     values, time = factor * bands.values, draws.time
     if limited:
@@ -79,7 +82,10 @@ def _rate(ax: Axes, draws: xr.DataArray, against: Flow | None) -> tuple[float, s
 
 
 def pairs(tree: xr.DataTree, names: Sequence[str] = ()) -> Figure:
-    """Draw parameters, by default the physical ones, against each other."""
+    """Draw parameters, by default the physical ones, against each other.
+
+    Of heavy tails the outermost draws lie outside of the panels.
+    """
     names = names or variables.scalars(tree, variables.reported(tree))
     posterior, known = group(tree, "posterior"), diagnostics.truth(tree)
     diverged, symbols = divergences(tree), _symbols(tree)
@@ -93,40 +99,29 @@ def pairs(tree: xr.DataTree, names: Sequence[str] = ()) -> Figure:
     values = [f * posterior[n].values.ravel() for n, f in zip(names, factors, strict=True)]
     crosses = [f * diverged[n] for n, f in zip(names, factors, strict=True)]
     lines = [[f * known[n]] if n in known else [] for n, f in zip(names, factors, strict=True)]
+    limits = [_limits(*shown) for shown in zip(values, crosses, lines, strict=True)]
     side = max(1.35 * len(names), 5.0)
     fig = Figure((side, side))
-    margins = {"left": 1.1 / side, "bottom": 1.1 / side, "right": 0.99, "top": 0.99}
-    axes = fig.subplots(
-        len(names),
-        len(names),
-        sharex="col",
-        squeeze=False,
-        gridspec_kw={**margins, "wspace": 0.08, "hspace": 0.08},
-    )
+    fig.subplots_adjust(1.1 / side, 1.1 / side, 0.99, 0.99, wspace=0.08, hspace=0.08)
+    axes = fig.subplots(len(names), len(names), sharex="col", squeeze=False)
     for (i, j), ax in np.ndenumerate(axes):
         x, y = values[j], values[i]
         if i < j:
-            ax.text(
-                0.5,
-                0.5,
-                number(np.corrcoef(x, y)[0, 1]),
-                color="0.3",
-                ha="center",
-                va="center",
-                transform=ax.transAxes,
-            )
+            ax.text(0.5, 0.5, number(np.corrcoef(x, y)[0, 1]), transform=ax.transAxes, **MIDDLE)
             ax.axis("off")
             continue
         if i == j:
-            ax.hist(x, bins=30, color=BLUE, alpha=0.7)
+            ax.hist(x, bins=30, range=limits[j], color=BLUE, alpha=0.7)
         else:
+            ax.set(ylim=limits[i], yticks=_ticks(limits[i]))
             ax.plot(x, y, ".", color=BLUE, ms=3, alpha=np.clip(200 / x.size, 0.3, 0.8), mew=0)
             ax.plot(crosses[j], crosses[i], "x", color=VERMILION, ms=4)
         for line, at in ((ax.axvline, lines[j]), (ax.axhline, lines[i] if i != j else [])):
             for value in at:
                 line(value, **TRUTH)
-        ax.locator_params(nbins=3, prune="both")
-        ax.tick_params("x", rotation=45)
+        ax.set(xlim=limits[j], xticks=_ticks(limits[j]))
+        for label in ax.get_xticklabels():
+            label.set(rotation=45, ha="right", rotation_mode="anchor")
         ax.tick_params(left=i != j, labelleft=j == 0 and i > 0)
         ax.set_xlabel(labels[j].replace(" (", "\n(") if i == len(names) - 1 else "")
         ax.set_ylabel(labels[i].replace(" (", "\n(") if j == 0 and i > 0 else "")
@@ -134,16 +129,35 @@ def pairs(tree: xr.DataTree, names: Sequence[str] = ()) -> Figure:
     return fig
 
 
+def _limits(draws: np.ndarray, crosses: np.ndarray, lines: Sequence[float]) -> tuple[float, float]:
+    """Return the range of a panel: of nearly all draws (S,), of all crosses and of the truth."""
+    low, high = np.quantile(draws, [FAR, 1 - FAR])
+    room = 0.2 * (high - low)
+    ends = np.clip([low - room, high + room], draws.min(), draws.max())
+    shown = np.concatenate([ends, crosses, lines])
+    margin = 0.03 * np.ptp(shown)
+    return float(shown.min() - margin), float(shown.max() + margin)
+
+
+def _ticks(limits: tuple[float, float]) -> np.ndarray:
+    """Return a few round numbers well inside of a panel, (T,), so that neighbours keep apart."""
+    ticks = np.asarray(MaxNLocator(3).tick_values(*limits))
+    room = 0.12 * (limits[1] - limits[0])
+    return ticks[(ticks > limits[0] + room) & (ticks < limits[1] - room)]
+
+
 def divergences(tree: xr.DataTree) -> dict[str, np.ndarray]:
     """Return the scalars of the draws at which NUTS diverged, on all the data or else on shards."""
     shards = "sub_posteriors" in tree.children and not diagnostics.all_by_nuts(tree)
     names = ("sub_posteriors", "sub_sample_stats") if shards else ("posterior", "sample_stats")
     draws, stats = (group(tree, name) for name in names)
-    found = stats["diverging"] if "diverging" in stats else xr.zeros_like(stats["lp"], dtype=bool)
+    diverging = (
+        stats["diverging"] if "diverging" in stats else xr.zeros_like(stats["lp"], dtype=bool)
+    )
     return {
-        str(name): values.values[found.values]
+        str(name): values.values[diverging.values]
         for name, values in draws.items()
-        if values.dims == found.dims
+        if values.dims == diverging.dims
     }
 
 
@@ -154,7 +168,9 @@ def prior_posterior(tree: xr.DataTree) -> Figure:
     symbols = _symbols(tree)
     fig, axes = panels(len(names), 4, 2.4, 1.9)
     for ax, name in zip(axes, names, strict=True):
-        prior, posterior = (group(tree, one)[name].values.ravel() for one in ("prior", "posterior"))
+        prior, posterior = (
+            group(tree, which)[name].values.ravel() for which in ("prior", "posterior")
+        )
         _density(ax, prior, "0.55", "prior")
         _density(ax, posterior, BLUE, "posterior")
         share = float(shares[name])
@@ -173,8 +189,8 @@ def shard_agreement(tree: xr.DataTree) -> Figure:
     """Draw mean and 90 % interval of every shard beside the interval of the result."""
     shown = representative(group(tree, "observed_data")["phi"])
     merged, per_shard = (
-        [entry for name in variables.sampled(tree) for entry in _entries(tree, one, name, shown)]
-        for one in ("posterior", "sub_posteriors")
+        [entry for name in variables.sampled(tree) for entry in _entries(tree, which, name, shown)]
+        for which in ("posterior", "sub_posteriors")
     )
     num_shards = group(tree, "sub_posteriors").sizes["shard"]
     fig = Figure((8, 1 + len(merged) * (0.2 + 0.04 * num_shards)), layout="constrained")
@@ -248,15 +264,15 @@ def _entries(
 
     Of those of maps, the ``shown``.
     """
-    draws, symbol, found = group(tree, which)[name], _symbols(tree)[name], []
+    draws, symbol, entries = group(tree, which)[name], _symbols(tree)[name], []
     if shown is not None:
         draws = draws.isel(phi=shown, missing_dims="ignore")
     dims = [dim for dim in draws.dims if dim not in ("shard", "chain", "draw")]
     for position in np.ndindex(*(draws.sizes[dim] for dim in dims)):
-        one = draws.isel(dict(zip(dims, position, strict=True)))
-        where = place(one["phi"]) if "phi" in dims else ", ".join(map(str, position))
-        found.append((symbol + (f"[{where}]" if where else ""), one))
-    return found
+        scalar = draws.isel(dict(zip(dims, position, strict=True)))
+        where = azimuth(scalar["phi"]) if "phi" in dims else ", ".join(map(str, position))
+        entries.append((symbol + (f"[{where}]" if where else ""), scalar))
+    return entries
 
 
 def _symbols(tree: xr.DataTree) -> dict[str, str]:
@@ -347,7 +363,7 @@ FIGURES: dict[str, Plot] = {
         pairs,
         "Draws of the physical parameters, and their correlation coefficients. Crosses mark "
         "where NUTS diverged, on all the data or, where their draws were merged, on the shards; "
-        "dashed lines the truth of simulated data.",
+        "dashed lines the truth of simulated data. Draws far out in long tails are left out.",
         lambda tree: len(variables.scalars(tree, variables.reported(tree))) > 0,
     ),
     "coordinate_pairs": Plot(

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from homodyne_bayes.results.diagnostics import group, lack_pairs
-from homodyne_bayes.text import place
+from homodyne_bayes.text import azimuth
 
 MAX_ANGLES = 6
 WHITE_LIMIT = 3.0  # of the colours of residuals of unit variance
@@ -46,10 +46,10 @@ def maps(tree: xr.DataTree) -> Figure:
     )
     axes = axes if wide else axes.T
     for row, (kind, c2, limits, cmap) in zip(axes, kinds, strict=True):
-        for ax, one in zip(row, c2, strict=True):
-            where = place(one["phi"])
-            own = where.replace(", ", "\n") if ax in axes[0] else ""
-            image(ax, one, limits, cmap, own if wide else f"{kind}, {where}")
+        for ax, angle in zip(row, c2, strict=True):
+            where = azimuth(angle["phi"])
+            above = where.replace(", ", "\n") if ax in axes[0] else ""
+            image(ax, angle, limits, cmap, above if wide else f"{kind}, {where}")
         if wide:
             row[0].set_ylabel(f"{kind}\n$t_2$ (s)")
     fig.colorbar(
@@ -102,7 +102,7 @@ def _cuts(
                 label=f"$t_1$ = {_span(float(own['begin']), float(own['end']))} s",
             )
             ax.plot(own["lag"], own["measured"], ".", color=color, markersize=3)
-        ax.set_title(f"φ = {place(cuts['phi'])}", loc="left", fontsize="medium")
+        ax.set_title(f"φ = {azimuth(cuts['phi'])}", loc="left", fontsize="medium")
         log_axis(ax, cuts["lag"].values)
     for ax in axes[-3:]:
         ax.set_xlabel(r"lag $t_2 - t_1$ (s)")
@@ -113,7 +113,7 @@ def _cuts(
 
 
 def log_axis(ax: Axes, values: np.ndarray) -> None:
-    """Make the horizontal axis logarithmic, with a few plain numbers on it."""
+    """Make the horizontal axis, of ascending values (L,), logarithmic, with a few plain numbers."""
     ax.set_xscale("log")
     subs = (1.0,) if values[-1] > 50 * values[0] else (1.0, 2.0, 5.0)
     ax.xaxis.set_major_locator(LogLocator(subs=subs))
@@ -123,9 +123,9 @@ def log_axis(ax: Axes, values: np.ndarray) -> None:
 
 def legend(fig: Figure, axes: Sequence[Axes]) -> None:
     """Draw one legend below all panels where they have the same labels, or else each its own."""
-    found = [ax.get_legend_handles_labels() for ax in axes]
-    if all(labels == found[0][1] for _, labels in found):
-        fig.legend(*found[0], loc="outside lower center", ncols=3, frameon=False)
+    entries = [ax.get_legend_handles_labels() for ax in axes]
+    if all(labels == entries[0][1] for _, labels in entries):
+        fig.legend(*entries[0], loc="outside lower center", ncols=3, frameon=False)
     else:
         for ax in axes:
             ax.legend(frameon=False, fontsize="small")
@@ -142,15 +142,15 @@ def whitened(tree: xr.DataTree) -> Figure:
     shown = representative(entries["phi"])
     count, size = len(shown) + 1, -(-entries.sizes["bin1"] // blocks.sizes["bin1"])
     fig, axes = panels(count, min((3, 4), key=lambda n: -count % n), 2.9, 2.6)
-    for ax, one in zip(axes, blocks.isel(phi=shown), strict=False):
-        image(ax, one, (-WHITE_LIMIT, WHITE_LIMIT), "RdBu_r", f"φ = {place(one['phi'])}")
+    for ax, block in zip(axes, blocks.isel(phi=shown), strict=False):
+        image(ax, block, (-WHITE_LIMIT, WHITE_LIMIT), "RdBu_r", f"φ = {azimuth(block['phi'])}")
     fig.colorbar(
         axes[0].images[0],
         ax=axes[:-1],
         location="right",
         extend="both",
         aspect=30,
-        label=f"whitened residual of blocks of {size} × {size} (sd)",
+        label=f"blocks of {size} × {size} (sd)",
     )
     _distribution(axes[-1], {"entries": entries, f"{size} × {size} blocks": blocks})
     title_subset(fig, tree, shown)
@@ -213,7 +213,8 @@ def white_blocks(entries: xr.DataArray) -> xr.DataArray:
     upper = np.pad(np.triu(np.nan_to_num(entries.values)), pad)
     known = np.pad(np.triu(np.isfinite(entries.values)), pad)
     sums, numbers = (
-        one.reshape(angles, count, size, count, size).sum(axis=(2, 4)) for one in (upper, known)
+        values.reshape(angles, count, size, count, size).sum(axis=(2, 4))
+        for values in (upper, known)
     )
     blocks = np.where(numbers > 0, sums / np.sqrt(np.maximum(numbers, 1)), np.nan)
     lower = np.tri(count, k=-1, dtype=bool)
@@ -238,14 +239,14 @@ def panels(
 
 
 def title_subset(fig: Figure, tree: xr.DataTree, shown: np.ndarray) -> None:
-    """Say in the title that not all angles are shown, where it is so."""
+    """Say in the title where not all angles are shown; ``shown`` are their indices, (n,)."""
     total = group(tree, "observed_data").sizes["phi"]
     if len(shown) < total:
         fig.suptitle(f"{len(shown)} of {total} angles", fontsize="medium")
 
 
 def image(ax: Axes, c2: xr.DataArray, limits: tuple[float, float], cmap: str, title: str) -> None:
-    """Draw one map over two times in s, on the colours of ``limits``."""
+    """Draw one map, (G, G), over two times in s, on the colours of ``limits``."""
     time = c2[c2.dims[0]].values
     half = 0.5 * (time[1] - time[0])
     ends = (time[0] - half, time[-1] + half)
@@ -274,7 +275,7 @@ def _distribution(ax: Axes, samples: dict[str, xr.DataArray]) -> None:
         ax.stairs(density, edges, color=color, label=f"{name}, sd {once.std():.2f}")
     x = np.linspace(-5, 5, 201)
     ax.plot(x, scipy.stats.norm.pdf(x), "k--", linewidth=1, label="normal, sd 1")
-    ax.set(xlabel="whitened residual (sd)", yticks=[], ylim=(0, 0.62))
+    ax.set(xlabel="whitened residual (sd)", yticks=[], ylim=(0, 0.75))
     ax.set_title("all angles", fontsize="medium")
     ax.legend(frameon=False, fontsize="small", loc="upper left")
 

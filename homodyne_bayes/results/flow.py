@@ -48,7 +48,7 @@ class Flow(NamedTuple):
         return float(1 / (self.weights**2).sum())
 
     def limit_of(self, draws: xr.DataArray) -> float:
-        """Return the upper limit of a parameter by its draws; NaN if it is no rate from 0 on."""
+        """Return the upper limit of a parameter by its draws (C, S); NaN if no rate from 0 on."""
         alike = draws.attrs["units"] == self.unit and float(draws.min()) >= 0
         return self.limit(draws.values) if alike else math.nan
 
@@ -67,19 +67,19 @@ def flow(tree: xr.DataTree) -> Flow | None:
     """Return how a result stands against the same fluid at rest; None if there is no such fluid."""
     if "still" not in tree.children:
         return None
-    found, limits = group(tree, "still"), store.limits(tree)
-    told = found.attrs
-    log_weight = found["log_flat"].values
+    still, limits = group(tree, "still"), store.limits(tree)
+    stated = still.attrs
+    log_weight = still["log_flat"].values
     weights = np.exp(log_weight - log_weight.max())
-    factor, k_hat = float(told["log_bayes_factor"]), float(told["k_hat"])
+    factor, k_hat = float(stated["log_bayes_factor"]), float(stated["k_hat"])
     return Flow(
         log_bayes_factor=factor,
-        error=float(told["error"]),
+        error=float(stated["error"]),
         k_hat=k_hat,
-        rate=told["rate"],
-        meaning=told["meaning"],
-        unit=str(group(tree, "rates")[told["rate"]].attrs["units"]),
-        lacks=tuple(json.loads(told["lacks"])),
+        rate=stated["rate"],
+        meaning=stated["meaning"],
+        unit=str(group(tree, "rates")[stated["rate"]].attrs["units"]),
+        lacks=tuple(json.loads(stated["lacks"])),
         decided=not factor < math.log(limits["flow_odds"]),  # also where it is not known
         trusted=k_hat < limits["max_k_hat"],
         weights=weights / weights.sum(),

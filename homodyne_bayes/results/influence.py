@@ -25,14 +25,15 @@ def sensitivity(tree: xr.DataTree) -> pd.DataFrame:
     """
     names = judged(tree)
     draws = group(tree, "posterior")[names].assign(levels(tree))
-    groups = {"posterior": draws, **{one: group(tree, one) for one in DENSITIES}}
+    groups = {"posterior": draws, **{name: group(tree, name) for name in DENSITIES}}
     scaled = {
-        one: az.psense(xr.DataTree.from_dict(groups), group=one) for one in ("prior", "likelihood")
+        density: az.psense(xr.DataTree.from_dict(groups), group=density)
+        for density in ("prior", "likelihood")
     }
     table = pd.DataFrame(
         {
-            one: {str(name): float(found[name].max()) for name in draws}
-            for one, found in scaled.items()
+            density: {str(name): float(response[name].max()) for name in draws}
+            for density, response in scaled.items()
         }
     )
     sensitive = table > store.limits(tree)["sensitive"]
@@ -43,14 +44,14 @@ def sensitivity(tree: xr.DataTree) -> pd.DataFrame:
 
 
 def levels(tree: xr.DataTree) -> dict[str, xr.DataArray]:
-    """Return draws of the rates next to t_ref, logarithms of those that are positive."""
-    found = {str(name): rate_at_reference(tree, str(name)) for name in group(tree, "rates")}
+    """Return draws of the rates next to t_ref, (chain, draw), logarithms of those above 0."""
+    rates = {str(name): rate_at_reference(tree, str(name)) for name in group(tree, "rates")}
     log: Any = np.log  # keeps what is labelled so
-    return {n: log(draws) if float(draws.min()) > 0 else draws for n, draws in found.items()}
+    return {n: log(draws) if float(draws.min()) > 0 else draws for n, draws in rates.items()}
 
 
 def rate_at_reference(tree: xr.DataTree, name: str) -> xr.DataArray:
-    """Return draws of a rate at the frame next to t_ref."""
+    """Return draws of a rate at the frame next to t_ref, (chain, draw)."""
     at = float(group(tree, "constant_data")["t_ref"])
     return group(tree, "rates")[name].sel(time=at, method="nearest", drop=True)
 
@@ -80,19 +81,21 @@ def undecided(tree: xr.DataTree, flow: Flow | None) -> dict[str, float]:
     draws, alone = group(tree, "unconstrained_posterior"), group(tree, "data_alone")
     ratios = {
         name: float((alone[at] / draws[at].std(("chain", "draw"))).max())
-        for name, at in places(tree).items()
+        for name, at in sampled_for(tree).items()
         if not (flow and flow.leaves_open(name))
     }
     most = store.limits(tree)["widened"]
     return {name: ratio for name, ratio in ratios.items() if ratio > most}
 
 
-def places(tree: xr.DataTree) -> dict[str, str]:
+def sampled_for(tree: xr.DataTree) -> dict[str, str]:
     """Return what was sampled for each reported quantity of the fluid: rates, and parameters."""
     rows, names = store.parameters(tree), sampled(tree)
-    found = {str(name): str(rate.attrs["level"]) for name, rate in group(tree, "rates").items()}
-    found |= {name: name for name in names if rows[name].role == "physical"}
-    return {name: at for name, at in found.items() if at in names}
+    names_sampled = {
+        str(name): str(rate.attrs["level"]) for name, rate in group(tree, "rates").items()
+    }
+    names_sampled |= {name: name for name in names if rows[name].role == "physical"}
+    return {name: at for name, at in names_sampled.items() if at in names}
 
 
 def prior_conflicts(tree: xr.DataTree) -> list[str]:

@@ -24,7 +24,7 @@ ESCAPED = {
     "}": r"\}",
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
-} | {one: "\\" + one for one in "&%$#_"}
+} | {mark: "\\" + mark for mark in "&%$#_"}
 SAID = {
     "σ": r"\(\sigma\)",
     "φ": r"\(\phi\)",
@@ -87,11 +87,13 @@ def escaped(text: object) -> str:
     >>> escaped("50 % of σ, ∮"), escaped("\\input{x}")
     ('50 \\% of \\(\\sigma\\), U+222E', '\\textbackslash{}input\\{x\\}')
     """
-    known = ESCAPED | SAID
-    return r"\(\dot\gamma\)".join(
-        "".join(known.get(one, one if one.isascii() else f"U+{ord(one):04X}") for one in part)
-        for part in str(text).split("γ̇")
-    )
+    return r"\(\dot\gamma\)".join("".join(map(_spelled, part)) for part in str(text).split("γ̇"))
+
+
+def _spelled(character: str) -> str:
+    """Return a character as LaTeX shows it, its code point where no spelling is listed."""
+    plain = character if character.isascii() else f"U+{ord(character):04X}"
+    return (ESCAPED | SAID).get(character, plain)
 
 
 def in_formulas(text: str) -> str:
@@ -100,15 +102,15 @@ def in_formulas(text: str) -> str:
     >>> in_formulas("c2 at 90 %")
     '\\(c_2\\) at 90 \\%'
     """
-    plain = "|".join(re.escape(one) for one in FORMULAS)
-    return re.sub(rf"\b({plain})(?!\w)", lambda found: FORMULAS[found[1]], escaped(text))
+    plain = "|".join(re.escape(symbol) for symbol in FORMULAS)
+    return re.sub(rf"\b({plain})(?!\w)", lambda match: FORMULAS[match[1]], escaped(text))
 
 
 def measured(tree: xr.DataTree) -> dict[str, str]:
     """Return what was measured as LaTeX: maps, frames, pairs, q, dt, gap and hash."""
     fixed = group(tree, "constant_data")
     gap = float(fixed["gap"])
-    q = ";".join(f"{one:.6g}" for one in np.unique(fixed["q"]))
+    q = ";".join(f"{value:.6g}" for value in np.unique(fixed["q"]))
     return {
         "maps": f"{fixed.sizes['phi']}",
         "frames": f"{fixed.sizes['frame']}",
@@ -127,9 +129,9 @@ def formula(text: str) -> str | None:
     ('\\dot\\gamma_0', None, None)
     """
     commands, rest = re.findall(COMMAND, text), re.sub(COMMAND, "", text)
-    depths = list(accumulate((one == "{") - (one == "}") for one in rest))
+    depths = list(accumulate((mark == "{") - (mark == "}") for mark in rest))
     harmless = (
-        all(one in COMMANDS for one in commands)
+        all(command in COMMANDS for command in commands)
         and re.fullmatch(r"[A-Za-z0-9 {}()\[\]^_+\-*/=.,|']*", rest)
         and "^^" not in text  # by which TeX spells any character
         and min(depths, default=0) >= 0 == (depths or [0])[-1]
@@ -144,7 +146,7 @@ def symbol(latex: str, name: str) -> str:
 
 def formulas(tree: xr.DataTree) -> list[str]:
     """Return the rates and g1 of a result as formulas, none for a model that has none."""
-    return [one for one in map(formula, store.words(tree, "model")["latex"]) if one]
+    return [text for text in map(formula, store.words(tree, "model")["latex"]) if text]
 
 
 def terms(tree: xr.DataTree) -> list[str]:

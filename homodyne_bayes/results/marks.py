@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from homodyne_bayes.results import influence, sentences
 from homodyne_bayes.results.diagnostics import Numbers
-from homodyne_bayes.text import listed
+from homodyne_bayes.text import joined
 
 YES, NO, CANNOT_TELL, IN_PART = "yes", "no", "cannot tell", "in part"
 SIGNS = {YES: "✓", NO: "✗", CANNOT_TELL: "?", IN_PART: "~"}
@@ -59,15 +59,15 @@ def marks(numbers: Numbers) -> list[Mark]:
     return [Mark(name, *judge(numbers)) for name, judge in MARKS.items()]
 
 
-def kind(found: list[Mark]) -> str:
+def kind(three: list[Mark]) -> str:
     """Return "good" where all marks hold, "bad" where one does not, or else "open"."""
-    kinds = [mark.kind for mark in found]
+    kinds = [mark.kind for mark in three]
     return "bad" if "bad" in kinds else "open" if "open" in kinds else "good"
 
 
-def verdict(found: list[Mark]) -> str:
+def verdict(three: list[Mark]) -> str:
     """Return all marks in one line."""
-    return "  ".join(map(str, found))
+    return "  ".join(map(str, three))
 
 
 def _computed(numbers: Numbers) -> tuple[str, str]:
@@ -80,7 +80,7 @@ def _fits(numbers: Numbers) -> tuple[str, str]:
     causes = [meanings.get(name, "all kinds of misfit together") for name in kinds]
     causes += sentences.baseline(numbers)
     said = [f"The data depart from the model: {'; '.join(causes)}."] if causes else []
-    said += [one.sentence() for one in numbers.unlike]
+    said += [comparison.sentence() for comparison in numbers.unlike]
     if said:
         return NO, " ".join(said)
     if not tested:
@@ -94,13 +94,13 @@ def _decided(numbers: Numbers) -> tuple[str, str]:
     """Say whether priors set what is reported of the fluid."""
     flow, rest = numbers.flow, numbers.undecided
     minor = [name for name in numbers.prior_driven if not (flow and flow.leaves_open(name))]
-    also = f"; the prior sets {listed(minor)}" if minor else ""
-    at = influence.places(numbers.tree)
+    also = f"; the prior sets {joined(minor)}" if minor else ""
+    at = influence.sampled_for(numbers.tree)
     set_by_prior = [name for name in rest if at[name] in numbers.prior_driven]
     if set_by_prior:
-        return NO, f"The prior sets {listed(set_by_prior)}: the data say little about it."
+        return NO, f"The prior sets {joined(set_by_prior)}: the data say little about it."
     if rest:
-        wide = f"the interval of {listed([*rest])} would be {max(rest.values()):.0f} times as wide"
+        wide = f"the interval of {joined([*rest])} would be {max(rest.values()):.0f} times as wide"
         return IN_PART, (
             f"By the data alone {wide}: it rests on the priors, above all that the baseline is 1 "
             "and all angles have one contrast. Where that is not so, as in an uneven beam or with "

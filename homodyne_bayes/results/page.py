@@ -79,12 +79,12 @@ def contents(numbers: Numbers) -> dict[str, Any]:
 
 def head(numbers: Numbers) -> dict[str, Any]:
     """Return the three marks, what they come to, how flow stands, and what to do."""
-    found = marks.marks(numbers)
-    kind = marks.kind(found)
+    three = marks.marks(numbers)
+    kind = marks.kind(three)
     return {
         "kind": kind,
         "title": marks.HEADS[kind],
-        "marks": found,
+        "marks": three,
         "flow": sentences.flow(numbers),
         "advice": sentences.advice(numbers),
     }
@@ -93,7 +93,7 @@ def head(numbers: Numbers) -> dict[str, Any]:
 def certificate(numbers: Numbers) -> dict[str, Any]:
     """Return what the draws rest on, what was refused on the way, and what it cost."""
     tree, limits = numbers.tree, numbers.limits
-    found = group(tree, "certificate")
+    record = group(tree, "certificate")
     seconds = json.loads(tree.attrs["seconds"])
     needed = limits["min_ess_per_chain"] * group(tree, "posterior").sizes["chain"]
     return {
@@ -103,11 +103,11 @@ def certificate(numbers: Numbers) -> dict[str, Any]:
         "limits": f"Weights are trusted where k-hat is below {limits['max_k_hat']:g}, the ESS is "
         f"at least {needed:g}, and the moments have settled."
         + (UNWEIGHTED if diagnostics.all_by_nuts(tree) else ""),
-        "evidence": f"{number(found.attrs['log_evidence'])} ± "
-        f"{number(found.attrs['log_evidence_error'])}, "
-        f"k-hat {number(found.attrs['evidence_k_hat'])}",
+        "evidence": f"{number(record.attrs['log_evidence'])} ± "
+        f"{number(record.attrs['log_evidence_error'])}, "
+        f"k-hat {number(record.attrs['evidence_k_hat'])}",
         "refused": sentences.refused(numbers),
-        "cost": f"{found.attrs['gradients']:.0f} gradients and {found.attrs['evaluations']} "
+        "cost": f"{record.attrs['gradients']:.0f} gradients and {record.attrs['evaluations']} "
         f"evaluations of {sentences.sampled(tree)}; "
         + ", ".join(f"{stage} {value:.1f}\u00a0s" for stage, value in seconds.items()),
     }
@@ -115,8 +115,8 @@ def certificate(numbers: Numbers) -> dict[str, Any]:
 
 def attempts(tree: xr.DataTree) -> list[dict[str, str]]:
     """Return proposal, k-hat, ess and num_evaluations of every attempt at certification."""
-    found = group(tree, "certificate")
-    columns = (found[name].values for name in ("proposal", "k_hat", "ess", "num_evaluations"))
+    record = group(tree, "certificate")
+    columns = (record[name].values for name in ("proposal", "k_hat", "ess", "num_evaluations"))
     return [
         {"proposal": str(name), "k_hat": number(k_hat), "ess": f"{ess:.0f}", "evaluations": f"{n}"}
         for name, k_hat, ess, n in zip(*columns, strict=True)

@@ -19,7 +19,7 @@ from homodyne_bayes.results.diagnostics import Numbers
 from homodyne_bayes.results.figures import FIGURES
 from homodyne_bayes.results.quantities import Quantity, derived, described, fitted
 from homodyne_bayes.results.variables import TAIL
-from homodyne_bayes.text import listed, plain
+from homodyne_bayes.text import joined, plain
 from homodyne_bayes.thresholds import INTERVAL, LIMIT, faults_to_json
 
 COLUMNS = {"single": 3.375, "double": 7.0}  # inches
@@ -31,7 +31,8 @@ PRINTED: dict[str, tuple[Callable[[xr.DataTree], Figure], str]] = {
     },
 }
 LATEX = ("paper.tex", "table.tex", "scaling.tex", "tables.tex", "methods.tex", "references.bib")
-ALIGNED = {"number": "r", "wide": "r", "text": "l", "prose": r"p{0.5\linewidth}"}
+ALIGNED = {"number": "r", "wide": "r", "text": "l"}
+PROSE = 0.42  # of a line, for all columns of prose
 PRINT_STYLE: Any = {"font.size": 8, "axes.linewidth": 0.6, "lines.linewidth": 1, "pdf.fonttype": 42}
 
 
@@ -45,11 +46,11 @@ def summary(
     tree = numbers.tree
     stored = ("settings", "priors", "provenance", "versions")
     quality = numbers.lines(numbers.reported)[["mcse", "ess", "r_hat"]].to_dict("records")
-    found = marks.marks(numbers)
+    three = marks.marks(numbers)
     return {
         **{name: tree.attrs[name] for name in ("model", "convention", "noise", "scaling")},
-        "verdict": marks.verdict(found),
-        "marks": [mark._asdict() for mark in found],
+        "verdict": marks.verdict(three),
+        "marks": [mark._asdict() for mark in three],
         "certified": numbers.certified,
         "flow": _flow(numbers),
         "faults": faults_to_json(numbers.faults),
@@ -67,11 +68,11 @@ def summary(
 
 def _flow(numbers: Numbers) -> dict[str, Any] | None:
     """Return how the model stands against the same fluid at rest; None where there is no such."""
-    found = numbers.flow
-    if found is None:
+    odds = numbers.flow
+    if odds is None:
         return None
-    told = ("log_bayes_factor", "error", "k_hat", "decided")
-    return plain({name: getattr(found, name) for name in told}) | {
+    names = ("log_bayes_factor", "error", "k_hat", "decided")
+    return plain({name: getattr(odds, name) for name in names}) | {
         "sentence": sentences.flow(numbers)
     }
 
@@ -105,19 +106,22 @@ def latex_row(quantity: Quantity) -> dict[str, str]:
 
 def scaling_rows(quantities: Sequence[Quantity]) -> list[dict[str, str]]:
     """Return a row for every map, its place and the values of contrast and offset as LaTeX."""
-    found: dict[Any, dict[str, str]] = {}
-    for one in quantities:
-        phi = one.at["phi"]
+    lines: dict[Any, dict[str, str]] = {}
+    for quantity in quantities:
+        phi = quantity.at["phi"]
         place = rf"\qty{{{phi:.6g}}}{{\degree}}" if isinstance(phi, float) else tex.escaped(phi)
-        found.setdefault(phi, {"place": place})[one.name] = latex_value(one)
-    return list(found.values())
+        lines.setdefault(phi, {"place": place})[quantity.name] = latex_value(quantity)
+    return list(lines.values())
 
 
 def latex_table(table: tables.Shown) -> dict[str, Any]:
     """Return alignment, head, rows and sentences of a table as LaTeX, names in code as code."""
+    kinds = [column.kind for column in table.columns]
+    share = PROSE / max(kinds.count("prose"), 1)
+    prose = rf">{{\raggedright\arraybackslash}}p{{{share:.2f}\linewidth}}"
     return {
         "title": table.title if table.title.endswith("?") else f"{table.title}.",
-        "alignment": "".join(ALIGNED[column.kind] for column in table.columns),
+        "alignment": "".join(ALIGNED.get(kind, prose) for kind in kinds),
         "head": " & ".join(tex.escaped(" ".join(column.head.split())) for column in table.columns),
         "rows": [" & ".join(map(latex_cell, row)) for row in table.cells],
         "sentences": [*table.before, *table.after],
@@ -159,7 +163,7 @@ def write(
         If the folder cannot be made or written to, or a time or the radius is out of range.
     """
     folder = Path(folder)
-    found = summary(numbers, times, radius)
+    content = summary(numbers, times, radius)
     try:
         folder.mkdir(exist_ok=True)
     except OSError as error:
@@ -168,7 +172,7 @@ def write(
         ) from error
     pieces: dict[str, Callable[[Path], object]] = {
         "report.html": _text(page.render(numbers)),
-        "summary.json": _text(json.dumps(found, ensure_ascii=False, indent=2)),
+        "summary.json": _text(json.dumps(content, ensure_ascii=False, indent=2)),
     }
     if latex:
         shown = [name for name in PRINTED if FIGURES[name].applies(numbers.tree)]
@@ -209,10 +213,10 @@ def _paper(
     tree, parameters = numbers.tree, fitted(numbers.tree)
     phrases = [row["phrase"] for row in rows.noise(numbers) if row["phrase"]]
     return {
-        "parameters": [latex_row(one) for one in parameters if "phi" not in one.at],
-        "derived": [latex_row(one) for one in derived(tree, times, radius)],
-        "tables": [latex_table(one) for one in tables.shown(numbers, "paper")],
-        "scaling": scaling_rows([one for one in parameters if "phi" in one.at]),
+        "parameters": [latex_row(item) for item in parameters if "phi" not in item.at],
+        "derived": [latex_row(item) for item in derived(tree, times, radius)],
+        "tables": [latex_table(item) for item in tables.shown(numbers, "paper")],
+        "scaling": scaling_rows([item for item in parameters if "phi" in item.at]),
         "level": f"{100 * INTERVAL:.0f}",
         "marks": marks.marks(numbers),
         "flow": sentences.flow(numbers),
@@ -225,8 +229,7 @@ def _paper(
         "convention": tree.attrs["convention"],
         "model": tree.attrs["model"],
         "noise": tree.attrs["noise"],
-        "told": listed(phrases) if phrases else "",
-        "prior_driven": numbers.prior_driven,
+        "told": joined(phrases) if phrases else "",
         "settings": json.loads(tree.attrs["settings"]),
         "priors": rows.priors(numbers),
         "versions": json.loads(tree.attrs["versions"]),

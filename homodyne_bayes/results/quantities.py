@@ -51,21 +51,21 @@ def limited(quantity: Quantity, limit: float) -> Quantity:
 
 def fitted(tree: xr.DataTree) -> list[Quantity]:
     """Return the reported parameters; contrast and offset of every map."""
-    posterior, rows, found = group(tree, "posterior"), store.parameters(tree), []
-    against = flow(tree)
+    posterior, rows, quantities = group(tree, "posterior"), store.parameters(tree), []
+    odds = flow(tree)
     for name in variables.reported(tree):
         draws = posterior[name]
         dims = [dim for dim in draws.dims if dim not in ("chain", "draw")]
         for index in np.ndindex(*(draws.sizes[dim] for dim in dims)):
-            one = draws.isel(dict(zip(dims, index, strict=True)))
+            scalar = draws.isel(dict(zip(dims, index, strict=True)))
             numbered = dict(zip(map(str, dims), index, strict=True))
-            at = {"phi": one["phi"].item()} if "phi" in dims else numbered
-            values = one.values.ravel()
-            made = Quantity(name, rows[name].latex, draws.attrs["units"], at, values)
-            if against is not None and against.leaves_open(name):
-                made = limited(made, against.limit_of(draws))
-            found.append(made)
-    return found
+            at = {"phi": scalar["phi"].item()} if "phi" in dims else numbered
+            values = scalar.values.ravel()
+            quantity = Quantity(name, rows[name].latex, draws.attrs["units"], at, values)
+            if odds is not None and odds.leaves_open(name):
+                quantity = limited(quantity, odds.limit_of(draws))
+            quantities.append(quantity)
+    return quantities
 
 
 def derived(
@@ -104,15 +104,16 @@ def derived(
             )
     if radius is not None and not (math.isfinite(radius) and radius > 0):
         raise InputError(f"--radius {radius:g}: expected a positive length in Å")
-    found = [one for t in times for one in _derived(rates, np.unique(fixed["q"]), t, radius)]
-    against = flow(tree)
-    if against is None or against.decided:
-        return found
-    shape = against.weights.shape
-    names = OF_FLOW if against.rate in OF_FLOW else (against.rate,)
+    quantities = [
+        quantity for t in times for quantity in _derived(rates, np.unique(fixed["q"]), t, radius)
+    ]
+    odds = flow(tree)
+    if odds is None or odds.decided:
+        return quantities
+    shape = odds.weights.shape
+    names = OF_FLOW if odds.rate in OF_FLOW else (odds.rate,)
     return [
-        limited(one, against.limit(one.draws.reshape(shape))) if one.name in names else one
-        for one in found
+        limited(q, odds.limit(q.draws.reshape(shape))) if q.name in names else q for q in quantities
     ]
 
 

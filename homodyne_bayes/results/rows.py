@@ -11,7 +11,7 @@ from homodyne_bayes.results import diagnostics, influence, sentences
 from homodyne_bayes.results.diagnostics import Numbers, group
 from homodyne_bayes.results.flow import below
 from homodyne_bayes.results.variables import TAIL
-from homodyne_bayes.text import interval, number, percent, place, rounded, short
+from homodyne_bayes.text import azimuth, interval, number, percent, rounded, short
 
 MAX_LISTED = 6  # angles
 MAX_SHARDS = 16  # of a table
@@ -28,14 +28,14 @@ def parameters(numbers: Numbers, names: Sequence[str]) -> list[Row]:
     where the prior sets the interval), warm_start, of_uncorrected (a dash where noise is taken as
     independent), and truth and inside, empty for measured data.
     """
-    scalars = [(name, at) for name in names for at in _places(numbers, name)]
+    scalars = [(name, at) for name in names for at in _entries_of(numbers, name)]
     lines = numbers.lines(names).iterrows()
-    return [_row(numbers, *one, line) for one, (_, line) in zip(scalars, lines, strict=True)]
+    return [_row(numbers, *scalar, line) for scalar, (_, line) in zip(scalars, lines, strict=True)]
 
 
 def labels(numbers: Numbers, names: Sequence[str]) -> list[str]:
     """Return what to call every scalar of some variables, angles included."""
-    return [_label(numbers, name, at) for name in names for at in _places(numbers, name)]
+    return [_label(numbers, name, at) for name in names for at in _entries_of(numbers, name)]
 
 
 def of_role(numbers: Numbers, roles: Sequence[str]) -> list[Row]:
@@ -72,9 +72,9 @@ def _row(numbers: Numbers, name: str, at: tuple[int, ...], line: pd.Series) -> R
     }
     if left_open:
         row |= dict.fromkeys(("ess", "of_uncorrected", "warm_start"), "–")
-    known = diagnostics.truth(numbers.tree)
-    if name in known:
-        value = float(np.broadcast_to(known[name], shape)[at])
+    truth = diagnostics.truth(numbers.tree)
+    if name in truth:
+        value = float(np.broadcast_to(truth[name], shape)[at])
         inside = not (value < line["lower"] or value > line["upper"])
         row |= {"truth": f"{value:.6g}".replace("-", "−")}
         row |= {"inside": "inside" if inside else "outside"}
@@ -85,11 +85,13 @@ def _label(numbers: Numbers, name: str, at: tuple[int, ...]) -> str:
     symbol, draws = numbers.parameters[name].symbol, group(numbers.tree, "posterior")[name]
     if not at:
         return symbol
-    where = place(draws["phi"][at[0]], digits=6) if "phi" in draws.dims else ", ".join(map(str, at))
+    where = (
+        azimuth(draws["phi"][at[0]], digits=6) if "phi" in draws.dims else ", ".join(map(str, at))
+    )
     return f"{symbol} [{where}]"
 
 
-def _places(numbers: Numbers, name: str) -> list[tuple[int, ...]]:
+def _entries_of(numbers: Numbers, name: str) -> list[tuple[int, ...]]:
     return list(np.ndindex(*group(numbers.tree, "posterior")[name].shape[2:]))
 
 
@@ -137,15 +139,15 @@ def detector(numbers: Numbers) -> list[Row]:
     names = {"photons": "photons of a pixel in a frame", "pixels": "pixels of a bin"}
     return [
         {
-            "q": f"{one.q:.4g}",
-            "name": names[one.name],
-            "told": short(one.told),
-            "seen": short(one.seen),
-            "error": percent(one.error),
-            "p": f"{one.p:.2g}",
-            "departs": "yes" if one in numbers.unlike else "",
+            "q": f"{comparison.q:.4g}",
+            "name": names[comparison.name],
+            "told": short(comparison.told),
+            "seen": short(comparison.seen),
+            "error": percent(comparison.error),
+            "p": f"{comparison.p:.2g}",
+            "departs": "yes" if comparison in numbers.unlike else "",
         }
-        for one in numbers.comparisons
+        for comparison in numbers.comparisons
     ]
 
 
@@ -162,7 +164,9 @@ def _value(values: xr.DataArray) -> str:
     texts = [short(value) for value in values.values]
     if len(texts) > MAX_LISTED:
         return f"{short(float(values.min()))} to {short(float(values.max()))}, {len(texts)} angles"
-    return ", ".join(f"{text} ({place(phi)})" for text, phi in zip(texts, values.phi, strict=True))
+    return ", ".join(
+        f"{text} ({azimuth(phi)})" for text, phi in zip(texts, values.phi, strict=True)
+    )
 
 
 def shards(numbers: Numbers) -> list[Row]:

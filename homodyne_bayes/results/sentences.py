@@ -11,7 +11,7 @@ import xarray as xr
 from homodyne_bayes.results import diagnostics, influence
 from homodyne_bayes.results.diagnostics import Numbers, group
 from homodyne_bayes.results.flow import Flow, below
-from homodyne_bayes.text import number, percent, place
+from homodyne_bayes.text import azimuth, number, percent
 from homodyne_bayes.thresholds import INTERVAL, MILLION, REWEIGHTED, Fault
 
 CLEAR = math.log(MILLION)  # log Bayes factors above which no error of theirs matters
@@ -59,19 +59,19 @@ def misfit(numbers: Numbers) -> list[str]:
 
     None where noise is taken as independent: it does not tell misfit from correlated noise.
     """
-    found, kinds = numbers.misfit_tests, numbers.departures
-    tested = ", ".join(str(name) for name in found.index if name != "all")
-    if found.empty:
+    tests, kinds = numbers.misfit_tests, numbers.departures
+    tested = ", ".join(str(name) for name in tests.index if name != "all")
+    if tests.empty:
         return []
     if not kinds:
         return [
-            f"No departure from the model was found: of {len(found)} tests ({tested}, and all "
-            f"together) the smallest p is {found['p'].min():.2g}, and "
-            f"{found['p_adjusted'].min():.2g} once corrected for their number. Departures of other "
+            f"No departure from the model was found: of {len(tests)} tests ({tested}, and all "
+            f"together) the smallest p is {tests['p'].min():.2g}, and "
+            f"{tests['p_adjusted'].min():.2g} once corrected for their number. Departures of other "
             "kinds, and ones too small for these data, are not excluded.",
         ]
     meanings, residuals = numbers.words("misfit"), numbers.words("noise").get("residuals")
-    said = "; ".join(_departure(found, kind, meanings) for kind in kinds)
+    said = "; ".join(_departure(tests, kind, meanings) for kind in kinds)
     frames = ",".join(map(str, numbers.frames))
     return [
         f"The data depart from the model: {said}.",
@@ -83,8 +83,8 @@ def misfit(numbers: Numbers) -> list[str]:
     ]
 
 
-def _departure(found: pd.DataFrame, kind: str, meanings: dict[str, str]) -> str:
-    chi2, dof, p = (float(found[name][kind]) for name in ("chi2", "dof", "p"))
+def _departure(tests: pd.DataFrame, kind: str, meanings: dict[str, str]) -> str:
+    chi2, dof, p = (float(tests[name][kind]) for name in ("chi2", "dof", "p"))
     meaning = meanings.get(kind, "no kind departs alone, all together do")
     return f"{meaning} ({kind}: χ² = {chi2:.1f} on {dof:.0f}, {p_value(p)})"
 
@@ -112,19 +112,19 @@ def p_value(p: float) -> str:
 
 def certificate(numbers: Numbers) -> str:
     """Return what the draws of a result are and what they rest on, in one sentence."""
-    found, sound = group(numbers.tree, "certificate"), numbers.certified
+    record, sound = group(numbers.tree, "certificate"), numbers.certified
     judged, data = judgement(numbers.tree), sampled(numbers.tree)
     if diagnostics.all_by_nuts(numbers.tree):
         outcome = "converged" if sound else "did not converge"
         return f"The draws are those of NUTS on {data}, which {outcome}.{judged}"
-    if found.attrs["draws_from"] != REWEIGHTED:
+    if record.attrs["draws_from"] != REWEIGHTED:
         return (
-            f"The draws are those of the {found.attrs['draws_from']}, which could not be weighed "
+            f"The draws are those of the {record.attrs['draws_from']}, which could not be weighed "
             f"by the posterior of {data}."
         )
-    last = found.isel(attempt=-1)
+    last = record.isel(attempt=-1)
     return (
-        f"{int(found['num_evaluations'].sum())} draws of proposals were weighed by the posterior "
+        f"{int(record['num_evaluations'].sum())} draws of proposals were weighed by the posterior "
         f"of {data}, k-hat {float(last['k_hat']):.2f}, ESS {float(last['ess']):.0f}"
         + ("." if sound else "; but other optima are left out.")
         + judged
@@ -141,46 +141,44 @@ def judgement(tree: xr.DataTree) -> str:
 
     It begins with a space.
     """
-    found = group(tree, "certificate").attrs
+    record = group(tree, "certificate").attrs
     if not diagnostics.compressed(tree):
         return ""
     return (
-        f" At {found['judged_num_draws']} of them the log density is that of all the data to "
-        f"{found['judged_deviation']:.1g}."
+        f" At {record['judged_num_draws']} of them the log density is that of all the data to "
+        f"{record['judged_deviation']:.1g}."
     )
 
 
 def flow(numbers: Numbers) -> str:
     """Return the evidence of no flow in words; empty where there is no such fluid to compare."""
-    found = numbers.flow
-    if found is None:
+    odds = numbers.flow
+    if odds is None:
         return ""
-    factor, doubt = found.log_bayes_factor, ""
+    factor, doubt = odds.log_bayes_factor, ""
     if math.isnan(factor):
         return "The evidence of no flow could not be computed: see whether model static fits."
     if factor >= CLEAR:
         return "A sample at rest is excluded: the data prefer flow by more than a million to one."
-    if not found.trusted:
-        doubt = (
-            f" k-hat is {found.k_hat:.2f}, so that this is uncertain: method full is more exact."
-        )
+    if not odds.trusted:
+        doubt = f" k-hat is {odds.k_hat:.2f}, so that this is uncertain: method full is more exact."
     preferred = "flow" if factor >= 0 else "rest"
-    odds = f"{math.exp(min(abs(factor), CLEAR)):.2g}"
-    told = (
-        f"the data prefer {preferred} by {odds} to 1 "
-        f"(log Bayes factor of flow {number(factor)} ± {number(found.error)})"
+    ratio = f"{math.exp(min(abs(factor), CLEAR)):.2g}"
+    preference = (
+        f"the data prefer {preferred} by {ratio} to 1 "
+        f"(log Bayes factor of flow {number(factor)} ± {number(odds.error)})"
     )
-    if found.decided:
-        return f"A sample at rest is excluded: {told}.{doubt}"
-    return f"A sample at rest is not excluded: {told}. {_limit(numbers, found)}{doubt}"
+    if odds.decided:
+        return f"A sample at rest is excluded: {preference}.{doubt}"
+    return f"A sample at rest is not excluded: {preference}. {_limit(numbers, odds)}{doubt}"
 
 
-def _limit(numbers: Numbers, found: Flow) -> str:
-    level = influence.rate_at_reference(numbers.tree, found.rate)
-    limit = below(found.limit(level.values)).replace("<", "below").replace(" (", f" {found.unit} (")
+def _limit(numbers: Numbers, odds: Flow) -> str:
+    level = influence.rate_at_reference(numbers.tree, odds.rate)
+    limit = below(odds.limit(level.values)).replace("<", "below").replace(" (", f" {odds.unit} (")
     few = numbers.limits["min_ess_per_chain"]
-    doubt = f"; it rests on {found.ess:.0f} draws only" if found.ess < few else ""
-    return f"The {found.meaning} at t_ref is {limit}, under a prior flat in it from 0 on{doubt}."
+    doubt = f"; it rests on {odds.ess:.0f} draws only" if odds.ess < few else ""
+    return f"The {odds.meaning} at t_ref is {limit}, under a prior flat in it from 0 on{doubt}."
 
 
 def refused(numbers: Numbers) -> list[str]:
@@ -197,7 +195,7 @@ def fault_sentence(fault: Fault) -> str:
     try:
         return fault.sentence()
     except LookupError:
-        numbers = ", ".join(f"{one:g}" for one in fault.found)
+        numbers = ", ".join(f"{value:g}" for value in fault.found)
         return f"{fault.where}: {fault.kind}" + (f" ({numbers})." if numbers else ".")
 
 
@@ -240,12 +238,12 @@ def warnings(numbers: Numbers) -> list[str]:
 
 
 def _of_start(numbers: Numbers) -> list[str]:
-    found, warm = [], numbers.tree["warm_start"].attrs
+    said, warm = [], numbers.tree["warm_start"].attrs
     if warm["outcome"] != "converged":
-        found.append(f"The warm start ended with: {warm['outcome']}.")
+        said.append(f"The warm start ended with: {warm['outcome']}.")
     if warm["num_agreeing"] < 2:
-        found.append("Only one start of the warm start reached the best optimum: try other seeds.")
-    return found
+        said.append("Only one start of the warm start reached the best optimum: try other seeds.")
+    return said
 
 
 def _of_draws(numbers: Numbers) -> list[str]:
@@ -278,7 +276,7 @@ def _of_speckle(numbers: Numbers) -> list[str]:
     if "noise" not in numbers.tree.children:
         return []
     noise = group(numbers.tree, "noise")
-    share, names = noise["same_speckle"].values, [place(phi) for phi in noise["phi"]]
+    share, names = noise["same_speckle"].values, [azimuth(phi) for phi in noise["phi"]]
     return [
         f"The maps at {names[i]} and {names[j]} have about {percent(share[i, j])} of their speckle "
         "in common, as opposite azimuths and bins that share pixels do; the intervals allow for it."
@@ -287,31 +285,31 @@ def _of_speckle(numbers: Numbers) -> list[str]:
 
 
 def _of_bounds(numbers: Numbers) -> list[str]:
-    means, found = numbers.summary["mean"], []
+    means, said = numbers.summary["mean"], []
     for label, parameter in diagnostics.outside_bounds(numbers.tree, numbers.summary).items():
         low, high = parameter.bounds
         value = f"{float(means[label]):.4g} {parameter.unit}".rstrip()
-        found.append(f"{label} = {value} lies outside the range {low:g} to {high:g} usual for it.")
-    return found
+        said.append(f"{label} = {value} lies outside the range {low:g} to {high:g} usual for it.")
+    return said
 
 
 def _of_data(numbers: Numbers) -> list[str]:
-    found, attrs = [], numbers.tree.attrs
+    said, attrs = [], numbers.tree.attrs
     provenance = json.loads(attrs["provenance"])
     assumed = provenance.get("assumed", [])
     if assumed:
-        found.append(f"Assumed, not read from the file: {', '.join(assumed)}.")
+        said.append(f"Assumed, not read from the file: {', '.join(assumed)}.")
     convention = provenance.get("convention", attrs["convention"])
     if convention != attrs["convention"]:
-        found.append(
+        said.append(
             f"The data were simulated in the {convention} convention and fitted in the "
             f"{attrs['convention']} convention."
         )
-    return found
+    return said
 
 
 def _of_detector(numbers: Numbers) -> list[str]:
-    return [one.sentence() for one in numbers.unlike]
+    return [comparison.sentence() for comparison in numbers.unlike]
 
 
 def _of_time_zero(numbers: Numbers) -> list[str]:

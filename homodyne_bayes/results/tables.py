@@ -83,15 +83,15 @@ class Shown(NamedTuple):
 
 def shown(numbers: Numbers, medium: str = "page") -> list[Shown]:
     """Return the tables that a result has in a medium."""
-    found = []
+    tables = []
     for name, table in TABLES.items():
         rows = table.rows(numbers) if medium in table.media else []
         if rows:
             columns = [c for c in table.columns(numbers, rows) if c.narrow or medium == "page"]
             cells = [[column.cell(row) for column in columns] for row in rows]
             around = (table.before(numbers), table.after(numbers))
-            found.append(Shown(name, table.title, table.style, columns, cells, *around))
-    return found
+            tables.append(Shown(name, table.title, table.style, columns, cells, *around))
+    return tables
 
 
 def under(key: str) -> Callable[[Row], Cell]:
@@ -252,14 +252,16 @@ def _priors_columns(_numbers: Numbers, _rows: list[Row]) -> list[Column]:
         Column("parameter", named, "text"),
         Column("prior", under("prior"), "text"),
         Column("unit", under("unit"), "text"),
-        Column("meaning", under("meaning"), "text"),
+        Column("meaning", under("meaning"), "prose"),
         Column("because", under("reason"), "prose"),
     ]
 
 
 def _noise_before(numbers: Numbers) -> list[str]:
     return [
-        one for one in (numbers.words("noise").get("explanation"), sentences.growth(numbers)) if one
+        sentence
+        for sentence in (numbers.words("noise").get("explanation"), sentences.growth(numbers))
+        if sentence
     ]
 
 

@@ -101,22 +101,22 @@ def comparisons(tree: xr.DataTree) -> list[Comparison]:
     told = {name: fixed[name].values for name in ("num_pixels", "photons") if name in fixed}
     if not told or "noise" not in tree.children or "contrast" not in tree["posterior"]:
         return []
-    q, found = np.broadcast_to(fixed["q"].values, fixed.sizes["phi"]), []
+    q, compared = np.broadcast_to(fixed["q"].values, fixed.sizes["phi"]), []
     for value in np.unique(q):
         at = np.flatnonzero(q == value)
         maps = _maps(tree, at)
         here = {name: values[at] for name, values in told.items()}
         if maps.contrast > 0 and "photons" in here:
-            found.append(_photons(maps, float(value), here["photons"]))
+            compared.append(_photons(maps, float(value), here["photons"]))
         if maps.contrast > 0 and "num_pixels" in here:
-            found.append(_pixels(maps, float(value), here["num_pixels"], here.get("photons")))
-    return found
+            compared.append(_pixels(maps, float(value), here["num_pixels"], here.get("photons")))
+    return compared
 
 
-def unlike(found: list[Comparison], limit: float) -> list[Comparison]:
+def unlike(compared: list[Comparison], limit: float) -> list[Comparison]:
     """Return the comparisons whose p, times their number, is at most a limit; the worst first."""
-    worst_first = sorted(found, key=lambda one: -abs(one.distance))
-    return [one for one in worst_first if len(found) * one.p <= limit]
+    worst_first = sorted(compared, key=lambda comparison: -abs(comparison.distance))
+    return [comparison for comparison in worst_first if len(compared) * comparison.p <= limit]
 
 
 def signal_error(spectra: Iterable[np.ndarray], signal: float) -> float:
@@ -153,7 +153,8 @@ def _pixels(maps: _Maps, q: float, told: np.ndarray, photons: np.ndarray | None)
     for signal, eigenvalues in zip(signals, maps.spectra, strict=True):
         shifts.append(np.log((eigenvalues + 1 / signal) / (eigenvalues + 1 / fitted)).mean())
         shares.append((1 / (1 + signal * eigenvalues)).mean())  # of shot noise in S
-    shot, pairs = np.mean(shares), sum(len(one) * (len(one) - 1) / 2 for one in maps.spectra)
+    shot, sizes = np.mean(shares), np.array([len(spectrum) for spectrum in maps.spectra])
+    pairs = float((sizes * (sizes - 1) / 2).sum())
     if photons is None:
         errors = [2 * maps.contrast_error, 2 * shot * signal_error(maps.spectra, fitted)]
     else:

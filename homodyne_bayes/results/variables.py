@@ -36,8 +36,10 @@ def scalars(tree: xr.DataTree, names: list[str]) -> list[str]:
 
 def widths(tree: xr.DataTree, names: list[str], other: str) -> xr.Dataset:
     """Return widths of the posterior's intervals over those of the draws of another group."""
-    both, ends = [group(tree, one) for one in ("posterior", other)], [TAIL, 1 - TAIL]
+    both, ends = [group(tree, draws) for draws in ("posterior", other)], [TAIL, 1 - TAIL]
     shared = [name for name in names if name in both[1]]
-    here, there = (one[shared].quantile(ends, ("chain", "draw")).diff("quantile") for one in both)
+    here, there = (
+        draws[shared].quantile(ends, ("chain", "draw")).diff("quantile") for draws in both
+    )
     unknown = {n: both[0][n].isel(chain=0, draw=0) * np.nan for n in names if n not in shared}
     return (here / there).isel(quantile=0, drop=True).assign(unknown)

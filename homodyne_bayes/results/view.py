@@ -11,6 +11,7 @@ import pandas as pd
 import xarray as xr
 from matplotlib.figure import Figure
 
+from homodyne_bayes.errors import refuse_unknown
 from homodyne_bayes.results import marks, page, paper, quantities, rows, sentences, store
 from homodyne_bayes.results.diagnostics import Numbers, group
 from homodyne_bayes.results.figures import FIGURES
@@ -119,8 +120,16 @@ class Result:
         -------
         pandas.DataFrame
             One row a scalar, columns as `homodyne_bayes.results.diagnostics.summary` has them.
+
+        Raises
+        ------
+        InputError
+            If the result has no variable of a name.
         """
-        return self._numbers.lines(self._numbers.reported if names is None else names).copy()
+        numbers = self._numbers
+        names = numbers.reported if names is None else names
+        refuse_unknown("summary", names, [*numbers.reported, *numbers.coordinates])
+        return numbers.lines(names).copy()
 
     def at(self, times: float | Sequence[float] = (), radius: float | None = None) -> pd.DataFrame:
         """Return D, J/2, the relaxation time and the shear rate at some times.
@@ -148,8 +157,8 @@ class Result:
             If a time lies outside the record or the radius is not positive.
         """
         listed = tuple(float(t) for t in np.atleast_1d(np.asarray(times, float)))
-        found = quantities.derived(self.tree, listed, radius)
-        rows = [{"q": math.nan, **quantities.described(one)} for one in found]
+        derived = quantities.derived(self.tree, listed, radius)
+        rows = [{"q": math.nan, **quantities.described(quantity)} for quantity in derived]
         return pd.DataFrame(rows, columns=["name", *AT_COLUMNS]).set_index("name")
 
     def report(self, path: str | Path) -> None:
@@ -173,8 +182,8 @@ class Result:
 
     def _main(self) -> list[str]:
         """Return the parameters that a repr shows, those that the data fix first to last."""
-        known = self._numbers.parameters
-        names = [name for name in self._numbers.reported if known[name].role == "physical"]
+        rows = self._numbers.parameters
+        names = [name for name in self._numbers.reported if rows[name].role == "physical"]
         return [n for n in names if self.tree["posterior"][n].ndim == 2][:SHOWN]
 
     def _head(self) -> str:
@@ -210,7 +219,9 @@ class Result:
             "<tr>" + "".join(f"<td>{html.escape(text)}</td>" for text in cells) + "</tr>"
             for _, *cells in self._values()
         )
-        said = "".join(f"<li>{html.escape(one)}</li>" for one in self.advice() + self.warnings())
+        said = "".join(
+            f"<li>{html.escape(sentence)}</li>" for sentence in self.advice() + self.warnings()
+        )
         judged = "<br>".join(
             f"<b>{html.escape(str(mark))}</b>. {html.escape(mark.sentence)}" for mark in self.marks
         )

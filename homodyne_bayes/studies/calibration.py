@@ -34,6 +34,7 @@ from homodyne_bayes.model_files import model_name
 from homodyne_bayes.physics.points import ShardGrid, map_grid
 from homodyne_bayes.physics.rates import window_of
 from homodyne_bayes.results.figures import BLUE, GREY
+from homodyne_bayes.studies.study import seeds
 
 NUM_DRAWS = 99  # a truth is ranked among, so that ranks take 100 values
 NUM_BINS = (20, 10, 5, 2)
@@ -90,6 +91,11 @@ def ranks(
     -------
     xarray.Dataset
         ``rank`` (simulation, parameter), 0 to 99, and ``certified`` (simulation,).
+
+    Raises
+    ------
+    InputError
+        If contrast and offset are not those of every angle, or there is no simulation.
     """
     if not config.scale.per_angle:
         raise InputError(
@@ -100,17 +106,15 @@ def ranks(
     grid = _grid(design, config)
     model = models_of(config, window_of(grid)).least_squares
     draw = _prior_predictive(design, model, grid)
-    keys = jax.random.split(jax.random.key(config.seed), num_simulations)
-    seeds = np.random.SeedSequence(config.seed).generate_state(num_simulations)
-    found: list[np.ndarray] = []
+    ranked: list[np.ndarray] = []
     certified: list[bool] = []
-    for key, seed in zip(keys, seeds, strict=True):
-        progress("simulating", len(found), num_simulations)
+    for key, seed in seeds(config.seed, num_simulations):
+        progress("simulating", len(ranked), num_simulations)
         truth, data = draw(key)
-        made = sample_posterior(data, replace(config, seed=int(seed)))
+        made = sample_posterior(data, replace(config, seed=seed))
         inference, truth = made.inference, _as_fitted(truth, model, made.plan.model, grid)
         draws = np.concatenate([inference.draws, inference.log_likelihood[..., None]], axis=-1)
-        found.append(rank(truth, draws.reshape(-1, draws.shape[-1])))
+        ranked.append(rank(truth, draws.reshape(-1, draws.shape[-1])))
         certified.append(inference.certificate.certified)
     progress("simulating", num_simulations, num_simulations)
     names = [
@@ -118,7 +122,7 @@ def ranks(
         "log_likelihood",
     ]
     return xr.Dataset(
-        {"rank": (("simulation", "parameter"), found), "certified": ("simulation", certified)},
+        {"rank": (("simulation", "parameter"), ranked), "certified": ("simulation", certified)},
         {"parameter": names},
         files.as_attributes(
             {
@@ -186,7 +190,7 @@ def histograms(ranks: xr.Dataset) -> np.ndarray:
     enough = [bins for bins in NUM_BINS if len(kept) >= LEAST_EXPECTED * bins]
     num_bins = enough[0] if enough else NUM_BINS[-1]
     values = NUM_DRAWS + 1
-    return np.stack([np.histogram(one, num_bins, (0, values))[0] for one in kept.T])
+    return np.stack([np.histogram(column, num_bins, (0, values))[0] for column in kept.T])
 
 
 def figure(ranks: xr.Dataset) -> Figure:
@@ -251,12 +255,12 @@ def _prior_predictive(
         c2 = mean + scale * (z + jnp.swapaxes(z, -1, -2))
         return jnp.append(theta, log_density.sum()), c2
 
-    def one(key: jax.Array) -> tuple[np.ndarray, TwoTimeData]:
+    def draw_one(key: jax.Array) -> tuple[np.ndarray, TwoTimeData]:
         truth, c2 = jax.tree.map(np.asarray, draw(key))
         phi = np.asarray(design.phi)
         return truth, TwoTimeData(c2, phi, design.dt, design.q, design.gap)
 
-    return one
+    return draw_one
 
 
 def _as_fitted(truth: np.ndarray, drawn: Observed, fitted: Observed, grid: ShardGrid) -> np.ndarray:

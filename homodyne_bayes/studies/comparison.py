@@ -4,7 +4,7 @@ Evidence comes from the weights that certify a posterior. Entries that share a f
 correlated, so that leaving out single ones would flatter every model; angles are other pixels.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -15,7 +15,7 @@ from homodyne_bayes.data.two_time import TwoTimeData
 from homodyne_bayes.errors import InputError
 from homodyne_bayes.fitting.plan import check_needs
 from homodyne_bayes.fitting.sample import estimate_noise, sample_posterior
-from homodyne_bayes.fitting.settings import FitConfig
+from homodyne_bayes.fitting.settings import FitConfig, make
 from homodyne_bayes.inference.infer import Certificate, Progress, silent
 from homodyne_bayes.likelihood.covariance import WorkingCovariance
 from homodyne_bayes.likelihood.estimate import Estimate
@@ -25,7 +25,7 @@ from homodyne_bayes.thresholds import MAX_K_HAT
 
 METHOD = "laplace"  # the cheapest; NUTS on all the data follows where its weights fail
 FINITE_VARIANCE = 0.5  # k-hat of weights below which their standard error means something
-CANDIDATES = {name: FitConfig(model=name, method=METHOD) for name in ("static", "laminar_flow")}
+CANDIDATES = ("static", "laminar_flow")
 STRENGTH = {"not worth more than a bare mention": 1.0, "positive": 3.0, "strong": 5.0}
 
 
@@ -71,9 +71,34 @@ class Comparison(NamedTuple):
     noise: str
 
 
+def candidates(models: Sequence[Any], settings: Mapping[str, Any]) -> dict[str, FitConfig]:
+    """Return how to fit each of some models, by its name, all else alike.
+
+    Parameters
+    ----------
+    models : sequence
+        Names, functions or records.
+    settings : mapping of str to object
+        Other fields of `FitConfig`; the method is laplace unless it is among them.
+
+    Raises
+    ------
+    InputError
+        If two models have the same name, or a setting is invalid.
+    """
+    names = [model_name(model) for model in models]
+    if len(set(names)) < len(names):
+        raise InputError(f"models must differ by name, found {', '.join(names)}")
+    shared = {"method": METHOD} | dict(settings)
+    return {
+        name: make(FitConfig, shared | {"model": model})
+        for name, model in zip(names, models, strict=True)
+    }
+
+
 def compare(
     data: TwoTimeData,
-    configs: Mapping[str, FitConfig] = CANDIDATES,
+    configs: Mapping[str, FitConfig] | None = None,
     progress: Progress = silent,
 ) -> Comparison:
     """Fit every model to all angles and to all but one, and compare.
@@ -83,18 +108,22 @@ def compare(
     data : TwoTimeData
         Measured maps; of a single angle none is left out.
     configs : mapping of str to FitConfig
-        How to fit, by the name to report; by default static and laminar_flow, method "laplace".
+        How to fit, by the name to report, as `candidates` returns; by default a fluid at rest and
+        one that flows.
     progress : callable
         Called as ``progress(stage, done, total)``.
 
     Raises
     ------
     InputError
-        If fewer than two models are named, and as `homodyne_bayes.fitting.pipeline.fit`.
+        If there are fewer than two models, or they are fitted under different noises, and as
+        `homodyne_bayes.fitting.pipeline.fit`.
     """
+    configs = candidates(CANDIDATES, {}) if configs is None else configs
     if len(configs) < 2:
-        found = ", ".join(configs) or "none"
-        raise InputError(f"a comparison needs two models or more, found {found}")
+        raise InputError(
+            f"a comparison needs two models or more, found {', '.join(configs) or 'none'}"
+        )
     for config in configs.values():  # all before the first is fitted
         check_needs(data, config.record, model_name(config.model))
     kinds = {config.noise for config in configs.values()}
@@ -124,23 +153,23 @@ def best_noise(
     Evidence can only be compared under one noise. The best model is that of the highest likelihood
     with its own noise, what it cannot explain included.
     """
-    found: list[Estimate] = []
+    estimates: list[Estimate] = []
     for config in configs.values():
         if NOISES[config.noise].estimate is None:
             return None
-        progress("noise", len(found), len(configs))
-        found.append(estimate_noise(data, config))
-    progress("noise", len(found), len(configs))
-    return max(found, key=lambda estimate: estimate.log_likelihood).noise
+        progress("noise", len(estimates), len(configs))
+        estimates.append(estimate_noise(data, config))
+    progress("noise", len(estimates), len(configs))
+    return max(estimates, key=lambda estimate: estimate.log_likelihood).noise
 
 
 def evidence(certificate: Certificate) -> Evidence:
     """Return the evidence, NaN where k-hat says that its error is not known."""
     k_hat = certificate.evidence_k_hat
-    known = 1.0 if k_hat < MAX_K_HAT else np.nan
+    trusted = 1.0 if k_hat < MAX_K_HAT else np.nan
     return Evidence(
-        known * certificate.log_evidence,
-        known * certificate.log_evidence_error,
+        trusted * certificate.log_evidence,
+        trusted * certificate.log_evidence_error,
         k_hat,
         certificate.certified,
     )
@@ -170,7 +199,7 @@ def tabulate(
     scores, P = held_out(log_evidence), len(phi)
     difference = scores - scores[0]
     monte_carlo = np.hypot(P * error[:, 0], np.linalg.norm(error[:, 1:], axis=1))
-    known = 1.0 if P > 1 else np.nan
+    scored = 1.0 if P > 1 else np.nan
     spread = np.sqrt(P) * difference.std(axis=1, ddof=1) if P > 1 else np.nan
     other = np.where(np.arange(len(order)) > 0, 1.0, 0.0)  # the first is not against itself
     index = pd.Index([names[i] for i in order], name="model")
@@ -182,8 +211,8 @@ def tabulate(
             "certified": certified[:, 0],
             "log_bayes_factor": log_evidence[:, 0] - log_evidence[0, 0],
             "log_bayes_factor_error": other * np.hypot(error[:, 0], error[0, 0]),
-            "loao": known * scores.sum(axis=1),
-            "loao_difference": known * difference.sum(axis=1),
+            "loao": scored * scores.sum(axis=1),
+            "loao_difference": scored * difference.sum(axis=1),
             "loao_difference_error": np.hypot(
                 spread, other * np.hypot(monte_carlo, monte_carlo[0])
             ),
@@ -200,15 +229,15 @@ def held_out(log_evidence: np.ndarray) -> np.ndarray:
     return log_evidence[..., :1] - log_evidence[..., 1:]
 
 
-def plain(found: Comparison) -> dict[str, Any]:
+def recorded(compared: Comparison) -> dict[str, Any]:
     """Return the models, highest evidence first, and what `sentences` says of them."""
-    rows = found.models.rename_axis("model").reset_index().to_dict("records")
-    return {"noise": found.noise, "models": rows, "sentences": sentences(found)}
+    rows = compared.models.rename_axis("model").reset_index().to_dict("records")
+    return {"noise": compared.noise, "models": rows, "sentences": sentences(compared)}
 
 
-def sentences(found: Comparison) -> list[str]:
+def sentences(compared: Comparison) -> list[str]:
     """Return what a comparison says, and what it cannot say, one sentence each."""
-    best, others = found.models.index[0], found.models.iloc[1:]
+    best, others = compared.models.index[0], compared.models.iloc[1:]
     said = []
     for name, row in others[others["log_bayes_factor"].notna()].iterrows():
         ratio, difference = -row["log_bayes_factor"], -row["loao_difference"]
@@ -220,27 +249,27 @@ def sentences(found: Comparison) -> list[str]:
             said.append(
                 f"Angles left out are predicted {'better' if difference > 0 else 'worse'} by "
                 f"{best} than by {name}: log score {difference:+.1f} ± "
-                f"{row['loao_difference_error']:.1f}, by the spread over {len(found.angles)} "
+                f"{row['loao_difference_error']:.1f}, by the spread over {len(compared.angles)} "
                 "angles."
             )
-    for name, k_hat in found.models["k_hat"][found.models["log_evidence"].isna()].items():
+    for name, k_hat in compared.models["k_hat"][compared.models["log_evidence"].isna()].items():
         said.append(f"The evidence of {name} cannot be trusted: {_why(k_hat)}.")
-    unsure = found.models["k_hat"].between(FINITE_VARIANCE, MAX_K_HAT, inclusive="left")
+    unsure = compared.models["k_hat"].between(FINITE_VARIANCE, MAX_K_HAT, inclusive="left")
     if unsure.any():
         said.append(
-            f"The evidence of {' and '.join(found.models.index[unsure])} is less certain than its "
-            f"error says, k-hat not being below {FINITE_VARIANCE}: method full is more exact."
+            f"The evidence of {' and '.join(compared.models.index[unsure])} is less certain than "
+            f"its error says, k-hat not being below {FINITE_VARIANCE}: method full is more exact."
         )
-    for name, column in found.k_hat.items():
+    for name, column in compared.k_hat.items():
         untrusted = column[~(column < MAX_K_HAT)]
-        if len(untrusted) and np.isfinite(found.models["log_evidence"][str(name)]):
+        if len(untrusted) and np.isfinite(compared.models["log_evidence"][str(name)]):
             said.append(
                 f"No leave-one-angle-out score of {name}: without φ = {untrusted.index[0]:.6g}° "
                 f"{_why(untrusted.iloc[0])}."
             )
-    if found.angles.empty:
+    if compared.angles.empty:
         said.append("With a single angle there is none to leave out.")
-    return [*said, NOISES[found.noise].words.caveat]
+    return [*said, NOISES[compared.noise].words.caveat]
 
 
 def strength(log_bayes_factor: float) -> str:

@@ -34,7 +34,7 @@ from homodyne_bayes.parameters import priors_of
 from homodyne_bayes.physics.rates import window_of
 from homodyne_bayes.results import page
 from homodyne_bayes.results.figures import BLUE, VERMILION
-from homodyne_bayes.studies.study import Study, like, recorded
+from homodyne_bayes.studies.study import Study, like, recorded, seeds
 
 __all__ = ["Study", "cover", "figure", "like", "render", "table", "verdict", "write"]
 
@@ -76,7 +76,7 @@ def cover(
     Raises
     ------
     InputError
-        If the experiments do not follow the model that is fitted.
+        If the experiments do not follow the model that is fitted, or there is none.
     """
     if config.record != study.experiment.model:
         raise InputError(
@@ -88,26 +88,24 @@ def cover(
             "coverage counts intervals of contrast and offset, found scaling "
             f"{config.scaling!r}, which has none: pass another --scaling"
         )
-    keys = jax.random.split(jax.random.key(config.seed), num_simulations)
-    seeds = np.random.SeedSequence(config.seed).generate_state(num_simulations)
     priors = models_of(config, window_of(study.experiment.grid)).priors
     rows: list[dict[str, Any]] = []
-    for key, seed in zip(keys, seeds, strict=True):
+    for key, seed in seeds(config.seed, num_simulations):
         progress("simulating", len(rows), num_simulations)
         began = time.perf_counter()
         truth, data = study.measure(key)
-        row = _experiment(truth, data, replace(config, seed=int(seed)))
+        row = _experiment(truth, data, replace(config, seed=seed))
         rows.append({**row, "seconds": time.perf_counter() - began})
     progress("simulating", num_simulations, num_simulations)
-    found = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+    stacked = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
     dims = ("simulation", "intervals", "level", "parameter")
     return xr.Dataset(
         {
-            "lower": (dims, found["ends"][:, :, 0]),
-            "upper": (dims, found["ends"][:, :, 1]),
-            "sd": (("simulation", "intervals", "parameter"), found["sd"]),
-            "truth": (("simulation", "parameter"), found["truth"]),
-            **{name: ("simulation", found[name]) for name in ("certified", "k_hat", "seconds")},
+            "lower": (dims, stacked["ends"][:, :, 0]),
+            "upper": (dims, stacked["ends"][:, :, 1]),
+            "sd": (("simulation", "intervals", "parameter"), stacked["sd"]),
+            "truth": (("simulation", "parameter"), stacked["truth"]),
+            **{name: ("simulation", stacked[name]) for name in ("certified", "k_hat", "seconds")},
         },
         {"intervals": list(KINDS), "level": list(LEVELS), "parameter": _labels(truth)},
         files.as_attributes(
@@ -117,7 +115,7 @@ def cover(
                 "noise": config.noise,
                 "method": config.method,
                 "seed": config.seed,
-                "num_uncertified": int((~found["certified"]).sum()),
+                "num_uncertified": int((~stacked["certified"]).sum()),
                 "study": recorded(study),
                 "parameters": parameter_rows(config.parameters, {*truth}),
                 "pooled": {
@@ -158,7 +156,7 @@ def table(dataset: xr.Dataset) -> pd.DataFrame:
     members |= {row: tuple(pool) for row, pool in pools.items() if {*pool} & {*names}}
     inside = (dataset["lower"] <= dataset["truth"]) & (dataset["truth"] <= dataset["upper"])
     width = (dataset["upper"] - dataset["lower"]).sel(level=LEVELS[0])
-    found: dict[str, dict[tuple[str, str], float]] = {}
+    lines: dict[str, dict[tuple[str, str], float]] = {}
     for row, pooled in members.items():
         at, cells = np.flatnonzero(np.isin(names, pooled)), {}
         for kind in KINDS:
@@ -168,13 +166,13 @@ def table(dataset: xr.Dataset) -> pd.DataFrame:
                 cells[kind, f"error_{level}"] = _wilson(share)
             middle = float(np.median(width.sel(intervals=kind).values[:, at]))
             cells[kind, "width"] = np.nan if row in pools else middle
-        found[row] = cells
-    return pd.DataFrame(found).T.rename_axis("parameter")
+        lines[row] = cells
+    return pd.DataFrame(lines).T.rename_axis("parameter")
 
 
-def verdict(found: pd.DataFrame) -> str:
+def verdict(rows: pd.DataFrame) -> str:
     """Return in a sentence what `table` found of the reported 90 % intervals, all together."""
-    coverage, error = found["reported"].loc["all parameters", ["coverage_90", "error_90"]]
+    coverage, error = rows["reported"].loc["all parameters", ["coverage_90", "error_90"]]
     counted = f"the 90 % intervals hold the truth in {100 * coverage:.1f} ± {100 * error:.1f} %"
     if coverage + 2 * error < LEVELS[0] - TOLERANCE:
         return f"The intervals are too narrow: {counted}."
@@ -187,18 +185,18 @@ def verdict(found: pd.DataFrame) -> str:
 
 def figure(dataset: xr.Dataset) -> Figure:
     """Draw coverage against what is promised, and reported widths against uncorrected ones."""
-    found = table(dataset)
-    places = np.arange(len(found))[::-1]
-    fig = Figure((7.5, 1.3 + 0.26 * len(found)), layout="constrained")
+    rows = table(dataset)
+    heights = np.arange(len(rows))[::-1]
+    fig = Figure((7.5, 1.3 + 0.26 * len(rows)), layout="constrained")
     left, right = fig.subplots(1, 2, sharey=True, width_ratios=(1.7, 1))
     for nominal in LEVELS:
         left.axvline(100 * nominal, color="0.4", linestyle=":", linewidth=1)
     for kind, color, shift in zip(KINDS, (BLUE, VERMILION), (0.13, -0.13), strict=True):
         for level, face in ((90, color), (50, "white")):
-            middle, error = (100 * found[kind, f"{what}_{level}"] for what in ("coverage", "error"))
+            middle, error = (100 * rows[kind, f"{what}_{level}"] for what in ("coverage", "error"))
             left.errorbar(
                 middle,
-                places + shift,
+                heights + shift,
                 xerr=2 * error,
                 fmt="o",
                 color=color,
@@ -207,12 +205,12 @@ def figure(dataset: xr.Dataset) -> Figure:
                 lw=1,
                 label=f"{kind}, {level} %",
             )
-    rows = json.loads(dataset.attrs["parameters"])
-    symbols = {row["name"]: f"${row['latex']}$" for row in rows if row["latex"]}
-    left.set_yticks(places, [symbols.get(str(name), str(name)) for name in found.index])
+    parameters = json.loads(dataset.attrs["parameters"])
+    symbols = {row["name"]: f"${row['latex']}$" for row in parameters if row["latex"]}
+    left.set_yticks(heights, [symbols.get(str(name), str(name)) for name in rows.index])
     left.set(xlim=(-2, 102), xlabel="experiments whose interval holds the truth (%)")
-    widths = found.xs("width", axis=1, level=1)
-    right.plot(widths["reported"] / widths["uncorrected"], places, "o", color=BLUE, markersize=4)
+    widths = rows.xs("width", axis=1, level=1)
+    right.plot(widths["reported"] / widths["uncorrected"], heights, "o", color=BLUE, markersize=4)
     right.axvline(1, color="0.4", linestyle=":", linewidth=1)
     right.set(xscale="log", xlabel="reported width / uncorrected width")
     right.xaxis.set_major_formatter("{x:g}")
@@ -241,21 +239,21 @@ def write(dataset: xr.Dataset, path: Path) -> tuple[Path, Path]:
 
 def render(dataset: xr.Dataset) -> str:
     """Return the study as one HTML page without outside resources."""
-    found = table(dataset)
-    flat = found.set_axis(["_".join(column) for column in found.columns], axis=1)
+    rows = table(dataset)
+    flat = rows.set_axis(["_".join(column) for column in rows.columns], axis=1)
     truths = dataset["truth"].quantile((0.0, 0.5, 1.0), "simulation").to_pandas()
     records = {name: json.loads(dataset.attrs[name]) for name in RECORDS}
-    rows = records.pop("parameters")
+    parameters = records.pop("parameters")
     physical = json.loads(dataset.attrs["pooled"])["all parameters"]
     return page.page(
         "coverage.html",
         **records,
         attrs=dataset.attrs,
-        parameters={row["name"]: row for row in rows},
-        verdict=verdict(found),
+        parameters={row["name"]: row for row in parameters},
+        verdict=verdict(rows),
         total=dataset.sizes["simulation"],
         seconds=float(dataset["seconds"].median()),
-        rows=flat.assign(name=found.index).to_dict("records"),
+        rows=flat.assign(name=rows.index).to_dict("records"),
         truths={name: truths[name].to_list() for name in physical if name in truths},
         figure=page.embedded(figure(dataset)),
     )

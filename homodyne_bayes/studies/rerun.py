@@ -36,7 +36,7 @@ class Rerun(NamedTuple):
     changed: list[str]
 
 
-def measured(tree: xr.DataTree) -> TwoTimeData:
+def data_of(tree: xr.DataTree) -> TwoTimeData:
     """Return the data of a result, as they were fitted.
 
     Raises
@@ -78,27 +78,27 @@ def rerun(tree: xr.DataTree, progress: Progress = silent, **others: Any) -> Reru
     Draws are the same, bit for bit, with the same versions on the same kind of machine with the
     same number of devices.
     """
-    again = fit(measured(tree), settings_of(tree, **others), progress)
+    again = fit(data_of(tree), settings_of(tree, **others), progress)
     old, new = group(tree, "posterior"), group(again, "posterior")
     draws = ("chain", "draw")
     shift = abs(new.mean(draws) - old.mean(draws)) / old.std(draws)
     return Rerun(
         again,
         all(np.array_equal(old[name].values, new[name].values) for name in old),
-        max(float(one.max()) for one in shift.values()),
+        max(float(means.max()) for means in shift.values()),
         _changed(tree, again),
     )
 
 
 def _changed(old: xr.DataTree, new: xr.DataTree) -> list[str]:
     then, now = json.loads(old.attrs["versions"]), environment.versions()
-    found = [
+    changes = [
         f"{name} was {then[name]} and is {now[name]}"
         for name in now
         if then.get(name) not in (None, now[name])
     ]
     if old.attrs.get("model_sha256") != new.attrs.get("model_sha256"):
-        found.append(f"the file of model {old.attrs['model']} was another")
+        changes.append(f"the file of model {old.attrs['model']} was another")
     if old.attrs["devices"] != new.attrs["devices"]:
-        found.append(f"devices were {old.attrs['devices']} and are {new.attrs['devices']}")
-    return found
+        changes.append(f"devices were {old.attrs['devices']} and are {new.attrs['devices']}")
+    return changes

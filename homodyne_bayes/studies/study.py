@@ -134,6 +134,21 @@ def like(tree: xr.DataTree, model: Model) -> Study:
     )
 
 
+def seeds(seed: int, num_simulations: int) -> list[tuple[jax.Array, int]]:
+    """Return a random key, (), of truth and data, and a seed of the fit, of every simulation.
+
+    Raises
+    ------
+    InputError
+        If there is no simulation.
+    """
+    if num_simulations < 1:
+        raise InputError(f"a study needs 1 simulation or more, found {num_simulations}")
+    keys = jax.random.split(jax.random.key(seed), num_simulations)
+    of_fits = np.random.SeedSequence(seed).generate_state(num_simulations)
+    return list(zip(keys, of_fits.tolist(), strict=True))
+
+
 def recorded(study: Study) -> dict[str, Any]:
     """Return a study as JSON holds it, its model by name."""
     stated = asdict(replace(study, truths=(), measured=None))

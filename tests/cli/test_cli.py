@@ -281,6 +281,7 @@ BAD_CALLS = [
     (["simulate", "x.h5", "--set", "D=3"], "--set knows D0.*found 'D'"),
     (["simulate", "x.h5", "--set", "D0=big"], "--set D0 needs a number, found 'big'"),
     (["simulate", "x.h5", "--phi", "a,b"], "--phi must be numbers"),
+    (["simulate", "x.h5", "--sigma", "0.1", "--photons", "2"], "no pixels: leave out --photons"),
     (["simulate", "x.h5", "--frames", "many"], "--frames.*not a valid integer"),
     (["simulat"], "No such command.*simulat"),
 ]

@@ -273,7 +273,7 @@ def test_the_posterior_is_that_of_the_pairs_one_by_one(fitted):
 
 def test_a_result_gives_the_same_data_back(fitted):
     tree = store.read(fitted / "a.nc")
-    data = rerun.measured(tree)
+    data = rerun.data_of(tree)
     assert data.sha256() == reading.read(fitted / "a.h5").sha256()
     assert json.loads(tree.attrs["provenance"])["format"] == "esrf"
     assert int(tree.attrs["num_pairs"]) == 144

@@ -10,7 +10,6 @@ from scipy.integrate import quad
 
 import homodyne_bayes as hb
 from homodyne_bayes.physics import kernels, rates
-from homodyne_bayes.physics.integration import INTEGRATIONS
 from homodyne_bayes.physics.points import Physics, map_grid
 from homodyne_bayes.physics.rate_laws.power_law import POWER_LAW, integral
 
@@ -66,14 +65,14 @@ def test_a_law_that_states_no_integral_is_integrated_between_the_frames():
     plain = replace(POWER_LAW, integral=None)
     grid = map_grid(np.zeros(1), FRAMES, DT, 0.0054, age=0.5)
     law = [jnp.asarray(value) for value in (1e4, -0.8, 500.0)]
-    stated, found = (INTEGRATIONS["exact"].integrate(grid, one, law) for one in (POWER_LAW, plain))
+    stated, found = (one.integrated(grid, law) for one in (POWER_LAW, plain))
     np.testing.assert_allclose(found, stated, rtol=1e-7)
 
 
 def test_trapezoids_are_those_of_the_values():
     grid = map_grid(np.zeros(1), FRAMES, DT, 0.0054, physics=Physics(integration="trapezoid"))
     law = [jnp.asarray(value) for value in (1e4, -0.8, 500.0)]
-    found = INTEGRATIONS["trapezoid"].integrate(grid, POWER_LAW, law)
+    found = POWER_LAW.integrated(grid, law)
     time = np.maximum(times(0.0), DT / 2)
     rate = 1e4 * time**-0.8 + 500
     np.testing.assert_allclose(found[1:], DT * np.cumsum((rate[1:] + rate[:-1]) / 2), rtol=1e-12)

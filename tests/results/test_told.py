@@ -9,7 +9,7 @@ from homodyne_bayes.results.diagnostics import Numbers
 from homodyne_bayes.results.tables import shown
 from homodyne_bayes.results.told import comparisons, signal_error
 from homodyne_bayes.results.view import Result
-from homodyne_bayes.studies.rerun import measured
+from homodyne_bayes.studies.rerun import data_of
 from tests.speckle_oracle import entries
 
 PIXELS, PHOTONS = 4000.0, 2.0  # of the speckle behind `speckle_result`
@@ -89,7 +89,7 @@ def test_nothing_is_compared_without(speckle_result, laminar_result):
 
 
 def test_data_of_a_result_know_their_detector(speckle_result):
-    data = measured(speckle_result)
+    data = data_of(speckle_result)
     assert data.num_pixels.tolist() == [PIXELS] * 3
     assert data.photons.tolist() == [PHOTONS] * 3
 

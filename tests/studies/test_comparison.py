@@ -29,7 +29,7 @@ from homodyne_bayes.studies.comparison import (
     compare,
     evidence,
     held_out,
-    plain,
+    recorded,
     sentences,
     strength,
     tabulate,
@@ -130,7 +130,7 @@ def test_what_is_not_known_is_said(capsys):
     nan = np.nan
     one = tabulate(["a", "b"], np.array(PHI), fits([[nan, 7, 7, 7], [20.0, 16, 15, 11]], k_hat=0.8))
     assert one.models["log_bayes_factor"].isna()["a"]
-    screen.print_json(plain(one))
+    screen.print_json(recorded(one))
     known, unknown = json.loads(capsys.readouterr().out)["models"]
     assert (known["model"], known["log_evidence"]) == ("b", 20.0)
     assert (unknown["model"], unknown["log_bayes_factor"]) == ("a", None)
@@ -257,7 +257,7 @@ def test_from_the_command_line(run, data_file):
     ("flags", "message"),
     [
         (["--models", "static"], "two models or more, found static"),
-        (["--models", "static,static"], "two models or more, found static"),
+        (["--models", "static,static"], "models must differ by name, found static, static"),
         (["--models", "static,flow"], "model must be one of static, laminar_flow.*'flow'"),
         (["--model", "static"], "No such option.*--model"),
         (["--method", "guess"], "guess.*not one of.*laplace"),

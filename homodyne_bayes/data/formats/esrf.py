@@ -57,7 +57,7 @@ class Direction(NamedTuple):
     t2: np.ndarray
 
     def values(self, file: h5py.File, index: int) -> np.ndarray:
-        """Return one map over the ages and lags that are kept."""
+        """Return one map over the ages and lags that are kept, (ages, lags)."""
         return dataset(file, self.maps)[index][np.ix_(self.rows, self.columns)]
 
 
@@ -105,7 +105,7 @@ def load(path: Path, indices: list[int]) -> np.ndarray:
 
 
 def load_more(_path: Path, _indices: list[int], c2: np.ndarray) -> dict[str, np.ndarray]:
-    """Return which pairs of loaded maps were measured."""
+    """Return which pairs of loaded maps, (P, G, G), were measured."""
     return {"measured": ~np.isnan(c2)}
 
 

@@ -100,14 +100,14 @@ def map_size(shape: tuple[int, ...], dtype: np.dtype) -> tuple[int, int]:
 
 
 def real_numbers(values: np.ndarray, name: str) -> np.ndarray:
-    """Return the values, unless they are complex."""
+    """Return the values, of any shape, unless they are complex."""
     if np.iscomplexobj(values):
         raise InputError(f"expected {name} to be real, found complex numbers; write it again")
     return values
 
 
 def per_map(values: np.ndarray | None, count: int, name: str) -> list[float | None]:
-    """Return one value per map from nothing, one value or a list of them."""
+    """Return one value per map from nothing, one value or as many as there are maps, (P,)."""
     if values is None:
         return [None] * count
     flat = np.ravel(values).astype(float)

@@ -49,7 +49,10 @@ def load(path: Path, indices: list[int]) -> np.ndarray:
 
 
 def load_more(path: Path, indices: list[int], _c2: np.ndarray) -> dict[str, Any]:
-    """Return maps of pixel groups and which pairs were measured, where the file has them."""
+    """Return maps of pixel groups, (P, H, G, G), and which pairs were measured, (P, G, G).
+
+    Each where the file has it.
+    """
     with _opened(path) as dataset:
         return {name: dataset[name][indices].values for name in OPTIONAL if name in dataset}
 

@@ -62,7 +62,10 @@ SHORT = {"gamma_dot": ("γ", r"\dot\gamma")}  # subscripts of slope and bend
 
 
 class PowerLaw(NamedTuple):
-    """Amplitude, exponent and offset of a rate ``amplitude * t**exponent + offset``."""
+    """Amplitude, exponent and offset of a rate ``amplitude * t**exponent + offset``.
+
+    All are of one shape, (); amplitude, the value at t = 1 s, and offset have the rate's unit.
+    """
 
     amplitude: jax.Array
     exponent: jax.Array
@@ -70,7 +73,7 @@ class PowerLaw(NamedTuple):
 
 
 class Coordinates(NamedTuple):
-    """Log level and log-slope at t_ref, and the bend exponent / slope."""
+    """Log level and log-slope at t_ref, and the bend exponent / slope, of one shape, ()."""
 
     log_level: jax.Array
     slope: jax.Array
@@ -131,7 +134,10 @@ def coordinates(rate: Rate) -> tuple[Parameter, ...]:
 
 
 def to_power_law(coordinates: Sequence[jax.Array], t_ref: jax.Array) -> PowerLaw:
-    """Return amplitude, exponent and offset of a rate given by its coordinates at ``t_ref`` (s)."""
+    """Return amplitude, exponent and offset of a rate given by its coordinates at t_ref.
+
+    The three coordinates are of one shape, any, and so are the results; ``t_ref`` is in s.
+    """
     log_level, slope, bend = coordinates
     ratio = 0.5 * (bend + jnp.sqrt(bend**2 + SOFTNESS**2))
     exponent = slope * ratio
@@ -140,7 +146,10 @@ def to_power_law(coordinates: Sequence[jax.Array], t_ref: jax.Array) -> PowerLaw
 
 
 def to_coordinates(law: Sequence[jax.Array], t_ref: jax.Array) -> Coordinates:
-    """Return the coordinates at ``t_ref`` (s) of a rate that is positive there."""
+    """Return the coordinates at t_ref of a rate that is positive there.
+
+    Amplitude, exponent and offset are of one shape, any, and so are the results; ``t_ref`` is in s.
+    """
     amplitude, exponent, offset = law
     curved = amplitude * t_ref**exponent
     level = curved + offset
