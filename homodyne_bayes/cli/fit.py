@@ -100,7 +100,7 @@ def fit_and_write(
 ) -> xr.DataTree:
     """Fit with progress on the screen, write the result, print its summary, and return it."""
     devices = f"{jax.local_device_count()} × {jax.devices()[0].device_kind}"
-    where = devices if place.evaluator is HERE.evaluator else "a cluster"
+    where = devices if place.each is HERE.each else "a cluster"
     work = f"fitting {config.model} to {screen.described(data)}, method {config.method} on {where}"
     with screen.progress_bar(work) as progress:
         tree = pipeline.fit(data, config, progress, parts, place)

@@ -94,9 +94,9 @@ def direction(data: TwoTimeData) -> float:
 
     An axis that is known up to its period is sampled on a line, which is cut far from it.
     """
-    first = data.wavevectors == data.wavevectors[0]
-    maps, phi = np.where(data.pairs, data.c2, np.nan)[first], np.deg2rad(2 * data.phi[first])
-    mean = np.nanmean(maps.reshape(len(maps), -1), axis=1)
+    first = np.flatnonzero(data.wavevectors == data.wavevectors[0])
+    phi = np.deg2rad(2 * data.phi[first])
+    mean = [data.c2[p].mean(where=data.pairs[p], dtype=float) for p in first]
     waves = np.column_stack([np.ones_like(phi), np.cos(phi), np.sin(phi)])
     _, cosine, sine = np.linalg.lstsq(waves, mean)[0]
     return 45.0 * round(math.degrees(math.atan2(-sine, -cosine)) / 2 / 45.0)

@@ -10,6 +10,7 @@ and :math:`\sigma^2 / n` where entries scatter independently. What would be meas
 scatters by that and by the posterior of the curve.
 """
 
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -99,7 +100,7 @@ def measured(c2: np.ndarray, cuts: Cuts) -> np.ndarray:
 
 
 def expected(
-    model: Observed, whole: ShardGrid, theta: Any, scaling: Any, cuts: Cuts
+    model: Observed, maps: ShardGrid, theta: Any, scaling: Any, cuts: Cuts
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the mean of c2 over draws and the cuts of c2 at every draw.
 
@@ -107,8 +108,8 @@ def expected(
     ----------
     model : Observed
         Complete model.
-    whole : ShardGrid
-        All P maps in one grid.
+    maps : ShardGrid
+        All P maps, each a part of its own, which are looked at one after the other.
     theta : array
         (S, d) coordinates.
     scaling : tuple of array
@@ -121,20 +122,19 @@ def expected(
     mean, curves : numpy.ndarray
         (P, G, G) and (S, P, A, L).
     """
-    mean, curves = _expected(model)(whole, (jnp.asarray(theta), *scaling), cuts)
-    return np.asarray(mean), np.asarray(curves)
+    points = replace(maps, noise=None)
+    mean, curves = _expected(model)(points, (jnp.asarray(theta), *scaling), cuts)
+    return np.asarray(mean)[:, 0], np.moveaxis(np.asarray(curves), 0, 1)
 
 
-def intensity(model: Observed, whole: ShardGrid, estimate: Estimate) -> np.ndarray:
+def intensity(model: Observed, maps: ShardGrid, estimate: Estimate) -> np.ndarray:
     """Return the covariance S of the intensity of a pixel in two frames, (P, G, G).
 
-    ``whole`` has the maps under the noise of the estimate.
+    ``maps`` are each a part of its own, looked at one after the other.
     """
-    g1_squared = squared_g1(model, whole, estimate.theta)
-    every = Entries(jnp.ones(g1_squared.shape[:2]))
-    return np.asarray(
-        covariance.intensity_covariance(g1_squared, estimate.contrast, estimate.nugget, every)
-    )
+    points = replace(maps, noise=None)
+    made = _intensity(model)(points, estimate.theta, estimate.contrast, estimate.nugget)
+    return np.asarray(made)[:, 0]
 
 
 def speckle_scatter(S: np.ndarray, scale: np.ndarray, cuts: Cuts) -> np.ndarray:
@@ -185,16 +185,37 @@ def _starts(frames: np.ndarray, age: float) -> np.ndarray:
 
 
 @lru_cache(maxsize=16)
-def _expected(model: Observed) -> Any:
-    """Return mean map and cuts over draws, compiled when first called."""
+def _intensity(model: Observed) -> Any:
+    """Return S of map after map, compiled when first called."""
 
     @jax.jit
-    def over(whole: ShardGrid, draws: tuple[jax.Array, ...], cuts: Cuts) -> Any:
-        def add(total: jax.Array, at: tuple[jax.Array, ...]) -> tuple[jax.Array, jax.Array]:
-            c2 = mean_c2(model, whole, *at)
-            return total + c2, cut(c2, cuts)
+    def over(maps: ShardGrid, theta: jax.Array, contrast: jax.Array, nugget: jax.Array) -> Any:
+        def one(of: tuple[ShardGrid, jax.Array, jax.Array]) -> jax.Array:
+            g1_squared = squared_g1(model, of[0], theta)
+            every = Entries(jnp.ones(g1_squared.shape[:2]))
+            return covariance.intensity_covariance(g1_squared, *of[1:], every)
 
-        total, curves = jax.lax.scan(add, jnp.zeros(whole.c2.shape), draws)
-        return total / len(draws[0]), curves
+        return jax.lax.map(one, (maps, contrast, nugget))
+
+    return over
+
+
+@lru_cache(maxsize=16)
+def _expected(model: Observed) -> Any:
+    """Return mean and cuts over draws of map after map, compiled when first called."""
+
+    @jax.jit
+    def over(maps: ShardGrid, draws: tuple[jax.Array, ...], cuts: Cuts) -> Any:
+        def one(of: tuple[ShardGrid, Cuts]) -> tuple[jax.Array, jax.Array]:
+            part, own = of[0], jax.tree.map(lambda leaf: leaf[None], of[1])
+
+            def add(total: jax.Array, at: tuple[jax.Array, ...]) -> tuple[jax.Array, jax.Array]:
+                c2 = mean_c2(model, part, *at)
+                return total + c2, cut(c2, own)[0]
+
+            total, curves = jax.lax.scan(add, jnp.zeros(part.c2.shape), draws)
+            return total / len(draws[0]), curves
+
+        return jax.lax.map(one, (maps, cuts))
 
     return over

@@ -12,17 +12,17 @@ from homodyne_bayes.data.two_time import TwoTimeData
 from homodyne_bayes.errors import InputError
 from homodyne_bayes.fitting.plan import Plan, plan
 from homodyne_bayes.fitting.settings import FitConfig
-from homodyne_bayes.fitting.shards import angle_shards, block_shards, some_pairs
+from homodyne_bayes.fitting.shards import angle_shards, block_shards, hands, some_pairs
 from homodyne_bayes.fitting.start import warm_start
 from homodyne_bayes.inference.cheaper import infer_cheaply
-from homodyne_bayes.inference.density import parts_of
+from homodyne_bayes.inference.density import as_one_shard, parts_of
 from homodyne_bayes.inference.infer import Inference, Progress, infer, silent, timed
 from homodyne_bayes.inference.methods import METHODS, Problem
 from homodyne_bayes.inference.mode import WarmStart
 from homodyne_bayes.inference.nuts import Gaussian, proper
 from homodyne_bayes.inference.places import HERE, Workplace
 from homodyne_bayes.inference.shelf import Shelf
-from homodyne_bayes.likelihood.compression import compress, of_compressed
+from homodyne_bayes.likelihood.compression import compress, of_compressed, redealt
 from homodyne_bayes.likelihood.covariance import WorkingCovariance
 from homodyne_bayes.likelihood.estimate import Estimate, laplace_under
 from homodyne_bayes.likelihood.observe import Observed
@@ -113,7 +113,7 @@ def sample(
                 laplace = laplace_under(planned.least_squares, fitted, split(whole), warm.theta)
     if model != fitted:
         with timed(seconds, "scaling"), during(progress, "scaling"):
-            laplace = rescaled(fitted, model, parts_of(deal(data, planned, whole)), laplace)
+            laplace = rescaled(fitted, model, all_parts(data, planned, whole), laplace)
     if not proper(laplace):
         raise InputError(
             "expected data that give the posterior a mode with a width, found none for model "
@@ -149,20 +149,21 @@ def draws(
     progress, shelf, place
         As in `homodyne_bayes.inference.infer.infer`.
     """
-    model, sampling = planned.model, planned.config.sampling
-    shards = deal(data, planned, whole)
-    problem = Problem(model, shards, laplace)
+    model, sampling, K = planned.model, planned.config.sampling, _num_shards(planned.config)
+
+    def problem() -> Problem:
+        return Problem(model, deal(data, planned, whole), laplace)
+
     if not planned.config.compress:
-        return infer(key, problem, sampling, progress, shelf, place)
-    maps = shards
-    if not planned.whole_angles:
-        maps = angle_shards(data, _num_shards(planned.config), split(whole))
+        return infer(key, problem(), sampling, progress, shelf, place)
 
     def cheaper(cloud: np.ndarray) -> Problem:
-        small = compress(model, maps, np.asarray(laplace.mean), cloud)
-        return Problem(of_compressed(model), small, laplace)
+        maps = as_one_shard(split(whole))
+        small = compress(model, maps, np.asarray(laplace.mean), cloud, place.each)
+        return Problem(of_compressed(model), redealt(small, *hands(data, K)), laplace)
 
-    return infer_cheaply(key, problem, cheaper, sampling, progress, shelf, place)
+    every = Problem(model, as_one_shard(all_parts(data, planned, whole)), laplace)
+    return infer_cheaply(key, every, cheaper, sampling, progress, shelf, place, problem)
 
 
 def estimate_noise(data: TwoTimeData, config: FitConfig) -> Estimate:
@@ -194,6 +195,16 @@ def least_squares(data: TwoTimeData, planned: Plan) -> WarmStart:
             "priors and, if the model uses the gap, that the gap is given"
         )
     return warm
+
+
+def all_parts(data: TwoTimeData, planned: Plan, whole: ShardGrid) -> ShardGrid:
+    """Return all data in parts that one after the other is looked at; arguments as of `deal`.
+
+    Whole maps stay where they are in memory.
+    """
+    if planned.whole_angles:
+        return split(whole)
+    return parts_of(block_shards(data, _num_shards(planned.config), planned.config.physics))
 
 
 def deal(data: TwoTimeData, planned: Plan, whole: ShardGrid) -> ShardGrid:

@@ -12,8 +12,8 @@ from homodyne_bayes.physics.points import (
     READ,
     Physics,
     ShardGrid,
+    aligned,
     data_grid,
-    distinct_pairs,
     repeated,
 )
 
@@ -47,18 +47,29 @@ def angle_shards(data: TwoTimeData, num_shards: int, maps: ShardGrid) -> ShardGr
     InputError
         If there are more shards than angles.
     """
+    angle, real = hands(data, num_shards)
+    dealt = jax.tree.map(lambda leaf: leaf[angle], maps)
+    noise = None if dealt.noise is None else dealt.noise.where(real[..., None])
+    return replace(dealt, used=dealt.used & real[..., None, None, None], noise=noise)
+
+
+def hands(data: TwoTimeData, num_shards: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return which maps the shards of `angle_shards` hold, and which are more than padding, (K, p).
+
+    Raises
+    ------
+    InputError
+        If there are more shards than angles.
+    """
     if not 1 <= num_shards <= data.num_angles:
         raise InputError(
             f"num_shards must lie between 1 and {data.num_angles}, the angles, found {num_shards}"
         )
     round_the_circle = np.lexsort((data.wavevectors, data.phi))
-    hands = [round_the_circle[k::num_shards] for k in range(num_shards)]
-    most = len(hands[0])
-    real = np.arange(most) < np.array([[len(hand)] for hand in hands])
-    angle = np.stack([np.pad(hand, (0, most - len(hand)), mode="edge") for hand in hands])
-    dealt = jax.tree.map(lambda leaf: leaf[angle], maps)
-    noise = None if dealt.noise is None else dealt.noise.where(real[..., None])
-    return replace(dealt, used=dealt.used & real[..., None, None, None], noise=noise)
+    dealt = [round_the_circle[k::num_shards] for k in range(num_shards)]
+    most = len(dealt[0])
+    real = np.arange(most) < np.array([[len(hand)] for hand in dealt])
+    return np.stack([np.pad(hand, (0, most - len(hand)), mode="edge") for hand in dealt]), real
 
 
 def block_shards(data: TwoTimeData, num_shards: int, physics: Physics = READ) -> ShardGrid:
@@ -92,11 +103,14 @@ def block_shards(data: TwoTimeData, num_shards: int, physics: Physics = READ) ->
     block = BLOCK_SIZE["cpu" if jax.default_backend() == "cpu" else "gpu"]
     lo, hi = _blocks(G, num_shards, int(np.sqrt(block / P)))
     lo, hi, angle = lo[..., None, :, None], hi[..., None, None, :], np.arange(P)[:, None, None]
-    used = (lo < hi) & data.pairs[angle, lo, hi]
+    shape = np.broadcast_shapes(angle.shape, lo.shape, hi.shape)
+    c2, used = aligned(shape, float), aligned(shape, bool)
+    used[:] = (lo < hi) & data.pairs[angle, lo, hi]
+    c2[:] = np.where(used, data.c2[angle, lo, hi], 0)
     return replace(
         whole,
-        c2=jnp.asarray(np.where(used, data.c2[angle, lo, hi], 0.0), dtype=float),
-        used=jnp.asarray(used),
+        c2=c2,
+        used=used,
         lo=jnp.asarray(lo[:, :, 0]),
         hi=jnp.asarray(hi[:, :, 0]),
         **repeated(whole, lo.shape[:2], ("phi_index",)),
@@ -148,14 +162,20 @@ def some_pairs(
     data: TwoTimeData, seed: int, physics: Physics = READ, most: int = MAX_PAIRS
 ) -> ShardGrid:
     """Return at most ``most`` distinct pairs as points (N,), drawn at random; all if no more."""
-    angle, lo, hi = distinct_pairs(data)
-    if len(angle) > most:
-        at = np.sort(np.random.default_rng(seed).choice(len(angle), most, replace=False))
-        angle, lo, hi = angle[at], lo[at], hi[at]
+    ends = np.cumsum([0, *(int(np.triu(there).sum()) for there in data.pairs)])
+    at = np.arange(ends[-1])
+    if len(at) > most:
+        at = np.sort(np.random.default_rng(seed).choice(len(at), most, replace=False))
+    angle = np.searchsorted(ends, at, side="right") - 1
+    of_map = (
+        np.flatnonzero(np.triu(there))[at[angle == p] - ends[p]]
+        for p, there in enumerate(data.pairs)
+    )
+    lo, hi = np.divmod(np.concatenate(list(of_map)), data.num_frames)
     return replace(
         data_grid(data, physics),
         c2=jnp.asarray(data.c2[angle, lo, hi], dtype=float),
-        used=jnp.ones(len(angle), bool),
+        used=jnp.ones(len(at), bool),
         lo=jnp.asarray(lo),
         hi=jnp.asarray(hi),
         phi_index=jnp.asarray(angle),

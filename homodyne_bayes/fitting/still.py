@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from homodyne_bayes.data.two_time import TwoTimeData
-from homodyne_bayes.fitting.sample import Sampled, draws
+from homodyne_bayes.fitting.sample import Sampled, all_parts, draws
 from homodyne_bayes.fitting.settings import FitConfig
 from homodyne_bayes.inference.infer import Progress, silent
 from homodyne_bayes.inference.nuts import proper
@@ -18,7 +18,6 @@ from homodyne_bayes.inference.places import HERE, Workplace
 from homodyne_bayes.likelihood.observe import observe
 from homodyne_bayes.likelihood.rescale import rescaled
 from homodyne_bayes.physics.model import Model
-from homodyne_bayes.physics.points import split
 from homodyne_bayes.physics.rates import distribution
 
 NUM_DRAWS = 400  # of a proposal: they give one number
@@ -77,11 +76,10 @@ def compare_with_rest(
     """
     model = observe(still, made.model.scaling, made.model.noise, dict(made.model.priors))
     fitted, mode = made.fitted
-    parts = split(made.whole)
-    laplace = rescaled(fitted, model, parts, mode)
+    planned = made.plan._replace(config=_at_the_mode(made.plan.config), model=model)
+    laplace = rescaled(fitted, model, all_parts(data, planned, made.whole), mode)
     evidence = math.nan, math.nan, math.inf
     if proper(laplace):
-        planned = made.plan._replace(config=_at_the_mode(made.plan.config), model=model)
         key = jax.random.fold_in(jax.random.key(planned.config.seed), 2)
         said = partial(_as_no_flow, progress)
         rest = draws(key, data, planned, made.whole, laplace, said, place=place).certificate

@@ -22,7 +22,7 @@ from homodyne_bayes.likelihood.information import alone, prior_of
 from homodyne_bayes.likelihood.observe import Observed
 from homodyne_bayes.likelihood.rescale import parameter_values, without_data
 from homodyne_bayes.parameters import PER_ANGLE, Prior
-from homodyne_bayes.physics.points import ShardGrid
+from homodyne_bayes.physics.points import ShardGrid, split
 from homodyne_bayes.physics.rates import reference_time
 
 DRAWS = ("chain", "draw")
@@ -129,15 +129,15 @@ def _predicted(
     prior: tuple[Any, Mapping[str, np.ndarray]],
 ) -> dict[str, xr.Dataset]:
     """Return the groups of what draws expect; these are coordinates and values of parameters."""
-    cuts = predictive.cuts_of(data.pairs)
+    cuts, maps = predictive.cuts_of(data.pairs), split(made.whole)
     (fitted, curves), (_, prior_curves) = (
         predictive.expected(
-            made.model, made.whole, *_some(made.plan.priors, *draws, data.num_angles), cuts
+            made.model, maps, *_some(made.plan.priors, *draws, data.num_angles), cuts
         )
         for draws in (posterior, prior)
     )
     if made.estimate is not None:
-        S = predictive.intensity(made.plan.per_angle, made.whole, made.estimate)
+        S = predictive.intensity(made.plan.per_angle, maps, made.estimate)
         scatter = predictive.speckle_scatter(S, made.estimate.scale, cuts)
     else:
         residual = np.where(made.whole.used, data.c2 - fitted, np.nan)

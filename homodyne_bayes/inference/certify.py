@@ -8,7 +8,7 @@ weighted against the mixture of all proposals (Cornuet et al., Adaptive multiple
 sampling, Scand. J. Stat. 39:798, 2012).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -19,8 +19,9 @@ import scipy.special
 import scipy.stats
 from arviz_stats.base import array_stats
 
-from homodyne_bayes.inference.chains import StageProgress, on_devices, with_room
-from homodyne_bayes.inference.density import Model, Shard, log_prior_and_likelihoods, num_points
+from homodyne_bayes.inference.chains import StageProgress
+from homodyne_bayes.inference.density import Model, Shard, log_prior_and_likelihood, num_points
+from homodyne_bayes.inference.each import Each, each_here, on_host, quiet
 from homodyne_bayes.inference.nuts import Gaussian, proper, whiten
 from homodyne_bayes.thresholds import (
     MAX_DRIFT,
@@ -35,7 +36,7 @@ DEGREES_OF_FREEDOM = 10  # of the proposals' t-distributions
 ESS_PER_DIMENSION = 10  # weights are tempered to this before moments are matched
 FLATTEST = 1e-9  # least variance of a proposal over its largest: flatter ones have no density
 LEAST_POWER = 1e-9  # of weights; proposals that need less are of no use
-BLOCK = 256  # evaluations between two looks at progress and Ctrl-C
+BLOCK = 200  # evaluations of a part by one call of its program
 POINTS_AT_ONCE = 2**15  # evaluated together, which bounds memory
 
 Evaluate = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
@@ -224,49 +225,60 @@ def resample(key: jax.Array, log_weight: np.ndarray, num_chains: int, num_draws:
 def evaluator(
     model: Model,
     parts: Shard,
-    devices: Sequence[jax.Device] | None = None,
-    progress: StageProgress | None = None,
+    progress: StageProgress = quiet,
+    each: Each = each_here,
 ) -> Evaluate:
     """Return a function that gives log prior and log likelihood of all the data at many theta.
 
-    Parts are spread over the devices and sent once; each device looks at one after the other.
-    The sum over parts is made in their order, whatever the devices.
+    Parameters
+    ----------
+    model : callable
+        NumPyro function of one part.
+    parts : pytree
+        Stacked parts that hold all the data, leading axis J on every leaf.
+    progress : callable
+        Called with parts done and in total.
+    each : callable
+        Evaluates every part, as `each.each_here`. The sum over parts is made in their order, so
+        that it does not depend on where they are evaluated.
     """
     J = jax.tree.leaves(parts)[0].shape[0]
-    used = tuple((devices or with_room(jax.local_devices(), parts))[:J])
-    rows = -(-J // len(used))
-    at = np.minimum(np.arange(len(used) * rows), J - 1).reshape(len(used), rows)
-    placed = on_devices(jax.tree.map(lambda leaf: leaf[at], parts), used)
-    together = max(1, min(BLOCK, POINTS_AT_ONCE * J // num_points(model, parts)))
-    program = _evaluation(model, together, used)
+    most = max(1, min(BLOCK, POINTS_AT_ONCE * J // num_points(model, parts)))
+    together = next(number for number in range(most, 0, -1) if BLOCK % number == 0)
 
     def evaluate(theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        priors, likelihoods = [], []
-        for first in range(0, len(theta), BLOCK):
-            block = theta[np.minimum(np.arange(first, first + BLOCK), len(theta) - 1)]
-            prior, likelihood = jax.tree.map(np.asarray, program(placed, block))
-            priors.append(prior[0])
-            likelihoods.append(np.moveaxis(likelihood, 1, 0).reshape(BLOCK, -1)[:, :J])
-            if progress is not None:
-                progress(min(first + BLOCK, len(theta)), len(theta))
-        kept = slice(len(theta))
-        return np.concatenate(priors)[kept], np.concatenate(likelihoods)[kept].sum(axis=1)
+        held = model, together, np.asarray(theta)
+        priors, likelihoods = zip(*each(log_densities, held, parts, progress), strict=True)
+        return priors[0], np.stack(likelihoods, axis=1).sum(axis=1)
 
     return evaluate
 
 
-@lru_cache(maxsize=16)
-def _evaluation(model: Model, together: int, devices: tuple[jax.Device, ...]) -> Callable[..., Any]:
-    """Return the log densities of a device's parts at a block of theta, compiled when called."""
+def log_densities(
+    model: Model, together: int, theta: np.ndarray, part: Shard
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return log prior and log likelihood of one part at theta (N, d), (N,) each.
 
-    def many(parts: Shard, block: jax.Array) -> tuple[jax.Array, jax.Array]:
+    So many theta are evaluated together.
+    """
+    program, found = _evaluation(model, together), []
+    for first in range(0, len(theta), BLOCK):
+        block = theta[np.minimum(np.arange(first, first + BLOCK), len(theta) - 1)]
+        found.append(on_host(program(part, block)))
+    priors, likelihoods = zip(*found, strict=True)
+    return np.concatenate(priors)[: len(theta)], np.concatenate(likelihoods)[: len(theta)]
+
+
+@lru_cache(maxsize=16)
+def _evaluation(model: Model, together: int) -> Callable[..., Any]:
+    """Return the log densities of a part at a block of theta, compiled when called."""
+
+    def many(part: Shard, block: jax.Array) -> tuple[jax.Array, jax.Array]:
         return jax.lax.map(
-            lambda theta: log_prior_and_likelihoods(model, parts, theta),
-            block,
-            batch_size=together,
+            lambda theta: log_prior_and_likelihood(model, part, theta), block, batch_size=together
         )
 
-    return jax.pmap(many, in_axes=(0, None), devices=devices)
+    return jax.jit(many)
 
 
 def _student(gaussian: Gaussian) -> Any:

@@ -31,6 +31,7 @@ def infer_cheaply(
     progress: Progress = silent,
     shelf: Shelf | None = None,
     place: Workplace = HERE,
+    dealt: Callable[[], Problem] | None = None,
 ) -> Inference:
     """Sample a cheaper form of a posterior, and judge the draws by the posterior.
 
@@ -48,6 +49,8 @@ def infer_cheaply(
         a cloud, (N, d).
     sampling, progress, shelf, place
         As in `homodyne_bayes.inference.infer.infer`.
+    dealt : callable, optional
+        Makes the problem as it is sampled where no form is good, in other shards.
     """
     cloud_key, last_key, *keys = jax.random.split(key, 2 + ROUNDS)
     evaluate = place.evaluator(
@@ -72,7 +75,8 @@ def infer_cheaply(
         cloud = np.concatenate([judged[: NUM_IN_CLOUD // 2], cloud[: NUM_IN_CLOUD // 2]])
     if shelf is not None:
         shelf = replace(shelf, folder=shelf.folder / "uncompressed")
-    made = infer(last_key, problem, sampling, progress, shelf, place)
+    last = problem if dealt is None else dealt()
+    made = infer(last_key, last, sampling, progress, shelf, place)
     fault = Fault("compression", "compressed maps", (judgement.deviation,), MAX_DEVIATION)
     certificate = made.certificate._replace(faults=(fault, *made.certificate.faults))
     return made._replace(certificate=certificate, seconds=seconds | made.seconds)

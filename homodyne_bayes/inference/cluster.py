@@ -1,4 +1,4 @@
-"""Shards and certification on a Dask cluster: data travel once, lanes and draws are its tasks.
+"""Shards and maps on a Dask cluster: each travels to one worker, with what is to be done of it.
 
 Workers are processes that have this package. Each uses its own devices, by the same programs as one
 process does: a lane has its own key, so that draws do not depend on where it runs.
@@ -6,11 +6,12 @@ process does: a lane has its own key, so that draws do not depend on where it ru
 
 import asyncio
 import contextlib
-import hashlib
+import itertools
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import lru_cache, partial
 from importlib.metadata import version
 from platform import python_version
@@ -24,9 +25,9 @@ from distributed import Client, Future, LocalCluster
 
 from homodyne_bayes import environment
 from homodyne_bayes.errors import InputError
-from homodyne_bayes.inference.certify import BLOCK, Evaluate, evaluator
 from homodyne_bayes.inference.chains import Lane, Lanes, StageProgress, run_here
-from homodyne_bayes.inference.density import Model, Shard
+from homodyne_bayes.inference.density import Shard
+from homodyne_bayes.inference.each import on_host, part_of, quiet
 from homodyne_bayes.inference.nuts import NutsSettings
 from homodyne_bayes.inference.places import Workplace
 
@@ -34,15 +35,24 @@ ANSWER = 10.0  # s that a scheduler has to answer
 PATIENCE = 60.0  # s without a single worker
 POLL = 1.0  # s between two looks at the workers
 LOCAL_WORKERS = 2
-MAX_SENT = 4  # times that data are sent whose every copy was lost
+MAX_SENT = 4  # times that what was lost with its worker is sent
+AHEAD = 2  # tasks of a worker at a time: one that it does, and one whose data are on their way
 _ALONE = threading.Lock()  # one task at a time has the devices of a worker
 
 
-class Workers(NamedTuple):
-    """A client of the cluster, and what it holds there by the hash of its content."""
+class Task(NamedTuple):
+    """What a worker is to do: ``function(parcel, *more)``, with the parcel sent beside it."""
 
-    client: Client
-    futures: dict[str, Future]
+    function: Callable[..., Any]
+    carried: Any
+    more: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Parcel:
+    """A pytree of arrays that travels as one piece, to one worker."""
+
+    content: Any
 
 
 @contextlib.contextmanager
@@ -63,8 +73,7 @@ def connect(address: str) -> Iterator[Workplace]:
     """
     with _client(address) as client:
         _check_versions(client)
-        workers = Workers(client, {})
-        yield Workplace(partial(_run, workers), partial(_evaluator, workers))
+        yield Workplace(partial(_run, client), partial(_each, client))
 
 
 @contextlib.contextmanager
@@ -119,92 +128,67 @@ def _versions() -> dict[str, str]:
     return {"python": python_version(), "jaxlib": version("jaxlib"), **environment.versions()}
 
 
-def _held(workers: Workers, tree: Any) -> tuple[Any, list[Future]]:
-    """Send the arrays of a tree to every worker, those that are there already not again.
-
-    Returns the tree with shapes in place of its leaves, and the flat leaves.
-    """
-    leaves, structure = jax.tree.flatten(tree)
-    held = []
-    for leaf in leaves:
-        flat = np.asarray(leaf).reshape(-1)
-        name = hashlib.sha256(flat.dtype.str.encode() + flat.tobytes()).hexdigest()
-        if name not in workers.futures:
-            workers.futures[name] = workers.client.scatter(flat, broadcast=True)
-        held.append(workers.futures[name])
-    shapes = [jax.ShapeDtypeStruct(np.shape(leaf), np.asarray(leaf).dtype) for leaf in leaves]
-    return jax.tree.unflatten(structure, shapes), held
-
-
-def _restored(shapes: Any, leaves: list[np.ndarray]) -> Any:
-    """Return the tree that was sent."""
-    wanted, structure = jax.tree.flatten(shapes)
-    reshaped = [leaf.reshape(shape.shape) for shape, leaf in zip(wanted, leaves, strict=True)]
-    return jax.tree.unflatten(structure, reshaped)
-
-
 def _run(
-    workers: Workers, lanes: Lanes, todo: np.ndarray, progress: StageProgress
+    client: Client, lanes: Lanes, todo: np.ndarray, progress: StageProgress
 ) -> Iterator[tuple[int, Lane]]:
     """Run lanes on the workers, those of one target together; see `chains.run_here`."""
     model, keys = cloudpickle.dumps(lanes.model), np.asarray(jax.random.key_data(lanes.keys))
-    targets = [todo[lanes.target_of[todo] == k] for k in np.unique(lanes.target_of[todo])]
-    tasks = [
-        (_chains, model, lanes.settings, int(lanes.target_of[those[0]]), keys[those])
-        for those in targets
-    ]
-    for done, (number, lanes_done) in enumerate(_as_done(workers, lanes.targets, tasks), start=1):
-        progress(done, len(targets))
-        yield from zip(targets[number].tolist(), lanes_done, strict=True)
+    targets = on_host(lanes.targets)
+    of_target = [todo[lanes.target_of[todo] == k] for k in np.unique(lanes.target_of[todo])]
+    tasks = []
+    for those in of_target:
+        at = int(lanes.target_of[those[0]])
+        alone = jax.tree.map(lambda leaf, at=at: leaf[at : at + 1], targets)
+        tasks.append(Task(_chains, alone, (model, lanes.settings, keys[those])))
+    for done, (number, lanes_done) in enumerate(_as_done(client, tasks), start=1):
+        progress(done, len(tasks))
+        yield from zip(of_target[number].tolist(), lanes_done, strict=True)
 
 
-def _evaluator(
-    workers: Workers, model: Model, parts: Shard, *, progress: StageProgress
-) -> Evaluate:
-    """Return a function that has the workers evaluate all the data, each at some of the theta."""
-    pickled = cloudpickle.dumps(model)
-
-    def evaluate(theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        ends = np.arange(BLOCK, len(theta), BLOCK)  # where one process parts them, to round alike
-        shares = np.array_split(ends, max(1, _num_workers(workers)))
-        pieces = np.split(np.asarray(theta), [share[-1] for share in shares[:-1] if len(share)])
-        tasks = [(_log_densities, pickled, piece) for piece in pieces]
-        ended: dict[int, tuple[np.ndarray, np.ndarray]] = {}
-        for number, values in _as_done(workers, parts, tasks):
-            ended[number] = values
-            progress(sum(len(pieces[n]) for n in ended), len(theta))
-        priors, likelihoods = zip(*(ended[n] for n in range(len(pieces))), strict=True)
-        return np.concatenate(priors), np.concatenate(likelihoods)
-
-    return evaluate
+def _each(
+    client: Client,
+    function: Callable[..., Any],
+    held: Sequence[Any],
+    parts: Shard,
+    progress: StageProgress = quiet,
+) -> list[Any]:
+    """Have the workers do something of every part; see `each.each_here`."""
+    host = on_host(parts)
+    more = tuple(map(cloudpickle.dumps, (function, *held)))
+    tasks = [Task(_of_part, part_of(host, at), more) for at in range(len(jax.tree.leaves(host)[0]))]
+    found = {}
+    for number, result in _as_done(client, tasks):
+        found[number] = result
+        progress(len(found), len(tasks))
+    return [found[number] for number in range(len(tasks))]
 
 
-def _as_done(
-    workers: Workers, tree: Any, tasks: list[tuple[Any, ...]]
-) -> Iterator[tuple[int, Any]]:
-    """Submit tasks, functions of a tree and of more, and give number and result as each ends.
+def _as_done(client: Client, tasks: list[Task]) -> Iterator[tuple[int, Any]]:
+    """Have tasks done, and give number and result as each ends.
 
-    Where all copies of the tree are lost with their workers, it is sent again.
+    What a task carries is sent to one worker when its turn comes, so that neither workers nor what
+    is under way hold much at a time. What is lost with a worker is sent again.
     """
     left = dict(enumerate(tasks))
     for _ in range(MAX_SENT if tasks else 0):
         waiting: dict[Future, int] = {}
         try:
-            _wait_for_workers(workers.client)
-            shapes, leaves = _held(workers, tree)
-            for number, (function, *more) in left.items():
-                future = workers.client.submit(function, shapes, leaves, *more, pure=False)
-                waiting[future] = number
-            for future in _ended(workers, set(waiting)):
-                result = _result(future)
-                del left[waiting[future]]
-                yield waiting[future], result
+            _wait_for_workers(client)
+            todo = iter(list(left.items()))
+            while left:
+                room = AHEAD * max(1, _num_workers(client)) - len(waiting)
+                for number, task in itertools.islice(todo, max(0, room)):
+                    waiting[_submitted(client, task)] = number
+                for future in _ended(client, set(waiting)):
+                    number, result = waiting.pop(future), _result(future)
+                    del left[number]
+                    yield number, result
         except distributed.CancelledError:
-            workers.futures.clear()
+            continue
         else:
             return
         finally:
-            workers.client.cancel([future for future in waiting if not future.done()])
+            client.cancel([future for future in waiting if not future.done()])
     if left:
         raise InputError(
             f"all workers of the cluster were lost {MAX_SENT} times: look into their logs, give "
@@ -212,25 +196,31 @@ def _as_done(
         )
 
 
-def _ended(workers: Workers, waiting: set[Future]) -> Iterator[Future]:
-    """Give futures as they end, unless there is no worker for long."""
+def _submitted(client: Client, task: Task) -> Future:
+    """Send what a task carries, and the task after it."""
+    with client.as_current():
+        (sent,) = client.scatter([Parcel(task.carried)], hash=False)
+        return client.submit(task.function, sent, *task.more, pure=False)
+
+
+def _ended(client: Client, waiting: set[Future]) -> set[Future]:
+    """Return futures that have ended, one at least, unless there is no worker for long."""
     seen = time.monotonic()
-    while waiting:
-        seen = time.monotonic() if _num_workers(workers) else seen
+    while True:
+        seen = time.monotonic() if _num_workers(client) else seen
         if time.monotonic() - seen > PATIENCE:
             raise _gone()
         try:
-            with workers.client.as_current():
-                ended, waiting = distributed.wait(waiting, POLL, "FIRST_COMPLETED")
+            with client.as_current():
+                return set(distributed.wait(waiting, POLL, "FIRST_COMPLETED").done)
         except TimeoutError:
             continue
-        yield from ended
 
 
-def _num_workers(workers: Workers) -> int:
+def _num_workers(client: Client) -> int:
     """Return how many workers there are, none where the scheduler is gone."""
     try:
-        return len(workers.client.nthreads())
+        return len(client.nthreads())
     except OSError:
         return 0
 
@@ -261,38 +251,28 @@ def _result(future: Future) -> Any:
 
 
 @lru_cache(maxsize=16)
-def _loaded(model: bytes) -> Model:
-    """Return the same function for the same bytes, so that a worker compiles it once."""
-    loaded: Model = cloudpickle.loads(model)
-    return loaded
+def _loaded(pickled: bytes) -> Any:
+    """Return the same object for the same bytes, so that a worker compiles a model once."""
+    return cloudpickle.loads(pickled)
 
 
-def _chains(
-    shapes: Any,
-    leaves: list[Any],
-    model: bytes,
-    settings: NutsSettings,
-    target: int,
-    keys: np.ndarray,
-) -> list[Lane]:
+def _chains(parcel: Parcel, model: bytes, settings: NutsSettings, keys: np.ndarray) -> list[Lane]:
     """Run the lanes with these keys on one target, on the devices of this worker."""
     with _ALONE:
         _prepare()
-        alone = jax.tree.map(lambda leaf: leaf[target : target + 1], _restored(shapes, leaves))
         lane_keys = jax.random.wrap_key_data(jax.numpy.asarray(keys))
-        lanes = Lanes(_loaded(model), alone, np.zeros(len(keys), int), lane_keys, settings)
+        of = np.zeros(len(keys), int)
+        lanes = Lanes(_loaded(model), parcel.content, of, lane_keys, settings)
         ended = run_here(lanes, np.arange(len(keys)), lambda _done, _total: None)
         where = distributed.get_worker().address
         return [lane._replace(device=f"{where} {lane.device}") for _, lane in ended]
 
 
-def _log_densities(
-    shapes: Any, leaves: list[Any], model: bytes, theta: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return log prior and log likelihood of all the data, on the devices of this worker."""
+def _of_part(parcel: Parcel, function: bytes, *held: bytes) -> Any:
+    """Return what a function makes of one part, by the program of one device."""
     with _ALONE:
         _prepare()
-        return evaluator(_loaded(model), _restored(shapes, leaves))(theta)
+        return on_host(_loaded(function)(*map(_loaded, held), parcel.content))
 
 
 def _prepare() -> None:

@@ -5,6 +5,7 @@ looked at one after the other. Its latent sites, transformed to the real line an
 in alphabetical order, are the vector theta (d,) that optimisers and samplers move.
 """
 
+import threading
 from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
@@ -17,6 +18,8 @@ from numpyro import handlers
 from numpyro.distributions import biject_to
 from numpyro.infer.util import constrain_fn
 
+TRACING = threading.RLock()  # handlers of NumPyro are in one list of the process
+
 Shard = Any
 Model = Callable[[Shard], None]
 
@@ -24,6 +27,11 @@ Model = Callable[[Shard], None]
 def parts_of(shards: Shard) -> Shard:
     """Return the parts of all shards, (K, J, ...) as (K J, ...)."""
     return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), shards)
+
+
+def as_one_shard(parts: Shard) -> Shard:
+    """Return parts (J, ...) as one shard, (1, J, ...)."""
+    return jax.tree.map(lambda leaf: leaf[None], parts)
 
 
 class Space(NamedTuple):
@@ -41,7 +49,8 @@ def latent_sites(model: Model, shard: Shard, key: jax.Array | None = None) -> di
     seeded = handlers.seed(model, jax.random.key(0) if key is None else key)
     if key is None:
         seeded = handlers.substitute(seeded, substitute_fn=_at_zero)
-    trace = handlers.trace(seeded).get_trace(shard)
+    with TRACING:
+        trace = handlers.trace(seeded).get_trace(shard)
     return {
         name: site
         for name, site in trace.items()
@@ -110,7 +119,8 @@ def _traced(
         log_jacobians.append(transform.log_abs_det_jacobian(x, y).sum())
         return y
 
-    trace = handlers.trace(handlers.substitute(model, substitute_fn=value)).get_trace(shard)
+    with TRACING:
+        trace = handlers.trace(handlers.substitute(model, substitute_fn=value)).get_trace(shard)
     return trace, sum(log_jacobians[1:], log_jacobians[0])
 
 
@@ -231,12 +241,19 @@ def num_points(model: Model, parts: Shard) -> int:
 
 def prior_draws(key: jax.Array, model: Model, shard: Shard, num_draws: int) -> jax.Array:
     """Return draws of theta from the prior, (num_draws, d)."""
+    drawn: jax.Array = _prior_draws(model)(jax.random.split(key, num_draws), shard)
+    return drawn
 
-    def draw(key: jax.Array) -> jax.Array:
+
+@lru_cache(maxsize=16)
+def _prior_draws(model: Model) -> Callable[..., Any]:
+    """Return a draw for every key, compiled so that what is observed is not computed."""
+
+    def draw(key: jax.Array, shard: Shard) -> jax.Array:
         values = {name: site["value"] for name, site in latent_sites(model, shard, key).items()}
         return ravel_pytree(unconstrained(model, shard, values))[0]
 
-    return jax.vmap(draw)(jax.random.split(key, num_draws))
+    return jax.jit(jax.vmap(draw, in_axes=(0, None)))
 
 
 def constrain(

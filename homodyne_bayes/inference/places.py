@@ -1,21 +1,15 @@
-"""Where chains run and densities are evaluated, and for how long."""
+"""Where chains run and maps are worked at, and for how long."""
 
 import time
 from collections.abc import Iterator
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 
 from homodyne_bayes.inference.certify import Evaluate, evaluator
 from homodyne_bayes.inference.chains import Lane, Lanes, Run, StageProgress, run_here
 from homodyne_bayes.inference.density import Model, Shard
-
-
-class Evaluator(Protocol):
-    """Makes a function that evaluates all the data, as `certify.evaluator`."""
-
-    def __call__(self, model: Model, parts: Shard, *, progress: StageProgress) -> Evaluate:
-        """Return log prior and log likelihood as a function of many theta."""
+from homodyne_bayes.inference.each import Each, each_here
 
 
 class Workplace(NamedTuple):
@@ -25,15 +19,19 @@ class Workplace(NamedTuple):
     ----------
     run : callable
         Runs chains, as `chains.run_here`.
-    evaluator : callable
-        Makes the function that evaluates all the data, as `certify.evaluator`.
+    each : callable
+        Does something of every part of the data, as `each.each_here`.
     """
 
     run: Run
-    evaluator: Evaluator
+    each: Each
+
+    def evaluator(self, model: Model, parts: Shard, *, progress: StageProgress) -> Evaluate:
+        """Return the function that evaluates all the data, as `certify.evaluator`."""
+        return evaluator(model, parts, progress, self.each)
 
 
-HERE = Workplace(run_here, evaluator)
+HERE = Workplace(run_here, each_here)
 
 
 class TimeUpError(Exception):

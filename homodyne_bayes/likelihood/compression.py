@@ -14,6 +14,9 @@ of the map that is 1 everywhere, so that contrast and offset stay in the space. 
 small within the cloud; how small, the posterior of all the data says.
 """
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
@@ -25,6 +28,7 @@ import numpyro.distributions as dist
 import scipy.linalg
 from threadpoolctl import threadpool_limits
 
+from homodyne_bayes.inference.each import Each, each_here
 from homodyne_bayes.likelihood.information import squared_g1
 from homodyne_bayes.likelihood.noise import Noise
 from homodyne_bayes.likelihood.observe import Observed
@@ -36,6 +40,7 @@ NUM_FRAMES = 48  # of which pairs are nodes
 ROUNDING = 1e-12  # of squares of maps: less is none
 SAME = 1e-9  # of g₁², where a model needs no other frames than the nodes'
 
+_ALONE = threading.Lock()
 _ARRAYS = ["root", "rest", "count", "log_norm"]
 
 
@@ -142,14 +147,20 @@ class Frames(NamedTuple):
             hi=jnp.asarray(self.at[hi]),
             c2=jnp.full(lo.shape, jnp.nan),
             used=jnp.zeros(lo.shape, bool),
+            noise=None,
         )
 
 
-@threadpool_limits.wrap(limits=1, user_api="blas")  # matrices too small to share
 def compress(
-    model: Observed, shards: ShardGrid, centre: np.ndarray, cloud: np.ndarray
+    model: Observed,
+    shards: ShardGrid,
+    centre: np.ndarray,
+    cloud: np.ndarray,
+    each: Each = each_here,
 ) -> ShardGrid:
     """Return shards of one part each, which holds all maps of the shard, compressed.
+
+    One map after the other is looked at, each on a device or a worker.
 
     Parameters
     ----------
@@ -161,16 +172,18 @@ def compress(
         (d,) theta whose map lies in the space exactly.
     cloud : numpy.ndarray
         (N, d) theta whose maps span it.
+    each : callable
+        Compresses every map, as `homodyne_bayes.inference.each.each_here`.
     """
     K, p = shards.lo.shape[:2]
     maps = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), shards)
     theta = np.concatenate([centre[None], cloud])
     for frames in _frames(shard(maps, 0)):
-        made = [_one(model, shard(maps, i), frames, theta) for i in range(K * p)]
+        made = each(_one, (model, frames, theta), maps)
         if max(off for *_, off in made) < SAME:
             break
     found = [known for *known, _ in made]
-    stacked = jax.tree.map(lambda *each: jnp.stack(each).reshape(K, 1, p, *each[0].shape), *found)
+    stacked = jax.tree.map(lambda *all_: np.stack(all_).reshape(K, 1, p, *all_[0].shape), *found)
     c2, lo, hi, noise = stacked
     return replace(
         shards,
@@ -185,7 +198,31 @@ def compress(
     )
 
 
-def _one(model: Observed, part: ShardGrid, frames: Frames, theta: np.ndarray) -> tuple[Any, ...]:
+def redealt(small: ShardGrid, maps: np.ndarray, real: np.ndarray) -> ShardGrid:
+    """Return the compressed maps of one shard in K shards.
+
+    Parameters
+    ----------
+    small : ShardGrid
+        One shard of one part.
+    maps, real : numpy.ndarray
+        (K, p) places of the maps of every shard, and whether they are more than padding.
+    """
+    own = ("c2", "used", "lo", "hi", "phi_index")
+    dealt: Any = {name: getattr(small, name)[0, 0][maps][:, None] for name in own}
+    noise = jax.tree.map(lambda leaf: leaf[0, 0][maps][:, None], small.noise)
+    noise = jax.tree.map(lambda leaf: np.where(_as(real[:, None], leaf), leaf, 0.0), noise)
+    shared = ("phi", "time", "q", "gap", "dt")
+    dealt |= {name: np.repeat(getattr(small, name), len(maps), axis=0) for name in shared}
+    return replace(small, **dealt, noise=noise)
+
+
+def _as(flags: np.ndarray, leaf: np.ndarray) -> np.ndarray:
+    """Return flags with as many axes as a leaf."""
+    return flags.reshape(*flags.shape, *(1,) * (leaf.ndim - flags.ndim))
+
+
+def _one(model: Observed, frames: Frames, theta: np.ndarray, part: ShardGrid) -> tuple[Any, ...]:
     """Return values at the nodes, their frames, and what the likelihood has to know of a map.
 
     The last is how far the model is off from the map where it knows no other frames.
@@ -196,23 +233,32 @@ def _one(model: Observed, part: ShardGrid, frames: Frames, theta: np.ndarray) ->
     near = np.asarray(_shapes(model)(frames.pairs(part, lo[None, None], hi[None, None]), theta))
     finite = np.isfinite(near).all(axis=1)
     near, theta = near[finite], theta[finite]
-    chosen = np.array([0, *(1 + _most_different(near[1:] - near[0], RANK - 2))])
+    with _one_thread():
+        chosen = np.array([0, *(1 + _most_different(near[1:] - near[0], RANK - 2))])
     pairs = jnp.asarray(frames.chosen[lo]), jnp.asarray(frames.chosen[hi])
     gram, log_norm, count, there = _measured(model)(part, theta[chosen], *pairs)
     gram, near = np.asarray(gram), near[chosen]
-    basis = _orthonormal(gram[:-1, :-1])
-    columns = np.column_stack([np.ones_like(near[0]), near[0], *(near[1:] - near[0])]) @ basis
-    Q, sizes, turned = np.linalg.svd(columns, full_matrices=False)
-    seen = sizes > ROUNDING * sizes[0]
-    nodes = _nodes(Q[:, seen])
-    root = np.zeros((RANK, NUM_NODES))
-    root[: len(turned)] = turned[seen].T / sizes[seen] @ np.linalg.pinv(Q[nodes][:, seen])
+    with _one_thread():
+        basis = _orthonormal(gram[:-1, :-1])
+        columns = np.column_stack([np.ones_like(near[0]), near[0], *(near[1:] - near[0])]) @ basis
+        Q, sizes, turned = np.linalg.svd(columns, full_matrices=False)
+        seen = sizes > ROUNDING * sizes[0]
+        nodes = _nodes(Q[:, seen])
+        root = np.zeros((RANK, NUM_NODES))
+        root[: len(turned)] = turned[seen].T / sizes[seen] @ np.linalg.pinv(Q[nodes][:, seen])
     b = basis.T @ gram[:-1, -1]
     rest = gram[-1, -1] - b @ b
     known = Compressed(*map(jnp.asarray, (root, rest, count, log_norm)))
     ends = (jnp.asarray(frames.at[end[nodes]]) for end in (lo, hi))
     off = float(np.abs(near - np.asarray(there)).max())
     return jnp.asarray(columns[nodes] @ b), *ends, known, off
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Let linear algebra of matrices that are too small to share use one thread."""
+    with _ALONE, threadpool_limits(limits=1, user_api="blas"):  # a limit is one of the process
+        yield
 
 
 def _padding(frames: Frames) -> tuple[Any, ...]:
@@ -285,11 +331,17 @@ def _measured(model: Observed) -> Any:
     def products(
         part: ShardGrid, theta: jax.Array, lo: jax.Array, hi: jax.Array
     ) -> tuple[jax.Array, ...]:
-        shapes = jax.lax.map(lambda one: squared_g1(model, part, one), theta)
-        ones = jnp.ones_like(shapes[:1])
-        maps = jnp.concatenate([ones, shapes[:1], shapes[1:] - shapes[0], part.c2[None]])
+        last = len(theta)
+        centre = squared_g1(model, part, theta[0])
+
+        def direction(i: jax.Array) -> tuple[jax.Array, jax.Array]:
+            shape = squared_g1(model, part, theta[i])
+            away = shape - jnp.where(i > 0, centre, 0.0)
+            made = jnp.where(i < 0, 1.0, jnp.where(i < last, away, part.c2))
+            return made, shape[0, lo, hi]
+
+        maps, there = jax.lax.map(direction, jnp.arange(-1, last + 1))
         gram = model.noise.gram(part, maps, jnp.ones(()))[0]
-        log_norm = model.noise.log_norm(part, jnp.ones(()))
-        return gram, log_norm, part.used.sum(), shapes[:, 0, lo, hi]
+        return gram, model.noise.log_norm(part, jnp.ones(())), part.used.sum(), there[1:-1]
 
     return jax.jit(products)

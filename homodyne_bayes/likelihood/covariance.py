@@ -21,6 +21,7 @@ these pairs instead, and K = 2 V. Frames may be averaged in bins, T R Tᵀ, whic
 becoming T S Tᵀ.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -40,6 +41,7 @@ from homodyne_bayes.likelihood.entries import (
 )
 
 _ARRAYS = ["precision", "inverse", "entries", "weight", "log_norm"]
+TOGETHER = 7  # maps of which all products are held twice
 JITTER = 1e-10  # of the mean variance, so that the Cholesky factor of S exists
 LOG_2PI = 1.8378770664093453
 LOG_2 = 0.6931471805599453
@@ -130,17 +132,26 @@ def quadratic(noise: WorkingCovariance, maps: jax.Array) -> jax.Array:
     return gram(noise, maps[None])[:, 0, 0]
 
 
-def gram(noise: WorkingCovariance, maps: jax.Array) -> jax.Array:
-    """Return rᵀK⁻¹s of every two of k binned maps (k, P, m, m), (P, k, k).
+def gram(
+    noise: WorkingCovariance,
+    maps: jax.Array,
+    binned: Callable[[jax.Array], jax.Array] = lambda maps: maps,
+) -> jax.Array:
+    """Return rᵀK⁻¹s of every two of k maps (k, P, m, m), (P, k, k).
 
-    It takes one product of matrices a map, two where pairs are missing.
+    It takes one product of matrices a map, two where pairs are missing. Maps that are not yet
+    binned are by ``binned``; of many, one after the other, so that the products alone are held.
     """
-    W = noise.precision @ maps
+
+    def product(maps: jax.Array) -> jax.Array:
+        return noise.precision @ binned(maps)
+
+    W = product(maps) if len(maps) <= TOGETHER else jax.lax.map(product, maps)
     b = _at_product(noise, W)
     marginal = jnp.einsum("ipm,pmn,jpn->pij", b, noise.inverse, b)
     if noise.entries.measured:
         return -0.5 * marginal
-    return 0.5 * (jnp.einsum("ipmn,jpnm->pij", W, W) - marginal)
+    return 0.5 * (_traces(W) - marginal)
 
 
 def completed(noise: WorkingCovariance, residual: jax.Array) -> jax.Array:
@@ -173,6 +184,15 @@ class SpeckleNormal(dist.Distribution):
         """Return the log density of maps (P, G, G), up to that of the averaging."""
         noise = self.noise
         return (noise.log_norm - 0.5 * noise.weight * squares(noise, value - self.loc)).sum()
+
+
+def _traces(W: jax.Array) -> jax.Array:
+    """Return tr(V W) of every two of k matrices of every map, (k, P, m, m), (P, k, k)."""
+    if len(W) <= TOGETHER:
+        return jnp.einsum("ipmn,jpnm->pij", W, W)
+    with_all = partial(jnp.einsum, "ipmn,pnm->pi", W)
+    found = jax.lax.map(lambda j: with_all(W[j]), jnp.arange(len(W)), batch_size=TOGETHER)
+    return jnp.moveaxis(found, 0, -1)
 
 
 def _at_product(noise: WorkingCovariance, W: jax.Array) -> jax.Array:

@@ -24,6 +24,7 @@ from jax.flatten_util import ravel_pytree
 from homodyne_bayes.data.two_time import TwoTimeData
 from homodyne_bayes.errors import InputError
 from homodyne_bayes.inference.density import constrained, observation, space
+from homodyne_bayes.inference.each import on_host
 from homodyne_bayes.inference.nuts import Gaussian
 from homodyne_bayes.likelihood import covariance
 from homodyne_bayes.likelihood.covariance import LOG_2PI, WorkingCovariance
@@ -125,24 +126,28 @@ def estimate(
         If no noise is found, or no mode under it.
     """
     entries = entries_of(data, bin_frames)
-    fitted, theta, noisy, metric = least_squares, start, maps, None
+    fitted, theta, metric = least_squares, start, None
+    noise: Any
+    noisy: Any
     for _ in range(NUM_REFITS):
-        plugged, residual = plug_in(fitted, noisy, theta)
+        noise = noisy = None  # those of all maps take twice their memory
+        plugged, residual = plug_in(fitted, maps, theta)
         plugged = with_nugget(plugged, residual, entries, data.wavevectors)
         noise = scaled(working(plugged, entries), residual, start.size - 1)
+        del residual
         theta = carried(fitted, model, shard(maps, 0), theta)
         fitted, noisy = model, with_noise(maps, noise)
         metric = curvature(model, noisy, theta) if metric is None else metric
         theta = climb(model, noisy, theta, metric)[0]
     look = partial(moments, key, model, plugged=plugged, group_c2=data.group_c2)
-    residual, speckle, before = plug_in(model, noisy, theta)[1], noise, None
+    residual, speckle, before = plug_in(model, maps, theta)[1], noise, None
     if reweighted is not None:
         before = look(noisy, theta)
         noise = scaled(reweighted(noise), residual, theta.size)
         noisy = with_noise(maps, noise)
         metric = curvature(model, noisy, theta)
         theta = climb(model, noisy, theta, metric)[0]
-        residual = plug_in(model, noisy, theta)[1]
+        residual = plug_in(model, maps, theta)[1]
     same = same_speckle(speckle, residual, plugged.nugget, data)
     measured = look(noisy, theta, shares=same.any(axis=1))
     of_pixels = measured if before is None else before
@@ -156,11 +161,11 @@ def estimate(
     noisy = with_noise(maps, noise)
     theta, posterior = refine(model, noisy, theta, metric)[:2]
     _check_found(noise, theta)
-    residual = plug_in(model, noisy, theta)[1]
-    smooth = plugged.contrast[:, None, None] * plugged.g1_squared
+    residual = plug_in(model, maps, theta)[1]
+    smooth, plugged = _smooth(plugged), plugged._replace(field=None)
     single = frames(with_weight(speckle, eta * speckle.weight), residual, smooth)
     return Estimate(
-        noise=noise,
+        noise=on_host(noise),
         theta=theta,
         covariance=posterior,
         contrast=np.asarray(plugged.contrast),
@@ -169,7 +174,7 @@ def estimate(
         num_pixels=num_pixels,
         scale=1 / np.asarray(speckle.weight),
         log_likelihood=float(height),
-        whitened=whitened(speckle, residual),
+        whitened=whitened(speckle, residual).astype(np.float32),
         lack_of_fit=pd.concat([lack_of_fit(joint, prior), single.tests()]),
         frames=single,
         same=same,
@@ -188,8 +193,8 @@ def _check_found(noise: WorkingCovariance, theta: jax.Array) -> None:
 
 
 def with_noise(maps: ShardGrid, noise: WorkingCovariance) -> ShardGrid:
-    """Return stacked single maps with the noise of each."""
-    return replace(maps, noise=jax.tree.map(lambda leaf: leaf[:, None], noise))
+    """Return stacked single maps with the noise of each, both in the memory of the host."""
+    return replace(maps, noise=jax.tree.map(lambda leaf: leaf[:, None], on_host(noise)))
 
 
 def laplace_under(
@@ -220,8 +225,8 @@ def carried(
 
 def plug_in(model: Observed, maps: ShardGrid, theta: jax.Array) -> tuple[Plugged, jax.Array]:
     """Return β and field of a fit, without a nugget, and its residuals, (P, G, G)."""
-    contrast, field, residual = _fitted(model)(maps, theta)
-    return Plugged(contrast, jnp.zeros_like(contrast), field), residual
+    contrast, field, residual = on_host(_fitted(model)(replace(maps, noise=None), theta))
+    return Plugged(contrast, np.zeros_like(contrast), field), residual
 
 
 @jax.jit
@@ -250,7 +255,7 @@ def unweighted(noise: WorkingCovariance) -> WorkingCovariance:
 
 def scaled(noise: WorkingCovariance, residual: jax.Array, num_parameters: int) -> WorkingCovariance:
     """Return the noise with weights N/q, one of every angle, less what was fitted."""
-    N, q = num_pairs(noise.entries), covariance.squares(noise, residual)
+    N, q = num_pairs(noise.entries), _squares(noise, residual)
     return with_weight(noise, N / q * (1 - num_parameters / N.sum()))
 
 
@@ -357,6 +362,22 @@ def _fitted(model: Observed) -> Any:
         return jax.lax.map(one, maps)
 
     return fitted
+
+
+@jax.jit
+def _smooth(plugged: Plugged) -> jax.Array:
+    """Return the covariance of the intensity that comes of speckle, (P, G, G)."""
+    return plugged.contrast[:, None, None] * plugged.g1_squared
+
+
+@jax.jit
+def _squares(noise: WorkingCovariance, residual: jax.Array) -> jax.Array:
+    """Return rᵀK⁻¹r of residuals (P, G, G), (P,), one map after the other."""
+
+    def one(angle: tuple[WorkingCovariance, jax.Array]) -> jax.Array:
+        return covariance.squares(*jax.tree.map(lambda leaf: leaf[None], angle))[0]
+
+    return jax.lax.map(one, (noise, residual))
 
 
 @jax.jit

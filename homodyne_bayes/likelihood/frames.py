@@ -82,10 +82,11 @@ def _scores(
     noise: WorkingCovariance, residual: jax.Array, speckle: jax.Array
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Return score (m,) and information (m, m) of shifts, and the scaled score of decays, (m,)."""
-    binned, smooth = (average(x, noise.entries) for x in (residual, speckle))
 
     def one(angle: tuple[WorkingCovariance, jax.Array, jax.Array]) -> tuple[jax.Array, ...]:
-        noise, Y, G = angle
+        noise, *maps = angle
+        binned, G = (average(x, noise.entries) for x in maps)
+        Y = covariance.solve(noise, binned)
         P, V, (a, b) = noise.precision, noise.inverse, rows_and_columns(noise.entries)
         G = G * (1 - jnp.eye(len(G)))
         v = (jnp.abs(G).sum(axis=1) > 0).astype(float)  # bins in use
@@ -99,7 +100,6 @@ def _scores(
         parts = (Y * used).sum(axis=1), used * information, (Y * G).sum(axis=1), v * spread
         return tuple(noise.weight * part for part in parts)
 
-    solved = covariance.solve(noise, binned)
-    found = jax.lax.map(one, (noise, solved, smooth))
+    found = jax.lax.map(one, (noise, residual, speckle))
     shift, information, decay, spread = (part.sum(axis=0) for part in found)
     return shift, information, decay / jnp.sqrt(jnp.where(spread > 0, spread, 1.0))

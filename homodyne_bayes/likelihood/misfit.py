@@ -210,10 +210,9 @@ def whitened(noise: WorkingCovariance, residual: jax.Array) -> np.ndarray:
 
 @jax.jit
 def _whitened(noise: WorkingCovariance, residual: jax.Array) -> jax.Array:
-    binned = average(residual, noise.entries) * there(noise.entries)
-
     def one(angle: tuple[WorkingCovariance, jax.Array]) -> jax.Array:
         noise, R = angle
+        R = average(R, noise.entries) * there(noise.entries)
         P, U, entries, scale = noise.precision, noise.inverse, noise.entries, jnp.sqrt(noise.weight)
         if entries.measured:
             white = filled(entries, 2 * scale * _root(-0.5 * U) @ listed(entries, R))
@@ -222,7 +221,7 @@ def _whitened(noise: WorkingCovariance, residual: jax.Array) -> jax.Array:
             white = scale * root @ covariance.completed(noise, R) @ root
         return white if entries.places is None else jnp.where(there(entries) > 0, white, jnp.nan)
 
-    return jax.lax.map(one, (noise, binned))
+    return jax.lax.map(one, (noise, residual))
 
 
 def _root(matrix: jax.Array) -> jax.Array:

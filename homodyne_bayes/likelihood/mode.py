@@ -60,6 +60,7 @@ def climb(
 
     Returns the mode, the log density there, the norm of its gradient and the number of steps.
     """
+    parts = jax.device_put(parts)  # once: every step looks at them
     scale = jnp.linalg.cholesky(covariance)
     slopes = _programs(model)[1]
     z, lowest, norm, iterations = descend(

@@ -9,6 +9,7 @@ import numpyro
 from numpyro import handlers
 
 from homodyne_bayes.errors import InputError
+from homodyne_bayes.inference.density import TRACING
 from homodyne_bayes.likelihood.marginal import MarginalNormal
 from homodyne_bayes.likelihood.noise import Noise
 from homodyne_bayes.likelihood.scaling import Scaling
@@ -90,7 +91,7 @@ class Observed:
 
     def _at(self, points: ShardGrid, values: Mapping[str, jax.Array]) -> jax.Array:
         """Return the field at values of all sites that the model samples."""
-        with handlers.substitute(data=dict(values)):
+        with TRACING, handlers.substitute(data=dict(values)):
             return self._field(points)
 
     def _field(self, points: ShardGrid) -> jax.Array:

@@ -35,13 +35,13 @@ class Plugged(NamedTuple):
     ----------
     contrast, nugget : jax.Array
         (P,) β and e.
-    field : jax.Array
-        (P, G, G) signed or complex correlation of the field.
+    field : jax.Array or None
+        (P, G, G) signed or complex correlation of the field; None where it is not needed any more.
     """
 
     contrast: jax.Array
     nugget: jax.Array
-    field: jax.Array
+    field: Any
 
     @property
     def g1_squared(self) -> jax.Array:

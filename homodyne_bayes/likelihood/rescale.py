@@ -2,12 +2,13 @@
 
 Noise and metric are found with contrast and offset of every angle free. Other scalings start at
 the same physical parameters, climb to their own mode, and take their metric from the curvature
-there. Where contrast and offset were integrated out, they are drawn given the rest.
+there, or from the information where contrast and offset of every angle stay free. Where contrast
+and offset were integrated out, they are drawn given the rest.
 """
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import jax
@@ -24,7 +25,7 @@ from homodyne_bayes.inference.density import (
     unconstrained,
 )
 from homodyne_bayes.inference.nuts import Gaussian, standardise
-from homodyne_bayes.likelihood.mode import climb
+from homodyne_bayes.likelihood.mode import climb, refine
 from homodyne_bayes.likelihood.observe import Observed
 from homodyne_bayes.likelihood.scaling import harmonics
 from homodyne_bayes.parameters import PER_ANGLE
@@ -49,9 +50,11 @@ def rescaled(fitted: Observed, model: Observed, parts: ShardGrid, laplace: Gauss
     laplace : Gaussian
         Mode and covariance under ``fitted``.
     """
-    start = _carried(fitted, model, shard(parts, 0), laplace)
-    theta = climb(model, parts, *map(jnp.asarray, start))[0]
-    return Gaussian(theta, _curvature(model)(parts, theta, start.covariance))
+    theta, metric = _carried(fitted, model)(shard(parts, 0), *map(jnp.asarray, laplace))
+    if model.scaling.per_angle:
+        return Gaussian(*refine(model, parts, theta, metric)[:2])
+    theta = climb(model, parts, theta, metric)[0]
+    return Gaussian(theta, _curvature(model)(parts, theta, metric))
 
 
 def parameter_values(
@@ -81,39 +84,56 @@ def without_data(whole: ShardGrid) -> ShardGrid:
     return replace(whole, noise=replace(whole.noise, weight=jnp.zeros_like(whole.noise.weight)))
 
 
-def _carried(fitted: Observed, model: Observed, points: ShardGrid, laplace: Gaussian) -> Gaussian:
-    """Return start and metric in the coordinates of the model; new ones start at their priors."""
-    per_angle, (unravel, size) = space(fitted, points), space(model, points)
+@lru_cache(maxsize=16)
+def _carried(fitted: Observed, model: Observed) -> Callable[..., Any]:
+    """Return how mode and covariance become start and metric in the coordinates of the model.
+
+    New coordinates start at their priors. It is compiled, so that no map is computed for it.
+    """
+
+    @jax.jit
+    def carried(points: ShardGrid, mean: jax.Array, covariance: jax.Array) -> Any:
+        move = partial(_moved, fitted, model, points)
+        slope, spread = jax.jacfwd(move)(mean), jnp.diag(_spread(fitted, model, points))
+        return move(mean), slope @ covariance @ slope.T + spread
+
+    return carried
+
+
+def _moved(fitted: Observed, model: Observed, points: ShardGrid, theta: jax.Array) -> jax.Array:
+    """Return theta (d,) of the fitted model in the coordinates of the model."""
+    unravel, size = space(model, points)
     names, priors = unravel(jnp.zeros(size)), dict(model.priors)
     waves = harmonics(points.phi, model.scaling.order)
     project = jnp.linalg.pinv(jnp.column_stack([jnp.ones_like(points.phi), waves]))
+    sites = space(fitted, points).unravel(theta)
+    values = constrained(fitted, points, sites)[0]
+    made = {}
+    for name in PER_ANGLE:
+        coefficients = project @ values[name]
+        spread = jax.lax.stop_gradient(values[name]).std()
+        made[f"{name}_mean"], made[f"{name}_harmonics"] = coefficients[0], coefficients[1:]
+        made[f"{name}_spread"] = jnp.maximum(spread, LEAST_SPREAD)
+    made = {name: value for name, value in made.items() if name in names}
+    sites |= unconstrained(model, points, made)
+    new = {name: priors[name].loc for name in names if name not in sites}
+    return ravel_pytree({name: jnp.asarray({**new, **sites}[name]) for name in names})[0]
 
-    def carried(theta: jax.Array) -> jax.Array:
-        sites = per_angle.unravel(theta)
-        values = constrained(fitted, points, sites)[0]
-        made = {}
-        for name in PER_ANGLE:
-            coefficients = project @ values[name]
-            spread = jax.lax.stop_gradient(values[name]).std()
-            made[f"{name}_mean"], made[f"{name}_harmonics"] = coefficients[0], coefficients[1:]
-            made[f"{name}_spread"] = jnp.maximum(spread, LEAST_SPREAD)
-        made = {name: value for name, value in made.items() if name in names}
-        sites |= unconstrained(model, points, made)
-        new = {name: priors[name].loc for name in names if name not in sites}
-        return ravel_pytree({name: jnp.asarray({**new, **sites}[name]) for name in names})[0]
 
-    mean, covariance = map(jnp.asarray, laplace)
-    slope = jax.jacfwd(carried)(mean)
-    known = {*per_angle.unravel(mean), *(f"{n}{end}" for n in PER_ANGLE for end in CARRIED)}
+def _spread(fitted: Observed, model: Observed, points: ShardGrid) -> jax.Array:
+    """Return variances of the coordinates of the model that the fitted one does not tell, (d,)."""
+    unravel, size = space(model, points)
+    priors, per_angle = dict(model.priors), space(fitted, points)
+    known = {*per_angle.unravel(jnp.zeros(per_angle.size))}
+    known |= {f"{name}{end}" for name in PER_ANGLE for end in CARRIED}
 
     def variance(name: str) -> float:
         if name.endswith("_spread"):
             return SPREAD_METRIC**2
         return 0 if name in known else priors[name].scale ** 2
 
-    extra = {name: variance(name) + 0 * x for name, x in names.items()}
-    spread = jnp.diag(ravel_pytree(extra)[0])
-    return Gaussian(carried(mean), slope @ covariance @ slope.T + spread)
+    sites = unravel(jnp.zeros(size))
+    return ravel_pytree({name: variance(name) + 0 * x for name, x in sites.items()})[0]
 
 
 @lru_cache(maxsize=16)

@@ -59,22 +59,28 @@ def _correlated(noise: WorkingCovariance, residual: jax.Array, nugget: jax.Array
     those whose variance is more than that of counting.
     """
     entries = noise.entries
-    binned = average(residual, entries) * there(entries)
     values, vectors = jnp.linalg.eigh(noise.precision.mean(axis=0))
     root = vectors * jnp.sqrt(jnp.maximum(values, 0.0))
 
     def one(angle: tuple[WorkingCovariance, jax.Array]) -> jax.Array:
         own, R = angle
-        return jnp.sqrt(own.weight) * root.T @ covariance.completed(own, R) @ root
+        binned = average(R, own.entries) * there(own.entries)
+        return jnp.sqrt(own.weight) * root.T @ covariance.completed(own, binned) @ root
 
-    white = jax.lax.map(one, (noise, binned))
+    white = jax.lax.map(one, (noise, residual))
     shot = nugget.mean() * (entries.frame_weight**2).sum() / entries.frame_weight.sum()
     part = jnp.clip(1 - shot * values, 0.0, 1.0)
     twice = jnp.triu(jnp.ones((len(values),) * 2), 1)
 
     def share(weight: jax.Array) -> jax.Array:
-        product = jnp.einsum("ab,pab,qab->pq", twice * weight, white, white)
-        squares = jnp.einsum("ab,pab,qab->pq", twice * weight**2, white**2, white**2)
+        def add(total: jax.Array, a: jax.Array) -> tuple[jax.Array, None]:
+            rows = jnp.stack([white[:, a], white[:, a] ** 2])  # one of every map
+            weighed = jnp.stack([twice[a] * weight[a], twice[a] * weight[a] ** 2])
+            return total + jnp.einsum("ib,ipb,iqb->ipq", weighed, rows, rows), None
+
+        (product, squares), _ = jax.lax.scan(
+            add, jnp.zeros((2, len(white), len(white))), jnp.arange(len(twice))
+        )
         return jnp.stack([product, jnp.sqrt(squares)]) / (twice * weight**2).sum()
 
     return jnp.stack([share(jnp.outer(part, part)), share(jnp.ones_like(twice))])

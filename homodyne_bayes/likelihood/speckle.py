@@ -1,5 +1,6 @@
 """The noise of speckle: how the entries of a map move together."""
 
+from functools import partial
 from typing import Any
 
 import jax
@@ -25,7 +26,8 @@ def _normal(points: ShardGrid, mean: jax.Array, _scatter: Any) -> dist.Distribut
 
 def _gram(points: ShardGrid, maps: jax.Array, _scatter: Any) -> jax.Array:
     noise = points.noise
-    return noise.weight[:, None, None] * covariance.gram(noise, average(maps, noise.entries))
+    binned = partial(average, entries=noise.entries)
+    return noise.weight[:, None, None] * covariance.gram(noise, maps, binned)
 
 
 def _log_norm(points: ShardGrid, _scatter: Any) -> jax.Array:

@@ -1,5 +1,6 @@
 """Pre-indexed points of two-time maps."""
 
+import math
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple
@@ -16,6 +17,7 @@ from homodyne_bayes.physics.convention import CONVENTIONS
 _ARRAYS = ["c2", "used", "lo", "hi", "phi_index", "phi", "time", "q", "gap", "dt", "noise"]
 _META = ["convention", "integration"]
 _SHARED = ("phi", "time", "q", "gap", "dt")
+ALIGNMENT = 64  # bytes
 
 
 @partial(jax.tree_util.register_dataclass, data_fields=_ARRAYS, meta_fields=_META)
@@ -142,14 +144,25 @@ def data_grid(data: TwoTimeData, physics: Physics) -> ShardGrid:
 
 
 def whole_maps(data: TwoTimeData, physics: Physics = READ, noise: Any = None) -> ShardGrid:
-    """Return all maps of ``data`` in one grid, (P, G, G), with 0 where a pair has no value."""
+    """Return all maps of ``data`` in one grid, (P, G, G), with 0 where a pair has no value.
+
+    Values are of the type of the data, in the memory of the host: programs look at one map after
+    the other.
+    """
     pairs = data.pairs
-    return replace(
-        data_grid(data, physics),
-        c2=jnp.asarray(np.where(pairs, data.c2, 0.0)),
-        used=jnp.asarray(np.triu(pairs)),
-        noise=noise,
-    )
+    c2, used = aligned(pairs.shape, data.c2.dtype), aligned(pairs.shape, bool)
+    for p, there in enumerate(pairs):
+        c2[p] = np.where(there, data.c2[p], 0)
+        used[p] = np.triu(there)
+    return replace(data_grid(data, physics), c2=c2, used=used, noise=noise)
+
+
+def aligned(shape: tuple[int, ...], dtype: Any) -> Any:
+    """Return an array that programs on the CPU read where it is, instead of copying it first."""
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    raw = np.empty(size + ALIGNMENT, np.uint8)
+    first = -raw.ctypes.data % ALIGNMENT
+    return raw[first : first + size].view(dtype).reshape(shape)
 
 
 def each_map(data: TwoTimeData, physics: Physics = READ, noise: Any = None) -> ShardGrid:

@@ -1,5 +1,7 @@
 """Certification against targets whose moments and evidence are known."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -20,6 +22,7 @@ from homodyne_bayes.inference.certify import (
     resample,
 )
 from homodyne_bayes.inference.density import log_prior_and_likelihood
+from homodyne_bayes.inference.each import each_here
 from homodyne_bayes.inference.nuts import Gaussian, proper
 from homodyne_bayes.thresholds import MAX_K_HAT
 
@@ -165,14 +168,13 @@ def test_evaluations_do_not_depend_on_shards_or_devices(num_shards, num_devices)
     """24 values in any number of shards over any number of devices, blocks with a remainder."""
     y = jnp.asarray(np.random.default_rng(0).normal(size=24))
     theta = np.random.default_rng(1).normal(size=(300, 2))
-    seen = []
-    evaluate = evaluator(
-        model, y.reshape(num_shards, -1), jax.devices()[:num_devices], lambda *at: seen.append(at)
-    )
-    prior, likelihood = evaluate(theta)
+    seen, shards = [], y.reshape(num_shards, -1)
+    each = partial(each_here, devices=jax.devices()[:num_devices])
+    prior, likelihood = evaluator(model, shards, lambda *at: seen.append(at), each)(theta)
     expected = jax.vmap(lambda at: jnp.stack(log_prior_and_likelihood(model, y, at)))(theta)
     np.testing.assert_allclose(np.stack([prior, likelihood], axis=1), expected, rtol=1e-12)
-    assert seen == [(256, 300), (300, 300)]
+    assert seen == [(done, num_shards) for done in range(1, num_shards + 1)]
+    np.testing.assert_array_equal(likelihood, evaluator(model, shards)(theta)[1])
 
 
 def test_a_gaussian_needs_a_width_in_every_direction():

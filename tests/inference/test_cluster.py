@@ -113,7 +113,7 @@ def test_workers_that_are_killed_cost_time_alone(data, alone, tmp_path, count):
     """One of two workers, or both, die once the first shard is there: the draws are the same."""
     killed = threading.Event()
     with cluster.connect("local") as place:
-        client = place.run.args[0].client
+        client = place.run.args[0]
 
         def kill(stage, done, _total):
             if stage == "sampling" and done == 1 and not killed.is_set():
@@ -161,7 +161,7 @@ def test_a_cluster_whose_workers_go_for_good_is_given_up(monkeypatch):
         evaluate = densities(place)
         assert np.isfinite(evaluate(np.zeros((1, 1)))).all()
         monkeypatch.setattr(cluster, "PATIENCE", 2.0)
-        busy = place.run.args[0].client.submit(time.sleep, 60, pure=False)
+        busy = place.run.args[0].submit(time.sleep, 60, pure=False)
         threading.Timer(1.0, local.scale, [0]).start()
         with pytest.raises(InputError, match="found none for 2 s: start `dask worker"):
             evaluate(np.zeros((1, 1)))
@@ -193,7 +193,7 @@ def test_addresses_that_cannot_be(monkeypatch, address, message):
 
 def test_other_versions_are_refused(monkeypatch, place):
     """Workers tell the version of JAX that they have, which is not the one here."""
-    address = place.run.args[0].client.scheduler.address
+    address = place.run.args[0].scheduler.address
     monkeypatch.setattr(cluster.environment, "versions", lambda: {"jax": "0.0"})
     told = rf"worker tcp://\S* has jax {re.escape(jax.__version__)}, expected 0.0 as here"
     with pytest.raises(InputError, match=told), cluster.connect(address):
@@ -261,7 +261,7 @@ def test_schedulers_started_by_hand_also_with_tls(tmp_path):
         code = (
             "from homodyne_bayes.inference.cluster import connect\n"
             f"with connect({address!r}) as place:\n"
-            "    print(place.run.args[0].client.submit(pow, 2, 5).result(timeout=30))"
+            "    print(place.run.args[0].submit(pow, 2, 5).result(timeout=30))"
         )
         told = subprocess.check_output(
             [sys.executable, "-c", code], env=environment, text=True, timeout=120
