@@ -99,10 +99,8 @@ def measured(c2: np.ndarray, cuts: Cuts) -> np.ndarray:
     return np.where(cuts.known, cut(np.nan_to_num(c2), cuts), np.nan)
 
 
-def expected(
-    model: Observed, maps: ShardGrid, theta: Any, scaling: Any, cuts: Cuts
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the mean of c2 over draws and the cuts of c2 at every draw.
+def mean_maps(model: Observed, maps: ShardGrid, theta: Any, scaling: Any) -> np.ndarray:
+    """Return the mean of c2 over draws, (P, G, G).
 
     Parameters
     ----------
@@ -114,17 +112,18 @@ def expected(
         (S, d) coordinates.
     scaling : tuple of array
         Contrast and offset, (S, P) each.
-    cuts : Cuts
-        Of these maps.
-
-    Returns
-    -------
-    mean, curves : numpy.ndarray
-        (P, G, G) and (S, P, A, L).
     """
-    points = replace(maps, noise=None)
-    mean, curves = _expected(model)(points, (jnp.asarray(theta), *scaling), cuts)
-    return np.asarray(mean)[:, 0], np.moveaxis(np.asarray(curves), 0, 1)
+    found = _mean_maps(model)(replace(maps, noise=None), (jnp.asarray(theta), *scaling))
+    return np.asarray(found)[:, 0]
+
+
+def expected_cuts(
+    model: Observed, maps: ShardGrid, theta: Any, scaling: Any, cuts: Cuts
+) -> np.ndarray:
+    """Return the cuts of c2 at every draw, (S, P, A, L); arguments as of `mean_maps`."""
+    draws = jnp.asarray(theta), *scaling
+    found = _expected_cuts(model)(replace(maps, noise=None), draws, cuts)
+    return np.moveaxis(np.asarray(found), 0, 1)
 
 
 def intensity(model: Observed, maps: ShardGrid, estimate: Estimate) -> np.ndarray:
@@ -201,20 +200,37 @@ def _intensity(model: Observed) -> Any:
 
 
 @lru_cache(maxsize=16)
-def _expected(model: Observed) -> Any:
-    """Return mean and cuts over draws of map after map, compiled when first called."""
+def _mean_maps(model: Observed) -> Any:
+    """Return the mean over draws of map after map, compiled when first called."""
 
     @jax.jit
-    def over(maps: ShardGrid, draws: tuple[jax.Array, ...], cuts: Cuts) -> Any:
-        def one(of: tuple[ShardGrid, Cuts]) -> tuple[jax.Array, jax.Array]:
-            part, own = of[0], jax.tree.map(lambda leaf: leaf[None], of[1])
+    def over(maps: ShardGrid, draws: tuple[jax.Array, ...]) -> jax.Array:
+        def one(part: ShardGrid) -> jax.Array:
+            def add(total: jax.Array, at: tuple[jax.Array, ...]) -> tuple[jax.Array, None]:
+                return total + mean_c2(model, part, *at), None
 
-            def add(total: jax.Array, at: tuple[jax.Array, ...]) -> tuple[jax.Array, jax.Array]:
-                c2 = mean_c2(model, part, *at)
-                return total + c2, cut(c2, own)[0]
+            return jax.lax.scan(add, jnp.zeros(part.c2.shape), draws)[0] / len(draws[0])
 
-            total, curves = jax.lax.scan(add, jnp.zeros(part.c2.shape), draws)
-            return total / len(draws[0]), curves
+        return jax.lax.map(one, maps)
+
+    return over
+
+
+@lru_cache(maxsize=16)
+def _expected_cuts(model: Observed) -> Any:
+    """Return the cuts at every draw of map after map, compiled when first called."""
+
+    @jax.jit
+    def over(maps: ShardGrid, draws: tuple[jax.Array, ...], cuts: Cuts) -> jax.Array:
+        def one(of: tuple[ShardGrid, Cuts]) -> jax.Array:
+            part, own = of
+            ends: Any = {"lo": own.starts, "hi": own.ends, "used": own.ends < 0}
+            points = replace(part, c2=jnp.full(own.ends.shape, jnp.nan), **ends)
+
+            def at_draw(at: tuple[jax.Array, ...]) -> jax.Array:
+                return (mean_c2(model, points, *at) * own.weight).sum(axis=1)
+
+            return jax.lax.map(at_draw, draws)
 
         return jax.lax.map(one, (maps, cuts))
 

@@ -130,11 +130,12 @@ def _predicted(
 ) -> dict[str, xr.Dataset]:
     """Return the groups of what draws expect; these are coordinates and values of parameters."""
     cuts, maps = predictive.cuts_of(data.pairs), split(made.whole)
-    (fitted, curves), (_, prior_curves) = (
-        predictive.expected(
-            made.model, maps, *_some(made.plan.priors, *draws, data.num_angles), cuts
-        )
-        for draws in (posterior, prior)
+    some, of_prior = (
+        _some(made.plan.priors, *draws, data.num_angles) for draws in (posterior, prior)
+    )
+    fitted = predictive.mean_maps(made.model, maps, *some)
+    curves, prior_curves = (
+        predictive.expected_cuts(made.model, maps, *draws, cuts) for draws in (some, of_prior)
     )
     if made.estimate is not None:
         S = predictive.intensity(made.plan.per_angle, maps, made.estimate)

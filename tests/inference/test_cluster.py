@@ -80,6 +80,23 @@ def test_draws_of_compressed_maps_are_those_of_one_process(data, place):
     same(fit(data, config), fit(data, config, place=place))
 
 
+def test_every_part_goes_to_one_worker(place):
+    """Each once, and to nobody else: results are in order, whoever made them."""
+
+    def looked_at(factor, part):
+        return {"sum": factor * part["x"].sum(), "who": np.array(os.getpid())}
+
+    parts, seen = {"x": np.arange(24.0).reshape(8, 3)}, []
+    found = place.each(looked_at, (10.0,), parts, lambda *at: seen.append(at))
+    assert [float(one["sum"]) for one in found] == (10 * parts["x"].sum(axis=1)).tolist()
+    assert seen == [(done, 8) for done in range(1, 9)]
+    workers = {int(one["who"]) for one in found}
+    assert os.getpid() not in workers
+    assert workers <= set(place.run.args[0].run(os.getpid).values())
+    held = place.run.args[0].run(lambda dask_worker: len(dask_worker.data))
+    assert sum(held.values()) == 0
+
+
 def test_finished_chains_are_kept_and_taken_up_here(data, alone, place, tmp_path):
     class StoppedError(Exception):
         pass

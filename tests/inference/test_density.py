@@ -50,6 +50,21 @@ def test_log_density_is_that_of_scipy_with_jacobians():
     )
 
 
+def test_prior_draws_compute_no_mean_of_large_maps():
+    """A map of 2,000 frames at 2,000 draws would take 60 GiB."""
+
+    def wide(shard):
+        slope = numpyro.sample("slope", dist.Normal(0.0, 1.0))
+        numpyro.sample("y", dist.Normal(slope * jnp.arange(shard.size), 1.0), obs=shard.ravel())
+
+    keys, shape = (
+        jax.random.split(jax.random.key(0), 2000),
+        jax.ShapeDtypeStruct((2000,) * 2, float),
+    )
+    program = density._prior_draws(wide).lower(keys, shape).compile()
+    assert program.memory_analysis().temp_size_in_bytes < 2**20
+
+
 def test_prior_draws_follow_the_unconstrained_prior():
     draws = density.prior_draws(jax.random.key(1), bounded, DATA[0], 4000)
     values = density.constrain(bounded, DATA[0], draws)
