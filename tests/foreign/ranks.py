@@ -6,10 +6,10 @@ MODEL is static or laminar_flow. Truths are drawn from the priors as `tests.fore
 them, 1 s after the clock of the rates has started, so that any exponent is possible. Every
 experiment is ranked, certified or not: a truth among 99 draws of its posterior is as often in
 each tenth of them as in any other, where the posterior is right. The test is chi-square on 10 bins,
-of all experiments and of the certified alone. The baseline is 1, as that of speckle is, and not
-ranked. Truths that cannot be simulated are drawn again: a contrast outside 0.02 to 0.9, and a D(t)
-or shear rate that would fall below 0 within the frames; draws of such are left out, as the
-posterior under a prior without them has none.
+of all experiments and of the certified alone. Baselines drawn from their prior are added to the
+maps: contrast is known as well as they are. Truths that cannot be simulated are drawn again: a
+contrast outside 0.02 to 0.9, and a D(t) or shear rate that would fall below 0 within the frames;
+draws of such are left out, as the posterior under a prior without them has none.
 """
 
 import argparse
@@ -37,12 +37,18 @@ SHAPES = {
 }
 
 
+def heavy(rng):
+    """Return by how much all values of a Student's t with 4 degrees of freedom are off together."""
+    return np.sqrt(4 / rng.chisquare(4))
+
+
 def drawn(rng, flow):
     """Return a truth from the priors, by coordinate, with its sample and beam."""
     priors, frames = default_priors(BEAM), AGE + BEAM.dt * np.arange(BEAM.num_frames)
     t_ref = AGE + (frames[-1] - AGE) / np.e
     while True:
-        contrast = np.exp(priors.contrast[0] + priors.contrast[1] * rng.standard_t(4))
+        wide = heavy(rng)
+        contrast = np.exp(priors.contrast[0] + priors.contrast[1] * wide * rng.standard_normal())
         made, truth = {}, {"contrast": contrast}
         for prefix, names in zip(("", "shear_"), SHAPES.values(), strict=True):
             of_prior = [priors.fluid[prefix + name] for name in ("level", "slope", "bend")]
@@ -57,7 +63,7 @@ def drawn(rng, flow):
         sample = Sample(age=AGE, **rates)
         least = [diffusion(sample, frames).min()] + [shear_rate(sample, frames).min()] * flow
         if CONTRASTS[0] < contrast < CONTRASTS[1] and min(least) > 0:
-            spread = priors.contrast[2]
+            spread = priors.contrast[2] * wide
             return truth, sample, replace(BEAM, contrast=contrast, contrast_spread=spread)
 
 
@@ -79,7 +85,11 @@ def experiment(number, seed, model, settings):
     rng = np.random.default_rng([seed, number])
     truth, sample, beam = drawn(rng, model == "laminar_flow")
     made = simulate(sample, beam, [seed, number, 1])
-    data = hb.TwoTimeData(made.c2, made.phi, made.dt, made.q, made.gap, age=AGE)
+    (_, common, spread), wide = default_priors(BEAM).offset, heavy(rng)
+    scatter = spread * rng.standard_normal(len(made.phi))
+    baseline = wide * (common * rng.standard_normal() + scatter)
+    c2 = made.c2 + baseline[:, None, None]
+    data = hb.TwoTimeData(c2, made.phi, made.dt, made.q, made.gap, age=AGE)
     try:
         result = hb.fit(data, model=model, seed=number, **settings)
     except hb.InputError as error:
@@ -87,6 +97,7 @@ def experiment(number, seed, model, settings):
     posterior, ranks = result.tree["posterior"], {}
     kept = possible(posterior, model == "laminar_flow")
     truth |= {f"contrast[{i}]": value for i, value in enumerate(made.truth["contrast"])}
+    truth |= {f"offset[{i}]": 1 + value for i, value in enumerate(baseline)}
     start = direction(data) - 90
     truth["phi0"] = start + (truth["phi0"] - start) % 180
     for name, value in truth.items():
