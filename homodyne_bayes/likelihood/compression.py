@@ -37,7 +37,8 @@ from homodyne_bayes.physics.points import ShardGrid, shard
 RANK = 48  # directions of a map: 1, that at the centre, and differences from it
 NUM_NODES = 2 * RANK
 NUM_FRAMES = 48  # of which pairs are nodes
-ROUNDING = 1e-12  # of squares of maps: less is none
+ROUNDING = 1e-12  # relative: less is none
+TINY = np.finfo(float).tiny
 SAME = 1e-9  # of g₁², where a model needs no other frames than the nodes'
 
 _ALONE = threading.Lock()
@@ -292,8 +293,12 @@ def _most_different(moved: np.ndarray, most: int) -> np.ndarray:
 
 
 def _orthonormal(gram: np.ndarray) -> np.ndarray:
-    """Return combinations (R, r) of maps that are orthonormal by their products (R, R)."""
-    scale = 1 / np.sqrt(np.maximum(np.diag(gram), np.finfo(float).tiny))
+    """Return combinations (R, r) of maps that are orthonormal by their products (R, R).
+
+    A map that is nothing but the rounding of a difference is left out.
+    """
+    sizes = np.sqrt(np.maximum(np.diag(gram), 0.0))
+    scale = np.where(sizes > ROUNDING * sizes.max(), 1 / np.maximum(sizes, TINY), 0.0)
     values, vectors = np.linalg.eigh(scale[:, None] * gram * scale)
     kept = values > ROUNDING * values.max()
     return scale[:, None] * vectors[:, kept] / np.sqrt(values[kept])
