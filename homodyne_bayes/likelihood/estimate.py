@@ -126,17 +126,16 @@ def estimate(
         If no noise is found, or no mode under it.
     """
     entries = entries_of(data, bin_frames)
-    fitted, theta, metric = least_squares, start, None
+    theta, metric = carried(least_squares, model, shard(maps, 0), start), None
     noise: Any
     noisy: Any
     for _ in range(NUM_REFITS):
         noise = noisy = None  # those of all maps take twice their memory
-        plugged, residual = plug_in(fitted, maps, theta)
+        plugged, residual = plug_in(model, maps, theta)
         plugged = with_nugget(plugged, residual, entries, data.wavevectors)
-        noise = scaled(working(plugged, entries), residual, start.size - 1)
+        noise = scaled(working(plugged, entries), residual, theta.size)
         del residual
-        theta = carried(fitted, model, shard(maps, 0), theta)
-        fitted, noisy = model, with_noise(maps, noise)
+        noisy = with_noise(maps, noise)
         metric = curvature(model, noisy, theta) if metric is None else metric
         theta = climb(model, noisy, theta, metric)[0]
     look = partial(moments, key, model, plugged=plugged, group_c2=data.group_c2)

@@ -1,7 +1,8 @@
-"""Time to a certified posterior: posterior_cost.py TIMES CASE METHOD NOISE SCALING.
+"""Time to a certified posterior: posterior_cost.py TIMES CASE METHOD NOISE SCALING [no].
 
 Measured in one process: first from nothing, compilation included, then again on other data of the
-same shape. A compilation cache is used where JAX_COMPILATION_CACHE_DIR names one.
+same shape; with "no", of maps that are not compressed. A compilation cache is used where
+JAX_COMPILATION_CACHE_DIR names one.
 """
 
 import sys
@@ -32,11 +33,12 @@ def cost(case, config, seed):
     }
 
 
-def main(times, name, method, noise, scaling):
+def main(times, name, method, noise, scaling, compress="yes"):
     """Print a row for every time."""
     prepare()
     case = CASES[name] if name in CASES else Case(*map(int, name.split("x")))
-    config = FitConfig(method=method, noise=noise, scaling=scaling, rescue_pairs=0)
+    chosen = {"method": method, "noise": noise, "scaling": scaling, "compress": compress == "yes"}
+    config = FitConfig(**chosen, rescue_pairs=0)
     asked = {"case": f"{name}: {case}", "likelihood": noise, "method": method, "scaling": scaling}
     for seed in range(int(times)):
         row("posterior", **asked, time="again" if seed else "first", **cost(case, config, seed))
