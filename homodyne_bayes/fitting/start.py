@@ -19,6 +19,7 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 
 from homodyne_bayes.inference.density import (
+    latent_sites,
     prior_draws,
     space,
     unconstrained,
@@ -239,6 +240,8 @@ def _programs(model: Observed, num_candidates: int) -> tuple[Callable[..., Any],
         contrast = jnp.maximum(contrast, LEAST_CONTRAST)
         sigma = jnp.sqrt(squares / grid.used.sum())
         scaling = {"contrast": contrast, "offset": offset, "sigma": sigma}
+        sampled = latent_sites(model, grid)
+        scaling = {name: value for name, value in scaling.items() if name in sampled}
         sites = {**_physical(model, grid)[1](z), **unconstrained(model, grid, scaling)}
         return ravel_pytree(sites)[0]
 
