@@ -3,6 +3,7 @@
 import difflib
 import functools
 import math
+import re
 import reprlib
 from collections.abc import Callable, Collection
 from dataclasses import replace
@@ -14,7 +15,6 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    PlainValidator,
     ValidationError,
     ValidatorFunctionWrapHandler,
     WrapValidator,
@@ -29,6 +29,7 @@ SECTIONS = ("data", "fit")
 MAX_FRAMES = MAX_MAPS = 100_000
 
 _SHORT = reprlib.Repr(maxlevel=3, maxstring=200, maxlong=50, maxother=200)
+_PAIR = re.compile(r"[-+\d\s.eE]*,[-+\d\s.eE]*")
 STRICT = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
 
@@ -57,10 +58,10 @@ def _named(value: Any) -> Any:
     return {name: said for name, _, said in parts}
 
 
-def _stated(value: Any) -> tuple[float, ...] | str:
+def _stated(value: Any, checked: ValidatorFunctionWrapHandler) -> Any:
     """Return location and scale, or what else is said of a parameter, as text."""
-    statement = Statement.of(value if isinstance(value, str | list | tuple) else ())
-    return str(statement) if statement != Statement("", statement.numbers) else statement.numbers
+    pair = isinstance(value, list | tuple) or value == "" or _PAIR.fullmatch(str(value))
+    return checked(_listed(value)) if pair else str(Statement.of(value))
 
 
 class Shorthand(NamedTuple):
@@ -181,7 +182,8 @@ Count = Annotated[int, Field(ge=1)]
 Wavevectors = Annotated[tuple[float, ...], WrapValidator(_wavevectors)]
 Degrees = Annotated[tuple[float, ...], BeforeValidator(_listed)]
 Frames = Annotated[tuple[int, ...], BeforeValidator(_frames)]
-Stated = Annotated[tuple[float, float] | str, PlainValidator(_stated)]
+LocScale = tuple[float, Annotated[float, Field(gt=0)]]
+Stated = Annotated[LocScale, WrapValidator(_stated)]
 Priors = Annotated[dict[str, Stated], BeforeValidator(_named)]
 
 

@@ -115,6 +115,12 @@ class Prior:
         return replace(self, low=low, high=high)
 
     @property
+    def centre(self) -> float:
+        """A likely value: the median, or where that is outside the bounds the one next to it."""
+        median = math.exp(self.loc) if self.positive else self.loc
+        return min(max(median, self.low), self.high)
+
+    @property
     def around(self) -> tuple[float, float]:
         """Centre and half the width of the middle of the prior, about 68 %."""
         if self.positive:
@@ -207,6 +213,10 @@ class Statement:
         ValueError
             If there is no such prior.
         """
+        if self.start is not None and not self.low < self.start < self.high:
+            raise ValueError(
+                f"starts at {self.start:g}, outside its bounds {self.low:g} and {self.high:g}"
+            )
         if not self.numbers:
             return uniform(self.low, self.high) if self.of_prior else default
         if self.family == "fixed":

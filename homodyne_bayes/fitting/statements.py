@@ -1,11 +1,14 @@
 """Whether what a user says of parameters can be, and where the search for the mode then starts."""
 
+import math
 from collections.abc import Collection, Mapping, Sequence
+
+import jax
 
 from homodyne_bayes.errors import InputError, refuse_unknown
 from homodyne_bayes.likelihood.scaling import Scaling
 from homodyne_bayes.model_files import MODELS
-from homodyne_bayes.parameters import PER_ANGLE, Parameter, Statement, priors_of
+from homodyne_bayes.parameters import PER_ANGLE, Parameter, Prior, Statement, priors_of
 from homodyne_bayes.physics.model import Model
 
 WHERE = "fit.priors"
@@ -35,7 +38,7 @@ def check_statements(
     }
     refuse_unknown(WHERE, stated, [row.name for row in table if row.prior or row.name in reported])
     known = {name for name, said in stated.items() if said.of_prior}
-    _check_told_once(known, model)
+    _check_told_once(stated, known, model)
     rows = {row.name: row for row in (*table, *model.sampled(known))}
     for name in stated:
         _check(name, stated[name], rows[name], model, scaling)
@@ -45,13 +48,13 @@ def check_statements(
         raise InputError(f"fit.fix holds all of {', '.join(sampled)}: leave one of them free")
 
 
-def _check_told_once(known: Collection[str], model: Model) -> None:
-    """Raise `InputError` if something is known of a coordinate whose place another has taken."""
+def _check_told_once(names: Collection[str], known: Collection[str], model: Model) -> None:
+    """Raise `InputError` if something is said of a coordinate whose place another has taken."""
     for rate, law in model.rates:
         sampled = _names(law.sampled(rate, known))
         instead = [row.name for row in law.reported(rate) if row.name in known]
         for row in law.coordinates(rate):
-            if row.name in known and row.name not in sampled:
+            if row.name in names and row.name not in sampled:
                 raise InputError(
                     f"{WHERE}.{row.name}: follows where something is said of "
                     f"{' and '.join(instead)}: leave out one of them"
@@ -84,6 +87,46 @@ def _without(name: str, model: Model) -> str:
         return ""
     still = [called for called, record in MODELS.items() if record is model.still]
     return f"; without any {rate.meaning} it is model {still[0]}" if still else ""
+
+
+def start_of(
+    stated: Mapping[str, Statement], model: Model, priors: Mapping[str, Prior], t_ref: jax.Array
+) -> dict[str, float]:
+    """Return where the search starts as the user says, by what is sampled; nothing for nowhere.
+
+    Parameters that nothing is said of start at the centres of their priors.
+
+    Parameters
+    ----------
+    stated : mapping of str to Statement
+        What is said, by name.
+    model : Model
+        The model.
+    priors : mapping of str to Prior
+        Of all that is sampled or held.
+    t_ref : jax.Array
+        Reference time, s, ().
+
+    Raises
+    ------
+    InputError
+        If a rate would not be positive.
+    """
+    starts = {name: said.start for name, said in stated.items() if said.start is not None}
+    if not starts:
+        return {}
+    likely = {name: prior.centre for name, prior in priors.items()} | starts
+    values = {row.name: likely[row.name] for row in model.parameters if row.name in priors}
+    for rate, law in model.rates:
+        rows = law.sampled(rate, {*priors, *starts})
+        own = {row.name: row.prior.centre for row in rows if row.prior} | likely
+        made = law.made_of(rate, {row.name: own[row.name] for row in rows}, t_ref)
+        ends = (*made, *law.to_coordinates(made, t_ref))
+        named = zip(_names(law.parameters(rate)), ends, strict=True)
+        values |= {name: float(value) for name, value in named if name in priors}
+    if not all(map(math.isfinite, values.values())):
+        raise InputError(f"fit.start: rates must be positive at the start, found {starts}")
+    return {name: value for name, value in values.items() if not priors[name].fixed}
 
 
 def _names(rows: Sequence[Parameter]) -> list[str]:
