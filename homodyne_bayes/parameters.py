@@ -58,8 +58,10 @@ class Prior:
         """Return the prior as a paper would write it."""
         if self.family == "fixed":
             return f"held at {self.loc:g}"
-        if self.family in {"circular", "uniform"}:
+        if self.family == "circular":
             return f"Uniform({self.loc - self.scale:g}, {self.loc + self.scale:g})"
+        if self.family == "uniform":
+            return f"Uniform({self.low:g}, {self.high:g})"
         degrees = "4, " if self.heavy else ""
         inside = f" in [{self.low:g}, {self.high:g}]" if self.truncated else ""
         return f"{self.family.capitalize()}({degrees}{self.loc:g}, {self.scale:g}){inside}"

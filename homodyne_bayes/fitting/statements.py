@@ -30,12 +30,12 @@ def check_statements(
     scaling : Scaling
         How contrast and offset vary.
     """
-    reported = {
-        row.name
-        for rate, law in model.rates
-        if law.instead is not None
-        for row in law.reported(rate)
-    }
+    for rate, law in model.rates:
+        made = [row.name for row in law.reported(rate) if row.name in stated]
+        if made and law.instead is None:
+            others = ", ".join(_names(law.coordinates(rate)))
+            raise InputError(f"{WHERE}.{made[0]}: follows from {others}: say it of these")
+    reported = [row.name for rate, law in model.rates for row in law.reported(rate)]
     refuse_unknown(WHERE, stated, [row.name for row in table if row.prior or row.name in reported])
     known = {name for name, said in stated.items() if said.of_prior}
     _check_told_once(stated, known, model)
@@ -77,7 +77,8 @@ def _check(name: str, said: Statement, row: Parameter, model: Model, scaling: Sc
     try:
         said.prior(row.prior)
     except ValueError as error:
-        raise InputError(f"{WHERE}.{name}: {error}{_without(name, model)}") from None
+        way = _without(name, model) if said.family == "fixed" else ""
+        raise InputError(f"{WHERE}.{name}: {error}{way}") from None
 
 
 def _without(name: str, model: Model) -> str:

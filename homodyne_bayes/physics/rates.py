@@ -8,6 +8,7 @@ the field knows.
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -24,6 +25,15 @@ from homodyne_bayes.physics.points import ShardGrid
 
 DEGREES_OF_FREEDOM = 4.0  # of a prior that is Student's t
 MARGIN = 1.0  # sd of the logarithm of a level, beyond half of what the window can see
+_FAMILIES: dict[str, Callable[[float, float], dist.Distribution]] = {
+    "normal": dist.Normal,
+    "lognormal": dist.LogNormal,
+    "student": partial(dist.StudentT, DEGREES_OF_FREEDOM),
+    "logstudent": lambda loc, scale: dist.TransformedDistribution(
+        dist.StudentT(DEGREES_OF_FREEDOM, loc, scale), dist.transforms.ExpTransform()
+    ),
+    "circular": lambda loc, scale: dist.Uniform(loc - scale, loc + scale),
+}
 
 
 class Window(NamedTuple):
@@ -201,19 +211,18 @@ def distribution(prior: Prior) -> dist.Distribution:
             f"a parameter {prior} has no distribution: let the model draw it by "
             "rates.draw(name, priors), or do not hold it"
         )
-    if prior.family in {"circular", "uniform"}:
-        return dist.Uniform(prior.loc - prior.scale, prior.loc + prior.scale)
-    base = dist.Normal(prior.loc, prior.scale)
-    if prior.heavy:
-        base = dist.StudentT(DEGREES_OF_FREEDOM, prior.loc, prior.scale)
-    if prior.truncated:
-        base = dist.TruncatedDistribution(base, *_ends(prior))
+    if prior.family == "uniform":
+        return dist.Uniform(prior.low, prior.high)
+    return _truncated(prior) if prior.truncated else _FAMILIES[prior.family](prior.loc, prior.scale)
+
+
+def _truncated(prior: Prior) -> dist.Distribution:
+    family = prior.family.removeprefix("log") if prior.positive else prior.family
+    base = dist.TruncatedDistribution(_FAMILIES[family](prior.loc, prior.scale), *_ends(prior))
     if not prior.positive:
         return base
-    if prior.truncated or prior.heavy:
-        exp = dist.transforms.ExpTransform(domain=base.support)
-        return dist.TransformedDistribution(base, exp)
-    return dist.LogNormal(prior.loc, prior.scale)
+    exp = dist.transforms.ExpTransform(domain=base.support)
+    return dist.TransformedDistribution(base, exp)
 
 
 def _ends(prior: Prior) -> tuple[float | None, float | None]:

@@ -1,5 +1,6 @@
 """What is known of parameters: held, bounded, with a prior; against models written by hand."""
 
+import dataclasses
 import itertools
 
 import jax
@@ -141,6 +142,15 @@ BAD = [
 def test_statements_that_cannot_be(settings, message):
     with pytest.raises(InputError, match=message):
         FitConfig(**settings)
+
+
+def test_a_law_that_cannot_complete_itself_says_what_is_sampled():
+    bare = dataclasses.replace(POWER_LAW, instead=None, complete=None)
+    model = dataclasses.replace(MODELS["static"], rates=((D, bare),))
+    message = "alpha: follows from log_D_ref, D_slope, D_bend: say it of these"
+    with pytest.raises(InputError, match=message):
+        FitConfig(model=model, bounds={"alpha": (-2, 0)})
+    assert FitConfig(model=model, fix={"D_bend": 1}).prior_table()["D_bend"].fixed
 
 
 def test_a_model_that_samples_by_itself_says_how_it_can_be_held():
