@@ -36,7 +36,11 @@ def _scaling(value: str) -> str:
 @settings("fit", stating)
 @dataclass(frozen=True, config=STRICT)
 class FitConfig:
-    """How to fit; the text of every field is its command line help."""
+    """How to fit; the text of every field is its command line help.
+
+    Parts of ``priors`` have keywords of their own, which map names of parameters: ``fix`` to the
+    value, ``bounds`` to the lower and upper one, ``start`` to where the search for the mode starts.
+    """
 
     model: Any = "laminar_flow"
     """static, laminar_flow, or file.py:function for a model of your own; in Python a function."""
