@@ -2,10 +2,13 @@
 
 import difflib
 import functools
+import math
+import re
 import reprlib
 from collections.abc import Callable, Collection
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import yaml
 from pydantic import (
@@ -20,11 +23,13 @@ from pydantic.dataclasses import dataclass
 from pydantic.fields import FieldInfo
 
 from homodyne_bayes.errors import InputError, suggest
+from homodyne_bayes.parameters import Statement
 
 SECTIONS = ("data", "fit")
 MAX_FRAMES = MAX_MAPS = 100_000
 
 _SHORT = reprlib.Repr(maxlevel=3, maxstring=200, maxlong=50, maxother=200)
+_PAIR = re.compile(r"[-+\d\s.eE]*,[-+\d\s.eE]*")
 STRICT = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
 
@@ -44,13 +49,107 @@ def _frames(value: Any) -> Any:
 
 
 def _named(value: Any) -> Any:
-    """Turn ["phi0=0,5"] as typed on a command line into {"phi0": ["0", "5"]}."""
+    """Turn ["phi0=0,5"] as typed on a command line into {"phi0": "0,5"}."""
     if isinstance(value, dict):
         return value
     if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
         raise ValueError("must map names to location and scale, as {phi0: [0, 5]}")
     parts = [item.partition("=") for item in value]
-    return {name: _listed(numbers) for name, _, numbers in parts}
+    return {name: said for name, _, said in parts}
+
+
+def _stated(value: Any, checked: ValidatorFunctionWrapHandler) -> Any:
+    """Return location and scale, or what else is said of a parameter, as text."""
+    pair = isinstance(value, list | tuple) or value == "" or _PAIR.fullmatch(str(value))
+    return checked(_listed(value)) if pair else str(Statement.of(value))
+
+
+class Shorthand(NamedTuple):
+    """A part of what is said of parameters in ``priors``, which has a word of its own.
+
+    Attributes
+    ----------
+    metavar, text : str
+        Its form and its help on the command line.
+    put : callable
+        ``put(statement, value)`` is the statement with this part.
+    expected : str
+        What a value must be.
+    """
+
+    metavar: str
+    text: str
+    put: Callable[[Statement, Any], Statement]
+    expected: str
+
+
+def _held(statement: Statement, value: Any) -> Statement:
+    return replace(statement, family="fixed", numbers=(_finite(value),))
+
+
+def _bounded(statement: Statement, value: Any) -> Statement:
+    low, high = map(float, value.split(":") if isinstance(value, str) else value)
+    if not low < high:
+        raise ValueError
+    return replace(statement, low=low, high=high)
+
+
+def _started(statement: Statement, value: Any) -> Statement:
+    return replace(statement, start=_finite(value))
+
+
+def _finite(value: Any) -> float:
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError
+    return number
+
+
+SHORTHANDS = {
+    "fix": Shorthand("NAME=VALUE", "Hold a parameter, e.g. D_offset=0.", _held, "a number"),
+    "bounds": Shorthand(
+        "NAME=LOW:HIGH",
+        "Bound a parameter, whose prior is uniform there without one of yours, e.g. alpha=-2:0.",
+        _bounded,
+        "two numbers, LOW:HIGH, the lower first",
+    ),
+    "start": Shorthand(
+        "NAME=VALUE", "A start for the search of the mode, e.g. D0=1e4.", _started, "a number"
+    ),
+}
+
+
+def stating(values: dict[str, Any]) -> dict[str, Any]:
+    """Return settings of a fit, those by shorthands as the parts of ``priors`` that they are.
+
+    Raises
+    ------
+    InputError
+        If what a shorthand says cannot be read.
+    """
+    said = {word: values[word] for word in SHORTHANDS if values.get(word)}
+    rest = {name: value for name, value in values.items() if name not in SHORTHANDS}
+    priors = _said("priors", rest.get("priors")) if said else {}
+    for word, names in said.items():
+        for name, value in _said(word, names).items():
+            try:
+                priors[name] = str(SHORTHANDS[word].put(Statement.of(priors.get(name, "")), value))
+            except (TypeError, ValueError):
+                raise InputError(
+                    f"fit.{word}.{name}: must be {SHORTHANDS[word].expected}, found "
+                    f"{_SHORT.repr(value)}"
+                ) from None
+    return {**rest, "priors": priors} if said else rest
+
+
+def _said(word: str, names: Any) -> dict[str, Any]:
+    """Return what is said of every name."""
+    try:
+        return dict(_named(names or {}))
+    except ValueError:
+        raise InputError(
+            f"fit.{word}: must map names to values, found {_SHORT.repr(names)}"
+        ) from None
 
 
 class OneOf:
@@ -84,11 +183,17 @@ Wavevectors = Annotated[tuple[float, ...], WrapValidator(_wavevectors)]
 Degrees = Annotated[tuple[float, ...], BeforeValidator(_listed)]
 Frames = Annotated[tuple[int, ...], BeforeValidator(_frames)]
 LocScale = tuple[float, Annotated[float, Field(gt=0)]]
-Priors = Annotated[dict[str, LocScale], BeforeValidator(_named)]
+Stated = Annotated[LocScale, WrapValidator(_stated)]
+Priors = Annotated[dict[str, Stated], BeforeValidator(_named)]
 
 
-def settings[T](section: str) -> Callable[[type[T]], type[T]]:
-    """Return what makes a class of settings say in an `InputError` what is wrong with them."""
+def settings[T](
+    section: str, spelled: Callable[[dict[str, Any]], dict[str, Any]] = dict
+) -> Callable[[type[T]], type[T]]:
+    """Return what makes a class of settings say in an `InputError` what is wrong with them.
+
+    ``spelled(values)`` are the settings that are meant by values.
+    """
 
     def checked(kind: type[T]) -> type[T]:
         make = kind.__init__
@@ -96,7 +201,7 @@ def settings[T](section: str) -> Callable[[type[T]], type[T]]:
         @functools.wraps(make)
         def init(self: T, *arguments: Any, **values: Any) -> None:
             try:
-                make(self, *arguments, **values)
+                make(self, *arguments, **spelled(values))
             except ValidationError as error:
                 raise InputError(_complaint(section, kind, error)) from None
 

@@ -74,7 +74,8 @@ def fit(
         Where the work is done; on the local devices by default.
     **settings
         Fields of `FitConfig`, which win over those of ``config``: ``model`` (a name, file.py:name
-        or a Python function), ``noise``, ``seed`` and others.
+        or a Python function), ``noise``, ``seed`` and others, and its keywords ``fix``, ``bounds``
+        and ``start``.
 
     Returns
     -------

@@ -6,11 +6,24 @@ moves are coordinates in which the posterior is nearly Gaussian.
 """
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from statistics import NormalDist
 from typing import Any, Literal
 
 GIVEN = "given by the user"
+LEAST_MASS = 1e-6  # of a prior between its bounds
+TINY = 5e-324
+EVERYTHING = (-math.inf, math.inf)
+SYNTAX = (
+    "LOC,SCALE or one of normal(LOC, SCALE), lognormal(LOC, SCALE) of the logarithm, "
+    "uniform(LOW, HIGH), fixed(VALUE)"
+)
+_STATED = re.compile(
+    r"\s*(?:(?P<family>[a-z]+)\s*\((?P<of>[^()]*)\)|(?P<pair>[^()\[\]]*?))"
+    r"\s*(?:\bin\s*\[(?P<bounds>[^\[\]]*)\])?\s*(?:\bfrom\s+(?P<start>\S+))?\s*"
+)
 
 Role = Literal["physical", "coordinate", "scaling", "noise"]
 
@@ -21,27 +34,47 @@ class Prior:
 
     Attributes
     ----------
-    family : {"normal", "lognormal", "student", "logstudent", "circular"}
+    family : {"normal", "lognormal", "student", "logstudent", "circular", "uniform", "fixed"}
         Distribution: ``loc`` and ``scale`` of a lognormal are those of the logarithm; "student" is
         Student's t with 4 degrees of freedom, and "logstudent" that of the logarithm; "circular" is
-        uniform over a period, which begins ``scale`` before ``loc`` and ends ``scale`` after it.
+        uniform over a period, which begins ``scale`` before ``loc`` and ends ``scale`` after it;
+        "uniform" is that from ``low`` to ``high``; "fixed" holds the value ``loc``.
     loc, scale : float
         Location and scale, in the unit of the parameter.
     reason : str
         Why it is this one.
+    low, high : float
+        Ends of the values: a prior is truncated there.
     """
 
-    family: Literal["normal", "lognormal", "student", "logstudent", "circular"]
+    family: Literal["normal", "lognormal", "student", "logstudent", "circular", "uniform", "fixed"]
     loc: float
     scale: float
     reason: str = field(default="", compare=False)
+    low: float = -math.inf
+    high: float = math.inf
 
     def __str__(self) -> str:
         """Return the prior as a paper would write it."""
+        if self.family == "fixed":
+            return f"held at {self.loc:g}"
         if self.family == "circular":
             return f"Uniform({self.loc - self.scale:g}, {self.loc + self.scale:g})"
+        if self.family == "uniform":
+            return f"Uniform({self.low:g}, {self.high:g})"
         degrees = "4, " if self.heavy else ""
-        return f"{self.family.capitalize()}({degrees}{self.loc:g}, {self.scale:g})"
+        inside = f" in [{self.low:g}, {self.high:g}]" if self.truncated else ""
+        return f"{self.family.capitalize()}({degrees}{self.loc:g}, {self.scale:g}){inside}"
+
+    @property
+    def fixed(self) -> bool:
+        """Whether the value is held."""
+        return self.family == "fixed"
+
+    @property
+    def truncated(self) -> bool:
+        """Whether it ends where its family does not."""
+        return self.family != "uniform" and (self.low > -math.inf or self.high < math.inf)
 
     @property
     def heavy(self) -> bool:
@@ -60,6 +93,8 @@ class Prior:
         scale ``scale / loc``.
         """
         if self.positive:
+            if loc <= 0:
+                raise ValueError(f"must be positive, found {loc:g}")
             return Prior("lognormal", math.log(loc), scale / loc, GIVEN)
         return Prior("normal", loc, scale, GIVEN)
 
@@ -70,6 +105,23 @@ class Prior:
         first, period = self.loc - self.scale, 2 * self.scale
         return first + (value - first) % period
 
+    def between(self, low: float, high: float) -> "Prior":
+        """Return the same truncated to values from ``low`` to ``high``."""
+        low, high = max(low, self.low), min(high, self.high)
+        if self.family == "uniform":
+            return uniform(low, high)
+        ends = [math.log(max(end, 0.0) or TINY) if self.positive else end for end in (low, high)]
+        below, above = (NormalDist(self.loc, self.scale).cdf(end) for end in ends)
+        if not above - below > LEAST_MASS:
+            raise ValueError(f"{self} has next to nothing between the bounds {low:g} and {high:g}")
+        return replace(self, low=low, high=high)
+
+    @property
+    def centre(self) -> float:
+        """A likely value: the median, or where that is outside the bounds the one next to it."""
+        median = math.exp(self.loc) if self.positive else self.loc
+        return min(max(median, self.low), self.high)
+
     @property
     def around(self) -> tuple[float, float]:
         """Centre and half the width of the middle of the prior, about 68 %."""
@@ -77,6 +129,141 @@ class Prior:
             low, high = (math.exp(self.loc + sign * self.scale) for sign in (-1, 1))
             return (low + high) / 2, (high - low) / 2
         return self.loc, self.scale
+
+
+def fixed(value: float) -> Prior:
+    """Return what holds a value."""
+    return Prior("fixed", value, 0.0, GIVEN)
+
+
+def uniform(low: float, high: float) -> Prior:
+    """Return the prior that is uniform between two finite values, the lower first."""
+    if not -math.inf < low < high < math.inf:
+        raise ValueError(
+            f"must lie between two finite numbers, the lower first, where it has no other prior, "
+            f"found {low:g} and {high:g}"
+        )
+    return Prior("uniform", (low + high) / 2, (high - low) / 2, GIVEN, low, high)
+
+
+@dataclass(frozen=True)
+class Statement:
+    """What a user says of one parameter.
+
+    As text it is ``normal(-0.3, 0.2) in [-2, 0] from -0.5``: a distribution, or LOC,SCALE; the
+    bounds; and where the search for the mode starts; each may be left out.
+
+    Attributes
+    ----------
+    family : str
+        Family of a `Prior`; empty for location and scale of what `Prior.given` makes of them.
+    numbers : tuple of float
+        Those of the distribution, none where nothing is said of it.
+    low, high : float
+        The bounds.
+    start : float or None
+        The start.
+    """
+
+    family: str = ""
+    numbers: tuple[float, ...] = ()
+    low: float = -math.inf
+    high: float = math.inf
+    start: float | None = None
+
+    @classmethod
+    def of(cls, said: str | Sequence[float]) -> "Statement":
+        """Return what is said by text, or by location and scale.
+
+        Raises
+        ------
+        ValueError
+            If it cannot be read.
+        """
+        if not isinstance(said, str):
+            return cls("", _numbers(said, 2))
+        found = _STATED.fullmatch(said.lower())
+        if found is None or found["family"] not in (None, *_SAID):
+            raise ValueError(f"must be {SYNTAX}")
+        family = found["family"] or ""
+        text = found["of"] if family else found["pair"]
+        numbers = _numbers(text.split(","), _SAID[family]) if text else ()
+        low, high = _numbers(found["bounds"].split(","), 2) if found["bounds"] else EVERYTHING
+        start = _numbers([found["start"]], 1)[0] if found["start"] else None
+        return cls(family, numbers, low, high, start)
+
+    def __str__(self) -> str:
+        """Return it as text that can be read again."""
+        numbers = ", ".join(map(_short, self.numbers))
+        parts = [f"{self.family}({numbers})" if self.family else numbers]
+        if (self.low, self.high) != EVERYTHING:
+            parts.append(f"in [{_short(self.low)}, {_short(self.high)}]")
+        if self.start is not None:
+            parts.append(f"from {_short(self.start)}")
+        return " ".join(filter(None, parts))
+
+    @property
+    def of_prior(self) -> bool:
+        """Whether it says more than where to start."""
+        return bool(self.numbers) or (self.low, self.high) != EVERYTHING
+
+    def prior(self, default: Prior) -> Prior:
+        """Return the prior that it makes of another; bounds alone make it uniform.
+
+        Raises
+        ------
+        ValueError
+            If there is no such prior.
+        """
+        if self.start is not None and not self.low < self.start < self.high:
+            raise ValueError(
+                f"starts at {self.start:g}, outside its bounds {self.low:g} and {self.high:g}"
+            )
+        if not self.numbers:
+            return uniform(self.low, self.high) if self.of_prior else default
+        if self.family == "fixed":
+            (value,) = self.numbers
+            if not self.low <= value <= self.high:
+                raise ValueError(
+                    f"is held at {value:g}, outside its bounds {self.low:g} and {self.high:g}"
+                )
+            if default.positive and not value > 0:
+                raise ValueError(f"must be greater than 0, found {value:g}")
+            return fixed(value)
+        if self.family == "uniform":
+            return uniform(*self.numbers).between(self.low, self.high)
+        loc, scale = self.numbers
+        if not scale > 0:
+            raise ValueError(f"must have a scale greater than 0, found {scale:g}")
+        family: Any = self.family
+        made = Prior(family, loc, scale, GIVEN) if family else default.given(loc, scale)
+        return made.between(self.low, self.high) if (self.low, self.high) != EVERYTHING else made
+
+
+_SAID = {
+    "": 2,
+    "normal": 2,
+    "lognormal": 2,
+    "student": 2,
+    "logstudent": 2,
+    "uniform": 2,
+    "fixed": 1,
+}
+
+
+def _numbers(said: Sequence[Any], count: int) -> tuple[float, ...]:
+    """Return so many numbers, of text or not."""
+    try:
+        numbers = tuple(float(number) for number in said)
+    except (TypeError, ValueError):
+        numbers = ()
+    if len(numbers) != count or any(map(math.isnan, numbers)):
+        raise ValueError(f"must be {SYNTAX}")
+    return numbers
+
+
+def _short(number: float) -> str:
+    return f"{number:g}" if float(f"{number:g}") == number else repr(number)
 
 
 @dataclass(frozen=True)

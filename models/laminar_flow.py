@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 
 import jax
-import numpyro
 
 from homodyne_bayes.model_files import static
 from homodyne_bayes.parameters import Parameter, Prior
@@ -28,7 +27,7 @@ def laminar_flow(points: ShardGrid, priors: Mapping[str, Prior]) -> jax.Array:
     """Return the signed field of anomalous diffusion and shear along phi0, of every point."""
     D = rates.sample(rates.D, POWER_LAW, points, priors)  # (G,) Å²/s
     gamma_dot = rates.sample(rates.GAMMA_DOT, POWER_LAW, points, priors)  # (G,) 1/s
-    phi0 = numpyro.sample("phi0", rates.distribution(priors["phi0"]))  # degree
+    phi0 = rates.draw("phi0", priors)  # degree
     return kernels.field_correlation(points, D, gamma_dot, phi0)
 
 

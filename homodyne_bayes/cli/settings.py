@@ -7,10 +7,10 @@ from typing import Any
 import click
 from pydantic.fields import FieldInfo
 
-from homodyne_bayes.config import DataConfig, OneOf, descriptions, read_settings
+from homodyne_bayes.config import SHORTHANDS, DataConfig, OneOf, descriptions, read_settings
 from homodyne_bayes.data import reading
 from homodyne_bayes.data.two_time import TwoTimeData
-from homodyne_bayes.fitting.settings import SECTIONS
+from homodyne_bayes.fitting.settings import SECTIONS, FitConfig
 
 
 def settings_options(
@@ -20,6 +20,8 @@ def settings_options(
     for kind in reversed(SECTIONS.values()):
         for name, setting in reversed(descriptions(kind).items()):
             command = command if name in without else _option(name, setting)(command)
+            if name == "priors":
+                command = _shorthands(command)
     return click.option(
         "--settings", metavar="FILE.yaml", help="Settings file with sections data: and fit:."
     )(command)
@@ -29,7 +31,8 @@ def chosen_settings(settings: str | None, flags: Mapping[str, Any]) -> dict[str,
     """Return the settings of each section, flags before those of the settings file."""
     chosen = read_settings(settings)
     for section, kind in SECTIONS.items():
-        given = {name: flags.get(name) for name in descriptions(kind)}
+        words = SHORTHANDS if kind is FitConfig else ()
+        given = {name: flags.get(name) for name in (*descriptions(kind), *words)}
         chosen[section] |= {name: flag for name, flag in given.items() if flag not in (None, ())}
     return chosen
 
@@ -37,6 +40,16 @@ def chosen_settings(settings: str | None, flags: Mapping[str, Any]) -> dict[str,
 def read_data(file: str, chosen: DataConfig, **detector: Any) -> TwoTimeData:
     """Return what settings choose of a data file, and of its detector what was passed."""
     return reading.read(file, **dataclasses.asdict(chosen), **detector)
+
+
+def _shorthands(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options that say a part of what is known of parameters."""
+    for word, shorthand in reversed(SHORTHANDS.items()):
+        option = click.option(
+            f"--{word}", word, metavar=shorthand.metavar, multiple=True, help=shorthand.text
+        )
+        command = option(command)
+    return command
 
 
 def _option(name: str, setting: FieldInfo) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -49,7 +62,7 @@ def _option(name: str, setting: FieldInfo) -> Callable[[Callable[..., None]], Ca
         "--prior" if repeated else "--" + name.replace("_", "-"),
         name,
         type=click.Choice(choices) if choices else str,
-        metavar=None if choices else "NAME=LOC,SCALE" if repeated else "VALUE",
+        metavar=None if choices else "NAME=PRIOR" if repeated else "VALUE",
         multiple=repeated,
         help=f"{setting.description}{shown}",
     )

@@ -115,11 +115,11 @@ def models_of(config: FitConfig, window: Window | None = None, axis: float = 0.0
         Roughly where angles lie that are known up to their period.
     """
     model, scaling, noise = config.record, config.scale, NOISES[config.noise]
-    priors = config.prior_table()
+    seen = model
     if window is not None:
-        seen = ((replace(rate, level=rate.level_in(window)), law) for rate, law in model.rates)
-        rows = [row for rate, law in seen for row in law.coordinates(rate)]
-        priors |= {n: prior for n, prior in priors_of(rows).items() if n not in config.priors}
+        rates = ((replace(rate, level=rate.level_in(window)), law) for rate, law in model.rates)
+        seen = replace(model, rates=tuple(rates))
+    priors = config.prior_table(seen)
     priors |= {
         name: replace(prior, loc=axis)
         for name, prior in priors.items()
@@ -131,6 +131,8 @@ def models_of(config: FitConfig, window: Window | None = None, axis: float = 0.0
     def with_priors(scaling: Scaling, noise: Noise) -> Observed:
         rows = priors_of((*scaling.parameters, *noise.parameters))
         chosen: dict[str, Prior] = {name: priors.get(name, row) for name, row in rows.items()}
+        if not scaling.held:  # where those of the fit are
+            chosen |= {n: rows[n] for n in PER_ANGLE if n in chosen and chosen[n].fixed}
         return observe(model, scaling, noise, free | chosen)
 
     per_angle = scaling if scaling.per_angle else SHARED

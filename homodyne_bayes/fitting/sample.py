@@ -14,6 +14,7 @@ from homodyne_bayes.fitting.plan import Plan, plan
 from homodyne_bayes.fitting.settings import FitConfig
 from homodyne_bayes.fitting.shards import angle_shards, block_shards, hands, some_pairs
 from homodyne_bayes.fitting.start import warm_start
+from homodyne_bayes.fitting.statements import start_of
 from homodyne_bayes.inference.cheaper import infer_cheaply
 from homodyne_bayes.inference.density import as_one_shard, parts_of
 from homodyne_bayes.inference.infer import Inference, Progress, infer, silent, timed
@@ -28,6 +29,7 @@ from homodyne_bayes.likelihood.estimate import Estimate, laplace_under
 from homodyne_bayes.likelihood.observe import Observed
 from homodyne_bayes.likelihood.rescale import rescaled
 from homodyne_bayes.physics.points import ShardGrid, split, whole_maps
+from homodyne_bayes.physics.rates import reference_time
 from homodyne_bayes.thresholds import MIN_SHARE, Fault
 
 
@@ -188,7 +190,8 @@ def least_squares(data: TwoTimeData, planned: Plan) -> WarmStart:
     config, model = planned.config, planned.least_squares
     points = some_pairs(data, config.seed, config.physics)
     parts = parts_of(block_shards(data, 1, config.physics))
-    warm = warm_start(_keys(config)[0], model, points, parts)
+    first = start_of(config.stated, config.record, planned.priors, reference_time(points))
+    warm = warm_start(_keys(config)[0], model, points, parts, start=first)
     if warm.outcome == "not finite":
         raise InputError(
             f"the warm start found no finite density for model {config.model!r}: check the "

@@ -7,15 +7,16 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field
 from pydantic.dataclasses import dataclass
 
-from homodyne_bayes.config import STRICT, Count, DataConfig, OneOf, Priors, settings
-from homodyne_bayes.errors import InputError, refuse_unknown
+from homodyne_bayes.config import STRICT, Count, DataConfig, OneOf, Priors, settings, stating
+from homodyne_bayes.errors import InputError
+from homodyne_bayes.fitting.statements import check_statements
 from homodyne_bayes.inference.merges import RULES
 from homodyne_bayes.inference.methods import METHODS, Sampling
 from homodyne_bayes.inference.nuts import CHAIN_METHODS, NutsSettings
 from homodyne_bayes.likelihood.noises import NOISES
 from homodyne_bayes.likelihood.scaling import SCALINGS, Scaling, scaling_of
 from homodyne_bayes.model_files import load_model, model_name
-from homodyne_bayes.parameters import Parameter, Prior, priors_of
+from homodyne_bayes.parameters import Parameter, Prior, Statement, priors_of
 from homodyne_bayes.physics.convention import CONVENTIONS
 from homodyne_bayes.physics.integration import INTEGRATIONS
 from homodyne_bayes.physics.model import Model
@@ -32,10 +33,14 @@ def _scaling(value: str) -> str:
     return f"fourier:{scaling.order}" if value.partition(":")[0] == "fourier" else value
 
 
-@settings("fit")
+@settings("fit", stating)
 @dataclass(frozen=True, config=STRICT)
 class FitConfig:
-    """How to fit; the text of every field is its command line help."""
+    """How to fit; the text of every field is its command line help.
+
+    Parts of ``priors`` have keywords of their own, which map names of parameters: ``fix`` to the
+    value, ``bounds`` to the lower and upper one, ``start`` to where the search for the mode starts.
+    """
 
     model: Any = "laminar_flow"
     """static, laminar_flow, or file.py:function for a model of your own; in Python a function."""
@@ -44,7 +49,7 @@ class FitConfig:
     integration: Annotated[str, AfterValidator(OneOf(INTEGRATIONS))] = "exact"
     """Integrals of the rates over time: exact, or trapezoids on the frames as homodyne 2.x has."""
     priors: Priors = Field(default_factory=dict)
-    """Replace a prior by location and scale, e.g. phi0=0,10."""
+    """What is known of a parameter: LOC,SCALE, e.g. phi0=0,10, or e.g. D0=lognormal(9,1)."""
     scaling: Annotated[str, AfterValidator(_scaling)] = "shared"
     """Of contrast and offset: shared, individual, averaged, constant, fourier:K or integrated."""
     method: Annotated[str, AfterValidator(OneOf(METHODS))] = "consensus"
@@ -77,8 +82,8 @@ class FitConfig:
     """Seed of all randomness."""
 
     def __post_init__(self) -> None:
-        """Refuse choices that do not go together, and priors of what is not sampled."""
-        refuse_unknown("fit.priors", self.priors, priors_of(self.parameters))
+        """Refuse choices that do not go together, and priors of what cannot have one."""
+        check_statements(self.stated, self.record, self.parameters, self.scale)
         if self.scale.integrated and NOISES[self.noise].gram is None:
             raise InputError(
                 f"scaling {self.scaling!r} integrates contrast and offset, which noise "
@@ -121,12 +126,27 @@ class FitConfig:
         physical = tuple(row for row in table if row.role != "coordinate")
         return (*physical, *self.scale.parameters, *noise.parameters, *coordinates)
 
-    def prior_table(self) -> dict[str, Prior]:
-        """Return the priors of all sampled quantities, with the user's in place."""
-        return {
-            name: prior.given(*self.priors[name]) if name in self.priors else prior
-            for name, prior in priors_of(self.parameters).items()
-        }
+    @property
+    def stated(self) -> dict[str, Statement]:
+        """What the user says of parameters, by name."""
+        return {name: Statement.of(said) for name, said in self.priors.items()}
+
+    @property
+    def known(self) -> frozenset[str]:
+        """Names of the parameters of which the user says more than where to start."""
+        return frozenset(name for name, said in self.stated.items() if said.of_prior)
+
+    def prior_table(self, model: Model | None = None) -> dict[str, Prior]:
+        """Return the priors of all that is sampled or held, with the user's in place.
+
+        Those of the rates are those of the ``model``, where it is given.
+        """
+        of_model = {row.name: row for row in (model or self.record).sampled(self.known)}
+        own = (*self.scale.parameters, *NOISES[self.noise].parameters)
+        rows = of_model | {row.name: row for row in own}
+        priors = priors_of(rows[row.name] for row in self.parameters if row.name in rows)
+        stated = self.stated
+        return {n: stated[n].prior(p) if n in stated else p for n, p in priors.items()}
 
     @property
     def sampling(self) -> Sampling:

@@ -8,9 +8,10 @@ the largest share of the posterior kept. The result is a starting point and a me
 never a prior.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any
 
 import jax
@@ -19,6 +20,7 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 
 from homodyne_bayes.inference.density import (
+    latent_sites,
     prior_draws,
     space,
     unconstrained,
@@ -54,6 +56,7 @@ def warm_start(
     points: ShardGrid,
     parts: ShardGrid,
     num_starts: int = NUM_STARTS,
+    start: Mapping[str, float] = MappingProxyType({}),
 ) -> WarmStart:
     """Find the mode of the posterior and the covariance there.
 
@@ -70,9 +73,11 @@ def warm_start(
         All data in stacked parts, for the polish.
     num_starts : int
         Number of starts.
+    start : mapping of str to float
+        Values of what is sampled of the fluid, which the user has one of the starts be.
     """
     points = jax.tree.map(np.asarray, points)
-    starts, ends, objectives = _search(key, model, _thinned(points), num_starts)
+    starts, ends, objectives = _search(key, model, _thinned(points), num_starts, start)
     found = [
         (_mass(height, covariance), theta, covariance, norm, iterations)
         for start, metric in _within_reach(model, points, parts, starts[_distinct(ends)])
@@ -184,7 +189,11 @@ def project(
 
 
 def _search(
-    key: jax.Array, model: Observed, grid: ShardGrid, num_starts: int
+    key: jax.Array,
+    model: Observed,
+    grid: ShardGrid,
+    num_starts: int,
+    start: Mapping[str, float],
 ) -> tuple[jax.Array, np.ndarray, np.ndarray]:
     """Return optima in the physical coordinates, (num_starts, ...), the highest first.
 
@@ -199,6 +208,8 @@ def _search(
 
     losses = np.nan_to_num([float(look(u)[0]) for u in starts], nan=np.inf)
     chosen = starts[_choose(starts, losses, num_starts)]
+    if start:
+        chosen[-1] = (_flat(model, grid, start) - np.asarray(centre)) / np.asarray(spread)
     found = [descend(look, u, standardised=False) for u in chosen]
     ends, lowest = np.array([end for end, *_ in found]), np.array([loss for _, loss, *_ in found])
     order = np.argsort(lowest)
@@ -239,6 +250,8 @@ def _programs(model: Observed, num_candidates: int) -> tuple[Callable[..., Any],
         contrast = jnp.maximum(contrast, LEAST_CONTRAST)
         sigma = jnp.sqrt(squares / grid.used.sum())
         scaling = {"contrast": contrast, "offset": offset, "sigma": sigma}
+        sampled = latent_sites(model, grid)
+        scaling = {name: value for name, value in scaling.items() if name in sampled}
         sites = {**_physical(model, grid)[1](z), **unconstrained(model, grid, scaling)}
         return ravel_pytree(sites)[0]
 
@@ -260,6 +273,14 @@ def _physical(
     names = [name for name in example if name not in SOLVED]
     _, unravel = ravel_pytree({name: example[name] for name in names})
     return lambda sites: ravel_pytree({name: sites[name] for name in names})[0], unravel
+
+
+def _flat(model: Observed, grid: ShardGrid, start: Mapping[str, float]) -> np.ndarray:
+    """Return values of what is sampled of the fluid in the physical coordinates, others at 0."""
+    whole = space(model, grid)
+    values = {name: jnp.asarray(value, float) for name, value in start.items()}
+    sites = whole.unravel(jnp.zeros(whole.size)) | unconstrained(model, grid, values)
+    return np.asarray(_physical(model, grid)[0](sites))
 
 
 def _choose(points: np.ndarray, losses: np.ndarray, number: int) -> np.ndarray:

@@ -15,7 +15,7 @@ from homodyne_bayes.fitting.settings import FitConfig
 from homodyne_bayes.inference.infer import Progress, silent
 from homodyne_bayes.inference.nuts import proper
 from homodyne_bayes.inference.places import HERE, Workplace
-from homodyne_bayes.likelihood.observe import observe
+from homodyne_bayes.likelihood.observe import Observed, observe
 from homodyne_bayes.likelihood.rescale import rescaled
 from homodyne_bayes.physics.model import Model
 from homodyne_bayes.physics.rates import distribution
@@ -36,7 +36,8 @@ class Still(NamedTuple):
     rate, meaning : str
         The rate that the fluid at rest lacks: its name, and what it is.
     level : str
-        The coordinate that is the logarithm of its level.
+        The coordinate that is the logarithm of its level; empty where something is known of the
+        rate, so that this is not sampled.
     lacks : list of str
         All parameters that the fluid at rest lacks.
     """
@@ -86,19 +87,22 @@ def compare_with_rest(
         evidence = rest.log_evidence, rest.log_evidence_error, rest.evidence_k_hat
     flow = made.inference.certificate
     rate, law = next(pair for pair in made.model.model.rates if pair not in still.rates)
+    level = law.level(rate)
     return Still(
         flow.log_evidence - evidence[0],
         float(np.hypot(flow.log_evidence_error, evidence[1])),
         max(flow.evidence_k_hat, evidence[2]),
         rate.name,
         rate.meaning,
-        law.level(rate),
+        level if level in _sampled(made.model) else "",
         [row.name for row in made.model.model.table if row not in still.table],
     )
 
 
 def log_flat(made: Sampled, still: Still, posterior: Mapping[str, np.ndarray]) -> np.ndarray:
     """Return log weights, (chain, draw), that make draws those under a prior flat in a rate >= 0.
+
+    Where the user says something of the rate, this stands, and the weights are even.
 
     Parameters
     ----------
@@ -109,8 +113,14 @@ def log_flat(made: Sampled, still: Still, posterior: Mapping[str, np.ndarray]) -
     posterior : mapping of str to numpy.ndarray
         Draws of all that was sampled, (chain, draw, ...).
     """
+    if not still.level:
+        return np.zeros_like(made.inference.log_prior)
     level, prior = posterior[still.level], dict(made.model.priors)[still.level]
     return level - np.asarray(distribution(prior).log_prob(level))
+
+
+def _sampled(model: Observed) -> set[str]:
+    return {name for name, prior in model.priors if not prior.fixed}
 
 
 def _at_the_mode(config: FitConfig) -> FitConfig:

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
-import numpyro
 import numpyro.distributions as dist
 
 from homodyne_bayes.likelihood.covariance import LOG_2PI
@@ -12,7 +11,7 @@ from homodyne_bayes.likelihood.information import information_of_normal
 from homodyne_bayes.likelihood.noise import Noise, NoiseWords
 from homodyne_bayes.parameters import Parameter, Prior
 from homodyne_bayes.physics.points import ShardGrid
-from homodyne_bayes.physics.rates import distribution
+from homodyne_bayes.physics.rates import draw
 
 SIGMA = Parameter(
     "sigma",
@@ -27,7 +26,7 @@ SIGMA = Parameter(
 
 def _sample(priors: Mapping[str, Prior]) -> jax.Array:
     """Sample σ."""
-    return numpyro.sample("sigma", distribution(priors["sigma"]))
+    return draw("sigma", priors)
 
 
 def _normal(points: ShardGrid, mean: jax.Array, sigma: jax.Array) -> dist.Distribution:

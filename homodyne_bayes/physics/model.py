@@ -1,6 +1,6 @@
 """What a model is: a function to the field correlation, with all that is to be said of it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 
 import jax
@@ -104,6 +104,11 @@ class Model:
         reported = [row for rate, law in self.rates for row in law.reported(rate)]
         coordinates = [row for rate, law in self.rates for row in law.coordinates(rate)]
         return (*reported, *self.parameters, *coordinates)
+
+    def sampled(self, known: Collection[str]) -> tuple[Parameter, ...]:
+        """Return the rows of what is sampled where something is known of these parameters."""
+        of_rates = (row for rate, law in self.rates for row in law.sampled(rate, known))
+        return (*self.parameters, *of_rates)
 
     @property
     def reported(self) -> tuple[str, ...]:

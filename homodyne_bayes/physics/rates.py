@@ -6,7 +6,7 @@ the field knows.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpyro
 import numpyro.distributions as dist
 
+from homodyne_bayes.errors import InputError
 from homodyne_bayes.parameters import Parameter, Prior
 from homodyne_bayes.physics import kernels
 from homodyne_bayes.physics.convention import CONVENTIONS
@@ -140,6 +141,12 @@ class RateLaw:
         singularity, as a negative power has at t = 0.
     diverges : callable or None
         ``diverges(*reported)`` says whether the integral from t = 0 is infinite.
+    instead : callable or None
+        ``instead(rate, names)`` are the rows of what is sampled in place of the coordinates where
+        something is known of reported parameters of these names. Without it nothing can be.
+    complete : callable or None
+        ``complete(values, t_ref)`` are all reported values by those of what is then sampled: values
+        of all parameters, reported ones first, None for what is not.
     """
 
     title: str
@@ -151,6 +158,23 @@ class RateLaw:
     latex: Callable[..., str]
     integral: Callable[..., jax.Array] | None = None
     diverges: Callable[..., Any] | None = None
+    instead: Callable[[Rate, Collection[str]], tuple[Parameter, ...]] | None = None
+    complete: Callable[[Sequence[Any], jax.Array], Sequence[jax.Array]] | None = None
+
+    def sampled(self, rate: Rate, known: Collection[str]) -> tuple[Parameter, ...]:
+        """Return the rows of what is sampled where something is known of these parameters."""
+        names = {row.name for row in self.reported(rate)} & {*known}
+        if not names or self.instead is None:
+            return self.coordinates(rate)
+        return self.instead(rate, names)
+
+    def made_of(
+        self, rate: Rate, values: Mapping[str, Any], t_ref: jax.Array
+    ) -> Sequence[jax.Array]:
+        """Return all reported values by those of what was sampled, by name."""
+        if self.complete is None:
+            return self.to_reported([values[row.name] for row in self.coordinates(rate)], t_ref)
+        return self.complete([values.get(row.name) for row in self.parameters(rate)], t_ref)
 
     def parameters(self, rate: Rate) -> tuple[Parameter, ...]:
         """Return the rows of all parameters of a rate that follows this law."""
@@ -175,8 +199,46 @@ class RateLaw:
 
 
 def distribution(prior: Prior) -> dist.Distribution:
-    """Return the NumPyro distribution of a prior."""
-    return _FAMILIES[prior.family](prior.loc, prior.scale)
+    """Return the NumPyro distribution of a prior.
+
+    Raises
+    ------
+    InputError
+        If the prior holds a value: `draw` then samples nothing.
+    """
+    if prior.fixed:
+        raise InputError(
+            f"a parameter {prior} has no distribution: let the model draw it by "
+            "rates.draw(name, priors), or do not hold it"
+        )
+    if prior.family == "uniform":
+        return dist.Uniform(prior.low, prior.high)
+    return _truncated(prior) if prior.truncated else _FAMILIES[prior.family](prior.loc, prior.scale)
+
+
+def _truncated(prior: Prior) -> dist.Distribution:
+    family = prior.family.removeprefix("log") if prior.positive else prior.family
+    base = dist.TruncatedDistribution(_FAMILIES[family](prior.loc, prior.scale), *_ends(prior))
+    if not prior.positive:
+        return base
+    exp = dist.transforms.ExpTransform(domain=base.support)
+    return dist.TransformedDistribution(base, exp)
+
+
+def _ends(prior: Prior) -> tuple[float | None, float | None]:
+    """Return where a truncated prior ends, of the logarithm where that has it; None for never."""
+    low, high = prior.low, prior.high
+    if prior.positive:
+        low, high = (math.log(end) if end > 0 else -math.inf for end in (low, high))
+    return low if low > -math.inf else None, high if high < math.inf else None
+
+
+def draw(name: str, priors: Mapping[str, Prior]) -> jax.Array:
+    """Sample a parameter of this name, (), or return its value where that is held."""
+    prior = priors[name]
+    if prior.fixed:
+        return numpyro.deterministic(name, jnp.asarray(prior.loc, float))
+    return numpyro.sample(name, distribution(prior))
 
 
 def reference_time(points: ShardGrid) -> jax.Array:
@@ -190,17 +252,15 @@ def sample(
 ) -> kernels.History:
     """Sample a rate that follows a law: its values at the frames, in its unit, and integral.
 
-    The coordinates are sampled; the reported parameters and the rate itself are kept as
-    deterministic sites. Reported values that a handler puts in place are the ones that count, so
-    that a truth can be stated by them.
+    What has a prior is sampled: the coordinates, or what takes their place; the other reported
+    parameters and the rate itself are kept as deterministic sites. Reported values that a handler
+    puts in place are the ones that count, so that a truth can be stated by them.
     """
-    values = [
-        numpyro.sample(row.name, distribution(priors[row.name])) for row in law.coordinates(rate)
-    ]
+    drawn = {row.name: draw(row.name, priors) for row in law.sampled(rate, priors)}
     reported = [
-        numpyro.deterministic(row.name, value)
+        drawn[row.name] if row.name in drawn else numpyro.deterministic(row.name, value)
         for row, value in zip(
-            law.reported(rate), law.to_reported(values, reference_time(points)), strict=True
+            law.reported(rate), law.made_of(rate, drawn, reference_time(points)), strict=True
         )
     ]
     values = numpyro.deterministic(rate.name, law.evaluate(kernels.clock(points), *reported))

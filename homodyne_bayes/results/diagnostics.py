@@ -14,7 +14,7 @@ from homodyne_bayes.results import influence, store, told
 from homodyne_bayes.results.flow import Flow, flow
 from homodyne_bayes.results.store import Parameter, group
 from homodyne_bayes.results.told import Comparison
-from homodyne_bayes.results.variables import coordinates, reported, widths
+from homodyne_bayes.results.variables import coordinates, held, reported, widths
 from homodyne_bayes.thresholds import INTERVAL, REWEIGHTED, Fault
 
 COLUMNS = (
@@ -64,6 +64,11 @@ class Numbers:
     def coordinates(self) -> list[str]:
         """The coordinates in which the result was sampled."""
         return coordinates(self.tree)
+
+    @cached_property
+    def held(self) -> dict[str, float]:
+        """The parameters that were held, with their values."""
+        return held(self.tree)
 
     @cached_property
     def summary(self) -> pd.DataFrame:

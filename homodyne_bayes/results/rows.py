@@ -15,6 +15,7 @@ from homodyne_bayes.text import azimuth, interval, number, percent, rounded, sho
 
 MAX_LISTED = 6  # angles
 MAX_SHARDS = 16  # of a table
+OF_DRAWS = ("sd", "mcse", "ess", "r_hat", "of_prior", "of_uncorrected", "warm_start")
 NOT_KNOWN = np.array([np.nan])
 
 Row = dict[str, str]
@@ -40,8 +41,31 @@ def labels(numbers: Numbers, names: Sequence[str]) -> list[str]:
 
 def of_role(numbers: Numbers, roles: Sequence[str]) -> list[Row]:
     """Return a row for every scalar of the parameters of some roles."""
-    held = numbers.reported + numbers.coordinates
-    return parameters(numbers, [name for name in held if numbers.parameters[name].role in roles])
+    names = numbers.reported + numbers.coordinates
+    names = [name for name in names if numbers.parameters[name].role in roles]
+    return parameters(numbers, names) + held(numbers, roles)
+
+
+def held(numbers: Numbers, roles: Sequence[str]) -> list[Row]:
+    """Return a row for every parameter of some roles that was held, keys as of `parameters`."""
+    return [
+        _held(numbers, name, value)
+        for name, value in numbers.held.items()
+        if numbers.parameters[name].role in roles
+    ]
+
+
+def _held(numbers: Numbers, name: str, value: float) -> Row:
+    """Return the row of what was held."""
+    given = numbers.words("priors").get(name, "")
+    said = {
+        "label": _label(numbers, name, ()),
+        "name": name,
+        "mean": short(value),
+        "interval": f"held, {given}" if given else "held",
+        "unit": group(numbers.tree, "posterior")[name].attrs["units"],
+    }
+    return dict.fromkeys(OF_DRAWS, "–") | dict.fromkeys(("driven", "truth", "inside"), "") | said
 
 
 def _row(numbers: Numbers, name: str, at: tuple[int, ...], line: pd.Series) -> Row:
@@ -233,5 +257,5 @@ def priors(numbers: Numbers) -> list[Row]:
             "reason": numbers.words("priors").get(name, ""),
         }
         for name, parameter in numbers.parameters.items()
-        if name in stated and (name in used or parameter.role == "scaling")
+        if name in stated and (name in used or name in numbers.held or parameter.role == "scaling")
     ]

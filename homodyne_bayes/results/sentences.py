@@ -178,7 +178,9 @@ def _limit(numbers: Numbers, odds: Flow) -> str:
     limit = below(odds.limit(level.values)).replace("<", "below").replace(" (", f" {odds.unit} (")
     few = numbers.limits["min_ess_per_chain"]
     doubt = f"; it rests on {odds.ess:.0f} draws only" if odds.ess < few else ""
-    return f"The {odds.meaning} at t_ref is {limit}, under a prior flat in it from 0 on{doubt}."
+    flat = str(group(numbers.tree, "still").attrs["level"])
+    prior = "a prior flat in it from 0 on" if flat else "the prior that the user gave"
+    return f"The {odds.meaning} at t_ref is {limit}, under {prior}{doubt}."
 
 
 def refused(numbers: Numbers) -> list[str]:

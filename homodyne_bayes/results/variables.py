@@ -12,14 +12,24 @@ TAIL = (1 - INTERVAL) / 2
 
 def reported(tree: xr.DataTree) -> list[str]:
     """Return the parameters of a result as users know them, in the order of tables."""
-    rows = store.parameters(tree)
-    return [n for n in rows if n in tree["posterior"] and rows[n].role != "coordinate"]
+    rows, constant = store.parameters(tree), held(tree)
+    names = [name for name in rows if name in tree["posterior"] and name not in constant]
+    return [name for name in names if rows[name].role != "coordinate"]
 
 
 def coordinates(tree: xr.DataTree) -> list[str]:
     """Return the coordinates in which a result was sampled, in the order of tables."""
-    rows = store.parameters(tree)
-    return [n for n in rows if n in tree["posterior"] and rows[n].role == "coordinate"]
+    rows, constant = store.parameters(tree), held(tree)
+    names = [name for name in rows if name in tree["posterior"] and name not in constant]
+    return [name for name in names if rows[name].role == "coordinate"]
+
+
+def held(tree: xr.DataTree) -> dict[str, float]:
+    """Return the parameters that were held, or follow from such, with their values."""
+    posterior, sampled = group(tree, "posterior"), tree["unconstrained_posterior"]
+    names = [name for name in store.parameters(tree) if name in posterior and name not in sampled]
+    draws = {name: posterior[name].values for name in names if posterior[name].ndim == 2}
+    return {name: float(x[0, 0]) for name, x in draws.items() if np.ptp(x) == 0}
 
 
 def sampled(tree: xr.DataTree) -> list[str]:

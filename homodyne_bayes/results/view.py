@@ -194,18 +194,22 @@ class Result:
         )
 
     def _values(self) -> list[tuple[str, str, str, str, str]]:
-        """Return name, symbol, mean, interval and unit of the main parameters."""
+        """Return name, symbol, mean, interval and unit of the main parameters and the held."""
+        made = [
+            *rows.parameters(self._numbers, self._main()),
+            *rows.held(self._numbers, ("physical",)),
+        ]
         return [
-            (row["name"], row["label"], row["mean"], row["interval"], row["unit"])
-            for row in rows.parameters(self._numbers, self._main())
+            (row["name"], row["label"], row["mean"], row["interval"], row["unit"]) for row in made
         ]
 
     def __repr__(self) -> str:
         """Return verdict, model, data and main parameters in a few lines."""
-        width = max((len(name) for name in self._main()), default=0)
+        values = self._values()
+        width = max((len(name) for name, *_ in values), default=0)
         lines = [
             f"  {name:{width}}  {f'{mean} ({ends})' if mean != '–' else ends} {unit}".rstrip()
-            for name, _, mean, ends, unit in self._values()
+            for name, _, mean, ends, unit in values
         ]
         warned = len(self.warnings())
         more = [f"  {warned} warnings: see .warnings()"] if warned else []

@@ -30,7 +30,8 @@ from homodyne_bayes.inference import density
 from homodyne_bayes.inference.infer import Progress, silent
 from homodyne_bayes.likelihood.rescale import parameter_values
 from homodyne_bayes.model_files import model_name
-from homodyne_bayes.parameters import priors_of
+from homodyne_bayes.parameters import Prior
+from homodyne_bayes.physics.model import Model
 from homodyne_bayes.physics.rates import window_of
 from homodyne_bayes.results import page
 from homodyne_bayes.results.figures import BLUE, VERMILION
@@ -94,6 +95,7 @@ def cover(
         progress("simulating", len(rows), num_simulations)
         began = time.perf_counter()
         truth, data = study.measure(key)
+        truth = _estimated(truth, priors, config.record)
         row = _experiment(truth, data, replace(config, seed=seed))
         rows.append({**row, "seconds": time.perf_counter() - began})
     progress("simulating", num_simulations, num_simulations)
@@ -119,8 +121,8 @@ def cover(
                 "study": recorded(study),
                 "parameters": parameter_rows(config.parameters, {*truth}),
                 "pooled": {
-                    "all parameters": list(study.experiment.parameters),
-                    "all coordinates": list(priors_of(config.record.table)),
+                    "all parameters": [n for n in study.experiment.parameters if n in truth],
+                    "all coordinates": [r.name for r in config.record.table if r.name in priors],
                 },
                 "settings": config.recorded(),
                 "priors": {name: str(prior) for name, prior in priors.items()},
@@ -257,6 +259,16 @@ def render(dataset: xr.Dataset) -> str:
         truths={name: truths[name].to_list() for name in physical if name in truths},
         figure=page.embedded(figure(dataset)),
     )
+
+
+def _estimated(
+    truth: Mapping[str, np.ndarray], priors: Mapping[str, Prior], model: Model
+) -> dict[str, np.ndarray]:
+    """Return what of a truth has an interval: what was neither held nor is no longer sampled."""
+    held = {name for name, prior in priors.items() if prior.fixed}
+    coordinates = {row.name for row in model.table if row.role == "coordinate"}
+    left_out = held | (coordinates - {*priors})
+    return {name: value for name, value in truth.items() if name not in left_out}
 
 
 def _experiment(

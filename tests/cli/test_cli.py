@@ -176,6 +176,36 @@ def test_settings_file_and_flags(run, tmp_path, monkeypatch):
     assert '"D_bend": "Normal(1, 0.2)"' in attrs["priors"]
 
 
+def test_what_is_known_is_said_alike_in_flags_and_in_a_file(run, data_file, tmp_path, monkeypatch):
+    """And in Python: FitConfig has the same words."""
+    from homodyne_bayes.fitting.settings import FitConfig
+
+    asked = []
+
+    def stopped(_data, config, *_):
+        asked.append(config)
+        raise KeyboardInterrupt
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(pipeline, "fit", stopped)
+    Path("known.yaml").write_text(
+        "fit:\n  fix: {D_offset: 0}\n  bounds: {alpha: [-2, 0]}\n  start: {D0: 1e4}\n"
+        "  priors: {D0: 'lognormal(9, 1)', beta: [0, 0.2]}\n"
+    )
+    run("fit", data_file, "--settings", "known.yaml")
+    flags = ("--fix", "D_offset=0", "--bounds", "alpha=-2:0", "--start", "D0=1e4")
+    known = ("--prior", "D0=lognormal(9,1)", "--prior", "beta=0,0.2")
+    run("fit", data_file, *flags, *known)
+    said = FitConfig(
+        fix={"D_offset": 0},
+        bounds={"alpha": (-2, 0)},
+        start={"D0": 1e4},
+        priors={"D0": "lognormal(9, 1)", "beta": (0, 0.2)},
+    )
+    assert asked == [said, said]
+    assert str(said.prior_table()["D0"]) == "Lognormal(9, 1)"
+
+
 def test_a_model_of_ones_own(run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("mine.py").write_text(OWN_MODEL)
@@ -253,7 +283,13 @@ BAD_CALLS = [
     (["fit", "{data}", "--model", "flow"], "model must be one of static, laminar_flow"),
     (["fit", "{data}", "--merge", "mean"], "mean.*not one of.*consensus"),
     (["fit", "{data}", "--prior", "phi=0,5"], "fit.priors.phi: unknown; did you mean phi0"),
-    (["fit", "{data}", "--prior", "phi0=0"], "fit.priors.phi0"),
+    (["fit", "{data}", "--prior", "phi0=0"], "fit.priors.phi0: must be LOC,SCALE or one of"),
+    (["fit", "{data}", "--prior", "D0=gauss(1,2)"], "fit.priors.D0: must be LOC,SCALE or one of"),
+    (["fit", "{data}", "--fix", "bta=0"], "fit.priors.bta: unknown; did you mean beta"),
+    (["fit", "{data}", "--fix", "beta"], "fit.fix.beta: must be a number, found ''"),
+    (["fit", "{data}", "--fix", "gamma_dot_t0=0"], "without any shear rate it is model static"),
+    (["fit", "{data}", "--bounds", "alpha=0"], "fit.bounds.alpha: must be two numbers, LOW:HIGH"),
+    (["fit", "{data}", "--start", "D0=big"], "fit.start.D0: must be a number, found 'big'"),
     (["fit", "{data}", "--q", "0.1"], "within 0.5 %.*0.0054"),
     (["fit", "{data}", "--dt", "1"], "--dt to agree with the file"),
     (["fit", "{data}", "--num-pixels", "1,2"], "num_pixels must be one positive number or 3"),

@@ -54,8 +54,8 @@ def test_priors_replace_rows_by_location_and_scale_of_the_value():
     assert {name: table[name] for name in table if name not in chosen} == {
         name: prior for name, prior in PRIORS.items() if name not in chosen
     }
-    with pytest.raises(InputError, match="fit.priors.D0: unknown"):
-        FitConfig(priors={"D0": (1e4, 1e3)})
+    with pytest.raises(InputError, match="fit.priors.D1: unknown"):
+        FitConfig(priors={"D1": (1e4, 1e3)})
 
 
 BAD_FILES = [

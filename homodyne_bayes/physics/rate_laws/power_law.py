@@ -7,8 +7,9 @@ offset, v < 1 a negative one, and v -> 0 is a logarithm. The rate over its level
 Gaussian in the bend where data fix it and where the prior does.
 """
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -138,11 +139,49 @@ def to_power_law(coordinates: Sequence[jax.Array], t_ref: jax.Array) -> PowerLaw
 
     The three coordinates are of one shape, any, and so are the results; ``t_ref`` is in s.
     """
-    log_level, slope, bend = coordinates
-    ratio = 0.5 * (bend + jnp.sqrt(bend**2 + SOFTNESS**2))
-    exponent = slope * ratio
-    amplitude = jnp.exp(log_level - exponent * jnp.log(t_ref)) / ratio
-    return PowerLaw(amplitude, exponent, jnp.exp(log_level) * (1 - 1 / ratio))
+    return complete((None, None, None, *coordinates), t_ref)
+
+
+def instead(rate: Rate, known: Collection[str]) -> tuple[Parameter, ...]:
+    """Return the rows of what is sampled where something is known of reported parameters.
+
+    The amplitude takes the place of the level, the exponent that of the slope, the offset that of
+    the bend; slope and exponent are one without a bend, so that beside an offset it is the
+    exponent, with the prior of the slope.
+    """
+    amplitude, exponent, offset = reported(rate)
+    level, slope, bend = coordinates(rate)
+    level_prior = replace(rate.level, family="lognormal")
+    first = replace(amplitude, prior=level_prior) if amplitude.name in known else level
+    power = replace(exponent, prior=SLOPE)
+    if offset.name in known:
+        return first, power, replace(offset, prior=Prior("normal", 0.0, 1.0))
+    return first, power if exponent.name in known else slope, bend
+
+
+def complete(values: Sequence[Any], t_ref: jax.Array) -> PowerLaw:
+    """Return amplitude, exponent and offset by what was sampled.
+
+    Parameters
+    ----------
+    values : sequence
+        Amplitude, exponent, offset, log level, slope and bend, of one shape, any; None for those
+        that were not sampled, as `instead` says.
+    t_ref : jax.Array
+        Reference time, s.
+    """
+    amplitude, exponent, offset, log_level, slope, bend = values
+    ratio = jnp.nan if bend is None else 0.5 * (bend + jnp.sqrt(bend**2 + SOFTNESS**2))
+    exponent = slope * ratio if exponent is None else exponent
+    if amplitude is None and offset is None:
+        amplitude = jnp.exp(log_level - exponent * jnp.log(t_ref)) / ratio
+        return PowerLaw(amplitude, exponent, jnp.exp(log_level) * (1 - 1 / ratio))
+    grown = t_ref**exponent
+    if amplitude is None:
+        return PowerLaw((jnp.exp(log_level) - offset) / grown, exponent, offset)
+    return PowerLaw(
+        amplitude, exponent, amplitude * grown * (ratio - 1) if offset is None else offset
+    )
 
 
 def to_coordinates(law: Sequence[jax.Array], t_ref: jax.Array) -> Coordinates:
@@ -210,4 +249,6 @@ POWER_LAW = RateLaw(
     latex=lambda amplitude, exponent, offset: f"{amplitude} t^{{{exponent}}} + {offset}",
     integral=integral,
     diverges=lambda amplitude, exponent, offset: exponent <= SMALLEST_POWER - 1.0,  # noqa: ARG005
+    instead=instead,
+    complete=complete,
 )
