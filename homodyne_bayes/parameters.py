@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from homodyne_bayes.errors import InputError
+
 GIVEN = "given by the user"
 
 Role = Literal["physical", "coordinate", "scaling", "noise"]
@@ -21,17 +23,18 @@ class Prior:
 
     Attributes
     ----------
-    family : {"normal", "lognormal", "student", "logstudent", "circular"}
+    family : {"normal", "lognormal", "student", "logstudent", "circular", "logitnormal"}
         Distribution: ``loc`` and ``scale`` of a lognormal are those of the logarithm; "student" is
         Student's t with 4 degrees of freedom, and "logstudent" that of the logarithm; "circular" is
-        uniform over a period, which begins ``scale`` before ``loc`` and ends ``scale`` after it.
+        uniform over a period, which begins ``scale`` before ``loc`` and ends ``scale`` after it; "logitnormal" is that of a
+        share x between 0 and 1 whose log(x/(1 - x)) is Normal.
     loc, scale : float
         Location and scale, in the unit of the parameter.
     reason : str
         Why it is this one.
     """
 
-    family: Literal["normal", "lognormal", "student", "logstudent", "circular"]
+    family: Literal["normal", "lognormal", "student", "logstudent", "circular", "logitnormal"]
     loc: float
     scale: float
     reason: str = field(default="", compare=False)
@@ -57,8 +60,20 @@ class Prior:
         """Return what takes its place where location and scale of the value are given.
 
         It is Normal; of a quantity that is positive lognormal, with median ``loc`` and relative
-        scale ``scale / loc``.
+        scale ``scale / loc``; of a share logit-normal, with median ``loc``.
+
+        Raises
+        ------
+        InputError
+            If the location is one that the quantity never has.
         """
+        share = self.family == "logitnormal"
+        if (self.positive or share) and not 0 < loc < (1 if share else math.inf):
+            allowed = "between 0 and 1" if share else "above 0"
+            raise InputError(f"the location of this prior must be {allowed}, found {loc:g}")
+        if share:
+            odds = loc / (1 - loc)
+            return Prior("logitnormal", math.log(odds), scale / (loc * (1 - loc)), GIVEN)
         if self.positive:
             return Prior("lognormal", math.log(loc), scale / loc, GIVEN)
         return Prior("normal", loc, scale, GIVEN)
@@ -73,10 +88,12 @@ class Prior:
     @property
     def around(self) -> tuple[float, float]:
         """Centre and half the width of the middle of the prior, about 68 %."""
+        ends = [self.loc - self.scale, self.loc + self.scale]
         if self.positive:
-            low, high = (math.exp(self.loc + sign * self.scale) for sign in (-1, 1))
-            return (low + high) / 2, (high - low) / 2
-        return self.loc, self.scale
+            ends = [math.exp(end) for end in ends]
+        if self.family == "logitnormal":
+            ends = [1 / (1 + math.exp(-end)) for end in ends]
+        return (ends[0] + ends[1]) / 2, (ends[1] - ends[0]) / 2
 
 
 @dataclass(frozen=True)

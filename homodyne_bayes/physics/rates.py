@@ -32,6 +32,9 @@ _FAMILIES: dict[str, Callable[[float, float], dist.Distribution]] = {
         dist.StudentT(DEGREES_OF_FREEDOM, loc, scale), dist.transforms.ExpTransform()
     ),
     "circular": lambda loc, scale: dist.Uniform(loc - scale, loc + scale),
+    "logitnormal": lambda loc, scale: dist.TransformedDistribution(
+        dist.Normal(loc, scale), dist.transforms.SigmoidTransform()
+    ),
 }
 
 
@@ -140,6 +143,9 @@ class RateLaw:
         singularity, as a negative power has at t = 0.
     diverges : callable or None
         ``diverges(*reported)`` says whether the integral from t = 0 is infinite.
+    typical : callable or None
+        ``typical(level)`` are reported parameters of a rate about this large, over seconds, for
+        simulations.
     """
 
     title: str
@@ -151,6 +157,7 @@ class RateLaw:
     latex: Callable[..., str]
     integral: Callable[..., jax.Array] | None = None
     diverges: Callable[..., Any] | None = None
+    typical: Callable[[float], tuple[float, ...]] | None = None
 
     def parameters(self, rate: Rate) -> tuple[Parameter, ...]:
         """Return the rows of all parameters of a rate that follows this law."""
@@ -168,6 +175,13 @@ class RateLaw:
             None if integral is None else lambda time: integral(time, *reported),
         )
 
+    def example(self, rate: Rate) -> tuple[tuple[str, float], ...]:
+        """Return reported parameters of a typical rate, by name; none if the law states none."""
+        if self.typical is None:
+            return ()
+        names = (row.name for row in self.reported(rate))
+        return tuple(zip(names, self.typical(math.exp(rate.level.loc)), strict=True))
+
     def level(self, rate: Rate) -> str:
         """Return the coordinate that is the logarithm of the rate at t_ref; empty if none is."""
         rows = self.coordinates(rate)
@@ -177,6 +191,24 @@ class RateLaw:
 def distribution(prior: Prior) -> dist.Distribution:
     """Return the NumPyro distribution of a prior."""
     return _FAMILIES[prior.family](prior.loc, prior.scale)
+
+
+def draw(name: str, priors: Mapping[str, Prior]) -> jax.Array:
+    """Sample a parameter that does not change with time, (), from its prior."""
+    return numpyro.sample(name, distribution(priors[name]))
+
+
+def log_level(rate: Rate) -> Parameter:
+    """Return the row of the logarithm of a rate at t_ref, a coordinate of most laws."""
+    return Parameter(
+        f"log_{rate.name}_ref",
+        f"log {rate.symbol}(t_ref)",
+        rf"\log {rate.latex}(t_\mathrm{{ref}})",
+        f"log {rate.unit}",
+        f"level of the {rate.meaning} at t_ref",
+        prior=rate.level,
+        role="coordinate",
+    )
 
 
 def reference_time(points: ShardGrid) -> jax.Array:
