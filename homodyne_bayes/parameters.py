@@ -26,8 +26,8 @@ class Prior:
     family : {"normal", "lognormal", "student", "logstudent", "circular", "logitnormal"}
         Distribution: ``loc`` and ``scale`` of a lognormal are those of the logarithm; "student" is
         Student's t with 4 degrees of freedom, and "logstudent" that of the logarithm; "circular" is
-        uniform over a period, which begins ``scale`` before ``loc`` and ends ``scale`` after it; "logitnormal" is that of a
-        share x between 0 and 1 whose log(x/(1 - x)) is Normal.
+        uniform over a period, which begins ``scale`` before ``loc`` and ends ``scale`` after it;
+        "logitnormal" is of a share x between 0 and 1, whose log(x/(1 - x)) is Normal.
     loc, scale : float
         Location and scale, in the unit of the parameter.
     reason : str

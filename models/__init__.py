@@ -19,7 +19,17 @@ from pathlib import Path
 from types import ModuleType
 
 from homodyne_bayes.errors import InputError, suggest
-from homodyne_bayes.model_files import laminar_flow, static
+from homodyne_bayes.model_files import (
+    frozen,
+    frozen_flow,
+    laminar_flow,
+    oscillatory_flow,
+    static,
+    stretched,
+    stretched_flow,
+    two_relaxations,
+    wall_slip,
+)
 from homodyne_bayes.physics.model import Model
 from homodyne_bayes.physics.rate_laws import RATE_LAWS
 from homodyne_bayes.physics.rates import RateLaw
@@ -27,7 +37,17 @@ from homodyne_bayes.physics.rates import RateLaw
 __all__ = ["GROUP", "MODELS", "load_model", "model_name", "models", "source_hash"]
 
 GROUP = "homodyne_bayes.models"
-MODELS: dict[str, Model] = {"static": static.MODEL, "laminar_flow": laminar_flow.MODEL}
+MODELS: dict[str, Model] = {
+    "static": static.MODEL,
+    "laminar_flow": laminar_flow.MODEL,
+    "stretched": stretched.MODEL,
+    "stretched_flow": stretched_flow.MODEL,
+    "two_relaxations": two_relaxations.MODEL,
+    "frozen": frozen.MODEL,
+    "frozen_flow": frozen_flow.MODEL,
+    "oscillatory_flow": oscillatory_flow.MODEL,
+    "wall_slip": wall_slip.MODEL,
+}
 
 
 def models() -> dict[str, Model]:

@@ -12,9 +12,7 @@ from homodyne_bayes.physics.rate_laws.power_law import POWER_LAW
 from homodyne_bayes.physics.rates import RateLaw
 
 
-def static(
-    points: ShardGrid, priors: Mapping[str, Prior], D_law: RateLaw = POWER_LAW
-) -> jax.Array:
+def static(points: ShardGrid, priors: Mapping[str, Prior], D_law: RateLaw = POWER_LAW) -> jax.Array:
     """Return g1 of diffusion, of every point."""
     D = rates.sample(rates.D, D_law, points, priors)  # (G,) Å²/s
     return kernels.field_correlation(points, D)

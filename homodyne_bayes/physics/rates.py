@@ -19,7 +19,7 @@ import numpyro.distributions as dist
 from homodyne_bayes.parameters import Parameter, Prior
 from homodyne_bayes.physics import kernels
 from homodyne_bayes.physics.convention import CONVENTIONS
-from homodyne_bayes.physics.integration import INTEGRATIONS
+from homodyne_bayes.physics.integration import INTEGRATIONS, OfTime
 from homodyne_bayes.physics.points import ShardGrid
 
 DEGREES_OF_FREEDOM = 4.0  # of a prior that is Student's t
@@ -169,7 +169,7 @@ class RateLaw:
         ``reported`` are values of the parameters that are reported.
         """
         integral = self.integral
-        return INTEGRATIONS[points.integration].integrate(
+        return integrated(
             points,
             lambda time: self.evaluate(time, *reported),
             None if integral is None else lambda time: integral(time, *reported),
@@ -186,6 +186,15 @@ class RateLaw:
         """Return the coordinate that is the logarithm of the rate at t_ref; empty if none is."""
         rows = self.coordinates(rate)
         return next((row.name for row in rows if row.prior == rate.level), "")
+
+
+def integrated(points: ShardGrid, rate: OfTime, integral: OfTime | None = None) -> jax.Array:
+    """Return the integral of a rate from the first frame to every frame, (G,), as points say how.
+
+    ``rate(time)`` is the rate at times in s, of any shape, and ``integral(time)`` its integral from
+    the first to every one of ascending times.
+    """
+    return INTEGRATIONS[points.integration].integrate(points, rate, integral)
 
 
 def distribution(prior: Prior) -> dist.Distribution:

@@ -9,7 +9,8 @@ from homodyne_bayes.physics.rates import Rate, RateLaw, log_level
 def reported(rate: Rate) -> tuple[Parameter, ...]:
     """Return the row of the rate."""
     name, meaning = f"{rate.name}_constant", f"{rate.meaning}, at all times"
-    return (Parameter(name, rate.symbol, rate.latex, rate.unit, meaning),)
+    latex = rf"{rate.latex}^\mathrm{{const}}"
+    return (Parameter(name, f"{rate.symbol} const", latex, rate.unit, meaning),)
 
 
 CONSTANT = RateLaw(
@@ -18,7 +19,7 @@ CONSTANT = RateLaw(
     coordinates=lambda rate: (log_level(rate),),
     to_reported=lambda coordinates, t_ref: (jnp.exp(coordinates[0]),),  # noqa: ARG005
     to_coordinates=lambda reported, t_ref: (jnp.log(reported[0]),),  # noqa: ARG005
-    evaluate=lambda time, constant: jnp.full_like(time, constant),
+    evaluate=jnp.full_like,
     latex=lambda constant: constant,
     integral=lambda time, constant: constant * (time - time[0]),
     typical=lambda level: (level,),
