@@ -26,6 +26,16 @@ _STATED = re.compile(
 )
 
 Role = Literal["physical", "coordinate", "scaling", "noise"]
+Family = Literal[
+    "normal",
+    "lognormal",
+    "student",
+    "logstudent",
+    "logitnormal",
+    "circular",
+    "uniform",
+    "fixed",
+]
 
 
 @dataclass(frozen=True)
@@ -34,11 +44,12 @@ class Prior:
 
     Attributes
     ----------
-    family : {"normal", "lognormal", "student", "logstudent", "circular", "uniform", "fixed"}
+    family : Family
         Distribution: ``loc`` and ``scale`` of a lognormal are those of the logarithm; "student" is
-        Student's t with 4 degrees of freedom, and "logstudent" that of the logarithm; "circular" is
-        uniform over a period, which begins ``scale`` before ``loc`` and ends ``scale`` after it;
-        "uniform" is that from ``low`` to ``high``; "fixed" holds the value ``loc``.
+        Student's t with 4 degrees of freedom, and "logstudent" that of the logarithm; "logitnormal"
+        is of a share x between 0 and 1, whose log(x/(1 - x)) is Normal; "circular" is uniform over
+        a period, which begins ``scale`` before ``loc`` and ends ``scale`` after it; "uniform" is
+        that from ``low`` to ``high``; "fixed" holds the value ``loc``.
     loc, scale : float
         Location and scale, in the unit of the parameter.
     reason : str
@@ -47,7 +58,7 @@ class Prior:
         Ends of the values: a prior is truncated there.
     """
 
-    family: Literal["normal", "lognormal", "student", "logstudent", "circular", "uniform", "fixed"]
+    family: Family
     loc: float
     scale: float
     reason: str = field(default="", compare=False)
@@ -86,12 +97,38 @@ class Prior:
         """Whether it is stated of the logarithm."""
         return self.family in {"lognormal", "logstudent"}
 
+    @property
+    def share(self) -> bool:
+        """Whether it is stated of the log odds of what lies between 0 and 1."""
+        return self.family == "logitnormal"
+
+    def value_at(self, x: float) -> float:
+        """Return the value whose logarithm, or log odds, is x where it is stated of these."""
+        if self.share:
+            return 1 / (1 + math.exp(-x))
+        return math.exp(x) if self.positive else x
+
+    def place_of(self, value: float) -> float:
+        """Return the logarithm, or log odds, of a value where it is stated of these."""
+        if self.share:
+            return _log(value) - _log(1 - value)
+        return _log(value) if self.positive else value
+
     def given(self, loc: float, scale: float) -> "Prior":
         """Return what takes its place where location and scale of the value are given.
 
         It is Normal; of a quantity that is positive lognormal, with median ``loc`` and relative
-        scale ``scale / loc``.
+        scale ``scale / loc``; of a share logit-normal, with median ``loc``.
+
+        Raises
+        ------
+        ValueError
+            If the location is one that the quantity never has.
         """
+        if self.share:
+            if not 0 < loc < 1:
+                raise ValueError(f"must lie between 0 and 1, found {loc:g}")
+            return Prior("logitnormal", self.place_of(loc), scale / (loc * (1 - loc)), GIVEN)
         if self.positive:
             if loc <= 0:
                 raise ValueError(f"must be positive, found {loc:g}")
@@ -110,8 +147,10 @@ class Prior:
         low, high = max(low, self.low), min(high, self.high)
         if self.family == "uniform":
             return uniform(low, high)
-        ends = [math.log(max(end, 0.0) or TINY) if self.positive else end for end in (low, high)]
-        below, above = (NormalDist(self.loc, self.scale).cdf(end) for end in ends)
+        if self.share:
+            raise ValueError(f"{self} takes no bounds: give uniform(LOW, HIGH) instead")
+        normal = NormalDist(self.loc, self.scale)
+        below, above = (normal.cdf(self.place_of(end)) for end in (low, high))
         if not above - below > LEAST_MASS:
             raise ValueError(f"{self} has next to nothing between the bounds {low:g} and {high:g}")
         return replace(self, low=low, high=high)
@@ -119,16 +158,17 @@ class Prior:
     @property
     def centre(self) -> float:
         """A likely value: the median, or where that is outside the bounds the one next to it."""
-        median = math.exp(self.loc) if self.positive else self.loc
-        return min(max(median, self.low), self.high)
+        return min(max(self.value_at(self.loc), self.low), self.high)
 
     @property
     def around(self) -> tuple[float, float]:
         """Centre and half the width of the middle of the prior, about 68 %."""
-        if self.positive:
-            low, high = (math.exp(self.loc + sign * self.scale) for sign in (-1, 1))
-            return (low + high) / 2, (high - low) / 2
-        return self.loc, self.scale
+        low, high = (self.value_at(self.loc + sign * self.scale) for sign in (-1, 1))
+        return (low + high) / 2, (high - low) / 2
+
+
+def _log(value: float) -> float:
+    return math.log(max(value, TINY))
 
 
 def fixed(value: float) -> Prior:
@@ -229,6 +269,8 @@ class Statement:
                 )
             if default.positive and not value > 0:
                 raise ValueError(f"must be greater than 0, found {value:g}")
+            if default.share and not 0 < value < 1:
+                raise ValueError(f"must lie between 0 and 1, found {value:g}")
             return fixed(value)
         if self.family == "uniform":
             return uniform(*self.numbers).between(self.low, self.high)
@@ -246,6 +288,7 @@ _SAID = {
     "lognormal": 2,
     "student": 2,
     "logstudent": 2,
+    "logitnormal": 2,
     "uniform": 2,
     "fixed": 1,
 }

@@ -4,6 +4,9 @@ A model of your own is a file with a function ``(points, priors)`` like those he
 field correlation, named as ``--model file.py:function``; or with a `Model` that says more of it,
 named as ``--model file.py:NAME``. Another package adds a model by an entry point of the group
 ``homodyne_bayes.models`` that leads to a `Model`.
+
+Behind the name of a model stand the laws of its rates where they are not its own, as in
+``laminar_flow:D=exponential:gamma_dot=constant``.
 """
 
 import hashlib
@@ -15,14 +18,36 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
 
-from homodyne_bayes.errors import InputError
-from homodyne_bayes.model_files import laminar_flow, static
+from homodyne_bayes.errors import InputError, suggest
+from homodyne_bayes.model_files import (
+    frozen,
+    frozen_flow,
+    laminar_flow,
+    oscillatory_flow,
+    static,
+    stretched,
+    stretched_flow,
+    two_relaxations,
+    wall_slip,
+)
 from homodyne_bayes.physics.model import Model
+from homodyne_bayes.physics.rate_laws import RATE_LAWS
+from homodyne_bayes.physics.rates import RateLaw
 
 __all__ = ["GROUP", "MODELS", "load_model", "model_name", "models", "source_hash"]
 
 GROUP = "homodyne_bayes.models"
-MODELS: dict[str, Model] = {"static": static.MODEL, "laminar_flow": laminar_flow.MODEL}
+MODELS: dict[str, Model] = {
+    "static": static.MODEL,
+    "laminar_flow": laminar_flow.MODEL,
+    "stretched": stretched.MODEL,
+    "stretched_flow": stretched_flow.MODEL,
+    "two_relaxations": two_relaxations.MODEL,
+    "frozen": frozen.MODEL,
+    "frozen_flow": frozen_flow.MODEL,
+    "oscillatory_flow": oscillatory_flow.MODEL,
+    "wall_slip": wall_slip.MODEL,
+}
 
 
 def models() -> dict[str, Model]:
@@ -40,7 +65,11 @@ def model_name(model: str | Callable[..., object] | Model) -> str:
     """Return how a model is called in a result."""
     if isinstance(model, str):
         return model
-    return getattr(model.field if isinstance(model, Model) else model, "__name__", "model")
+    if not isinstance(model, Model):
+        return getattr(model, "__name__", "model")
+    names = {law: name for name, law in RATE_LAWS.items()}
+    laws = [f"{rate}={names.get(law, 'law')}" for rate, law in model.laws.items()]
+    return ":".join([getattr(model.function, "__name__", "model"), *laws])
 
 
 def load_model(model: str | Callable[..., object] | Model) -> Model:
@@ -49,12 +78,29 @@ def load_model(model: str | Callable[..., object] | Model) -> Model:
     Raises
     ------
     InputError
-        If there is no such model, file or function.
+        If there is no such model, file or function, or no such law of a rate.
     """
     if isinstance(model, Model):
         return model
     if not isinstance(model, str):
         return Model(model)  # type: ignore[arg-type]
+    name, laws = _laws(model)
+    return _named(name).following(**laws)
+
+
+def _laws(model: str) -> tuple[str, dict[str, RateLaw]]:
+    """Return the name of a model without the laws behind it, and these by the rate."""
+    parts = model.split(":")
+    chosen = dict(part.split("=", 1) for part in parts if "=" in part)
+    for rate, law in chosen.items():
+        if law not in RATE_LAWS:
+            raise InputError(f"the law of {rate}: unknown {law!r}; {suggest(law, RATE_LAWS)}")
+    name = ":".join(part for part in parts if "=" not in part)
+    return name, {rate: RATE_LAWS[law] for rate, law in chosen.items()}
+
+
+def _named(model: str) -> Model:
+    """Return a model by name, or from ``file.py:name``."""
     if model in MODELS:
         return MODELS[model]
     if model in entry_points(group=GROUP).names:
@@ -71,14 +117,14 @@ def load_model(model: str | Callable[..., object] | Model) -> Model:
 def source_hash(model: str | Callable[..., object] | Model) -> dict[str, str]:
     """Return the SHA-256 of what defines a model that is not one of this package, if known."""
     if not isinstance(model, str):
-        function = model.field if isinstance(model, Model) else model
+        function = model.function if isinstance(model, Model) else model
         try:
             source = inspect.getsource(function)
         except (OSError, TypeError):
             return {}
         return {"model_sha256": hashlib.sha256(source.encode()).hexdigest()}
     path = Path(model.partition(":")[0])
-    if model in MODELS or not path.is_file():
+    if str(path) in MODELS or not path.is_file():
         return {}
     return {"model_sha256": _digest(path)}
 

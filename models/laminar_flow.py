@@ -10,6 +10,7 @@ from homodyne_bayes.physics import kernels, rates
 from homodyne_bayes.physics.model import Model, under_flow
 from homodyne_bayes.physics.points import ShardGrid
 from homodyne_bayes.physics.rate_laws.power_law import POWER_LAW
+from homodyne_bayes.physics.rates import RateLaw
 
 PHI0 = Parameter(
     "phi0",
@@ -23,10 +24,15 @@ PHI0 = Parameter(
 )
 
 
-def laminar_flow(points: ShardGrid, priors: Mapping[str, Prior]) -> jax.Array:
-    """Return the signed field of anomalous diffusion and shear along phi0, of every point."""
-    D = rates.sample(rates.D, POWER_LAW, points, priors)  # (G,) Å²/s
-    gamma_dot = rates.sample(rates.GAMMA_DOT, POWER_LAW, points, priors)  # (G,) 1/s
+def laminar_flow(
+    points: ShardGrid,
+    priors: Mapping[str, Prior],
+    D_law: RateLaw = POWER_LAW,
+    gamma_dot_law: RateLaw = POWER_LAW,
+) -> jax.Array:
+    """Return the signed field of diffusion and shear along phi0, of every point."""
+    D = rates.sample(rates.D, D_law, points, priors)  # (G,) Å²/s
+    gamma_dot = rates.sample(rates.GAMMA_DOT, gamma_dot_law, points, priors)  # (G,) 1/s
     phi0 = rates.draw("phi0", priors)  # degree
     return kernels.field_correlation(points, D, gamma_dot, phi0)
 

@@ -9,11 +9,12 @@ from homodyne_bayes.physics import kernels, rates
 from homodyne_bayes.physics.model import Model, at_rest
 from homodyne_bayes.physics.points import ShardGrid
 from homodyne_bayes.physics.rate_laws.power_law import POWER_LAW
+from homodyne_bayes.physics.rates import RateLaw
 
 
-def static(points: ShardGrid, priors: Mapping[str, Prior]) -> jax.Array:
-    """Return g1 of anomalous diffusion D(t) = D0 t^alpha + D_offset, of every point."""
-    D = rates.sample(rates.D, POWER_LAW, points, priors)  # (G,) Å²/s
+def static(points: ShardGrid, priors: Mapping[str, Prior], D_law: RateLaw = POWER_LAW) -> jax.Array:
+    """Return g1 of diffusion, of every point."""
+    D = rates.sample(rates.D, D_law, points, priors)  # (G,) Å²/s
     return kernels.field_correlation(points, D)
 
 

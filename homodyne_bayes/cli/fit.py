@@ -11,7 +11,7 @@ import jax
 import xarray as xr
 
 from homodyne_bayes.cli import screen
-from homodyne_bayes.cli.options import computes, numbers, writable
+from homodyne_bayes.cli.options import computes, following, laws, numbers, writable
 from homodyne_bayes.cli.report import print_summary
 from homodyne_bayes.cli.settings import chosen_settings, read_data, settings_options
 from homodyne_bayes.config import DataConfig
@@ -49,6 +49,7 @@ from homodyne_bayes.results.view import Result
     metavar="VALUE",
     help="Mean count of a pixel in a frame, or of each bin; that of the file without.",
 )
+@laws
 @settings_options
 @computes
 def fit(
@@ -71,6 +72,9 @@ def fit(
     """
     chosen = chosen_settings(settings, flags)
     path = writable(out or f"{Path(file).stem}_posterior.nc", file)
+    if flags["laws"]:
+        model = chosen["fit"].get("model", FitConfig.model)
+        chosen["fit"]["model"] = following(model, flags["laws"])
     config = make(FitConfig, chosen["fit"])
     told = {"num_pixels": num_pixels, "photons": photons}
     detector = {n: numbers(f"--{n.replace('_', '-')}", text) for n, text in told.items() if text}

@@ -13,6 +13,22 @@ from homodyne_bayes.errors import InputError
 
 for_machines = click.option("--json", "as_json", is_flag=True, help="Print it for machines.")
 
+laws = click.option(
+    "--law",
+    "laws",
+    multiple=True,
+    metavar="RATE=LAW",
+    help="Law of a rate, as gamma_dot=constant; short for --model NAME:gamma_dot=constant.",
+)
+
+
+def following(model: str, laws: tuple[str, ...]) -> str:
+    """Return the name of a model whose rates follow these laws, each RATE=LAW."""
+    for law in laws:
+        if "=" not in law:
+            raise InputError(f"--law must be RATE=LAW, as gamma_dot=constant, found {law!r}")
+    return ":".join([model, *laws])
+
 
 def computes(command: Callable[..., None]) -> Callable[..., None]:
     """Set JAX up before a command that computes, on as many CPU devices as were asked for."""

@@ -6,7 +6,7 @@ import click
 import jax
 
 from homodyne_bayes.cli import screen
-from homodyne_bayes.cli.options import computes, numbers, refuse_options, writable
+from homodyne_bayes.cli.options import computes, following, laws, numbers, refuse_options, writable
 from homodyne_bayes.data.writing import WRITERS, write
 from homodyne_bayes.errors import InputError
 from homodyne_bayes.model_files import load_model
@@ -26,6 +26,7 @@ DETECTOR = ("pixels", "photons", "flicker", "speckle_size", "groups")
     show_default=True,
     help="As `models` lists them, or file.py:name of a model of your own.",
 )
+@laws
 @click.option("--phi", default="-60,-30,0,30,60", show_default=True, help="Azimuths in degree.")
 @click.option("--frames", default=80, show_default=True, help="Number of frames.")
 @click.option(
@@ -53,14 +54,16 @@ DETECTOR = ("pixels", "photons", "flicker", "speckle_size", "groups")
 @click.option("--set", "values", multiple=True, metavar="NAME=VALUE", help="True parameter.")
 @click.option("--seed", default=0, show_default=True)
 @computes
-def simulate(out: str, model: str, phi: str, values: tuple[str, ...], **o: Any) -> None:
+def simulate(
+    out: str, model: str, laws: tuple[str, ...], phi: str, values: tuple[str, ...], **o: Any
+) -> None:
     """Simulate an experiment into OUT (.h5: APS-U layout; .nc: netCDF; .nxs: NXxpcs)."""
     path = writable(out)
     if path.suffix not in WRITERS:
         raise InputError(f"{path}: the ending must be one of {', '.join(WRITERS)}")
     if o["sigma"] is not None:
         refuse_options(DETECTOR, "with --sigma there are no pixels")
-    measured = _experiment(load_model(model), phi, values, o)
+    measured = _experiment(load_model(following(model, laws)), phi, values, o)
     key = jax.random.key(o["seed"])
     if o["sigma"] is not None:
         data = independent(key, measured, o["sigma"])

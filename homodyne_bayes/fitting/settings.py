@@ -43,7 +43,7 @@ class FitConfig:
     """
 
     model: Any = "laminar_flow"
-    """static, laminar_flow, or file.py:function for a model of your own; in Python a function."""
+    """As `models` lists them, NAME:D=constant for another law, or file.py:function of your own."""
     convention: Annotated[str, AfterValidator(OneOf(CONVENTIONS))] = "upstream"
     """Shear phase as homodyne 2.x has it, or averaged over the gap."""
     integration: Annotated[str, AfterValidator(OneOf(INTEGRATIONS))] = "exact"

@@ -40,12 +40,12 @@ KINDS: dict[str, Kind] = {
     "rate": Kind(
         NUM_AGES,
         "the decay rate changes with time otherwise than the model's rates do: "
-        "D(t) is no power law with an offset, or the sample changed at some time",
+        "D(t) follows another law (--law D=exponential), or the sample changed at some time",
     ),
     "shape": Kind(
         1,
         "the decay is stretched or compressed: there is more than one relaxation, or "
-        "ballistic motion",
+        "ballistic motion; try --model two_relaxations, stretched or stretched_flow",
     ),
     "angle": Kind(
         2,
@@ -74,7 +74,8 @@ KINDS: dict[str, Kind] = {
     "static": Kind(
         1,
         "part of the scattering moves more slowly than the rest, or not at all: static scattering, "
-        "a reference beam, or several populations",
+        "a reference beam, or several populations; try --model frozen, frozen_flow or "
+        "two_relaxations",
     ),
     "band": Kind(
         1,

@@ -13,6 +13,7 @@ convention     x                     s(x)        c2 carries
 homodyne 2.x computes.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -32,6 +33,9 @@ class Convention:
         ``phase(qL)`` is x over cos(φ₀-φ) Γ, from wavevector times gap.
     factor : callable
         ``factor(sinc)`` is what flow makes of the field, signed, from sinc(x).
+    walls : float
+        Phase between the two walls over x: that of the linear velocity profile which does the same
+        to small phases.
     text, latex : str
         The factor of g1, and x, in words and as a formula.
     """
@@ -39,6 +43,7 @@ class Convention:
     title: str
     phase: Callable[[jax.Array], jax.Array]
     factor: Callable[[jax.Array], jax.Array]
+    walls: float
     text: str
     latex: str
 
@@ -48,6 +53,7 @@ CONVENTIONS: dict[str, Convention] = {
         title="the phase of homodyne 2.x: c2 carries the fourth power of sinc(x)",
         phase=lambda qL: qL / (2 * jnp.pi),
         factor=lambda sinc: sinc**2,
+        walls=2 * math.sqrt(2),
         text=" · sinc²(x) with x = (qL/2π) cos(φ₀ − φ) ∫γ̇ dt, so c2 carries sinc⁴(x), as homodyne "
         "2.x computes it",
         latex=r"\,\mathrm{sinc}^2 x, \quad "
@@ -57,6 +63,7 @@ CONVENTIONS: dict[str, Convention] = {
         title="a linear velocity profile averaged over the gap: c2 carries sinc(x) squared",
         phase=lambda qL: qL / 2,
         factor=lambda sinc: sinc,
+        walls=2.0,
         text=" · |sinc(x)| with x = (qL/2) cos(φ₀ − φ) ∫γ̇ dt, so c2 carries sinc²(x), the phase "
         "of a linear velocity profile averaged over the gap",
         latex=r"\,|\mathrm{sinc}\,x|, \quad "

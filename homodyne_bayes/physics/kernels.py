@@ -44,6 +44,10 @@ class History(NamedTuple):
     values: jax.Array
     integral: jax.Array
 
+    def times(self, factor: jax.Array | float) -> "History":
+        """Return the history of a multiple of the rate."""
+        return History(factor * self.values, factor * self.integral)
+
 
 def clock(points: ShardGrid) -> jax.Array:
     """Return the times in s at which rates are evaluated, (G,): those of the frames.
@@ -82,9 +86,17 @@ def trapezoids(points: ShardGrid, rate: jax.Array) -> jax.Array:
     return points.dt * jnp.concatenate([jnp.zeros(1), jnp.cumsum(steps)])
 
 
-def g1_diffusion(points: ShardGrid, D: jax.Array | History) -> jax.Array:
-    """Return ``exp(-q²/2 ∫D dt)`` of every point; ``D``, (G,), in Å²/s."""
+def g1_diffusion(
+    points: ShardGrid, D: jax.Array | History, stretch: jax.Array | float | None = None
+) -> jax.Array:
+    """Return ``exp(-q²/2 ∫D dt)`` of every point; ``D``, (G,), in Å²/s.
+
+    With ``stretch`` s it is ``exp(-(q²/2 ∫D dt)^s)``.
+    """
     exponent = -0.5 * wavevector(points) ** 2 * integral(points, D)
+    if stretch is not None:
+        decayed = jnp.where(exponent < 0, -exponent, 1.0)  # also where derivatives are infinite
+        exponent = jnp.where(exponent < 0, -jnp.exp(stretch * jnp.log(decayed)), 0.0)
     return _computed_once(jnp.exp(jnp.clip(exponent, EXPONENT_FLOOR, 0.0)))
 
 
@@ -116,6 +128,25 @@ def shear_factor(
     per_scale = 1 / jnp.where(scale == 0, 1.0, scale)
     constant = jax.lax.stop_gradient((per_scale[points.phi_index] * per_between, sine, cosine))
     return sinc(scale[points.phi_index] * between, *constant)
+
+
+def flow_factor(
+    points: ShardGrid, gamma_dot: jax.Array | History, phi0: jax.Array | float
+) -> jax.Array:
+    """Return what flow makes of the field of every point, signed; arguments as `shear_factor`."""
+    return CONVENTIONS[points.convention].factor(shear_factor(points, gamma_dot, phi0))
+
+
+def wall_phase(
+    points: ShardGrid, gamma_dot: jax.Array | History, phi0: jax.Array | float
+) -> jax.Array:
+    """Return the phase in radian by which one wall leads the other between the frames of a point.
+
+    ``gamma_dot``, (G,), in 1/s, ``phi0`` in degree. It is negative where the frames are in the
+    other order.
+    """
+    scale = CONVENTIONS[points.convention].walls * phase_per_strain(points, phi0)
+    return scale[points.phi_index] * _between(points, cumulative(points, gamma_dot))
 
 
 @jax.custom_jvp
@@ -189,7 +220,7 @@ def field_correlation(
     diffusion = g1_diffusion(points, D)
     if gamma_dot is None:
         return diffusion
-    return diffusion * CONVENTIONS[points.convention].factor(shear_factor(points, gamma_dot, phi0))
+    return diffusion * flow_factor(points, gamma_dot, phi0)
 
 
 def modulus(field: jax.Array) -> jax.Array:

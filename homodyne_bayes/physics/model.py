@@ -1,16 +1,18 @@
 """What a model is: a function to the field correlation, with all that is to be said of it."""
 
-from collections.abc import Callable, Collection, Mapping
+import inspect
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
+from functools import lru_cache, partial
 
 import jax
 
-from homodyne_bayes.parameters import Parameter, Prior
+from homodyne_bayes.errors import InputError
+from homodyne_bayes.parameters import Parameter
 from homodyne_bayes.physics.convention import Convention
-from homodyne_bayes.physics.points import ShardGrid
 from homodyne_bayes.physics.rates import Rate, RateLaw
 
-Field = Callable[[ShardGrid, Mapping[str, Prior]], jax.Array]
+Field = Callable[..., jax.Array]
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,8 @@ class Model:
     ----------
     field : callable
         ``field(points, priors)`` samples parameters and returns the field correlation of every
-        point, signed or complex, (N,); its modulus is g1.
+        point, signed or complex, (N,); its modulus is g1. Where a rate may follow another law, as
+        `following` makes it, the field takes that law by keyword, e.g. ``D_law``.
     title : str
         What it is, in one line.
     needs : tuple of str
@@ -98,6 +101,40 @@ class Model:
     references: tuple[str, ...] = ()
     still: "Model | None" = None
 
+    def following(self, **laws: RateLaw) -> "Model":
+        """Return the model with other laws of its rates, e.g. ``following(D=CONSTANT)``.
+
+        The same laws give the same object. The fluid without flow follows them too.
+
+        Raises
+        ------
+        InputError
+            If the model has no such rate, or the law of that rate cannot be chosen.
+        """
+        free = [rate.name for rate, _ in self.rates if _keyword(rate.name) in self._arguments]
+        for name in laws:
+            if name not in free:
+                raise InputError(
+                    f"a law can be chosen for {', '.join(free) or 'no rate of this model'}, found "
+                    f"{name!r}"
+                )
+        return _following(self, tuple(sorted(laws.items()))) if laws else self
+
+    @property
+    def laws(self) -> dict[str, RateLaw]:
+        """The laws that were chosen by `following`, by the name of the rate."""
+        chosen = self.field.keywords if isinstance(self.field, partial) else {}
+        return {rate.name: law for rate, law in self.rates if _keyword(rate.name) in chosen}
+
+    @property
+    def function(self) -> Field:
+        """The field as it was written."""
+        return self.field.func if isinstance(self.field, partial) else self.field
+
+    @property
+    def _arguments(self) -> frozenset[str]:
+        return frozenset(inspect.signature(self.function).parameters)
+
     @property
     def table(self) -> tuple[Parameter, ...]:
         """Rows of all parameters: reported ones, then coordinates."""
@@ -114,3 +151,33 @@ class Model:
     def reported(self) -> tuple[str, ...]:
         """Names of the physical parameters."""
         return tuple(row.name for row in self.table if row.role == "physical")
+
+
+def _keyword(rate: str) -> str:
+    """Return the argument of a field that is the law of a rate."""
+    return f"{rate}_law"
+
+
+@lru_cache(maxsize=256)
+def _following(model: Model, laws: tuple[tuple[str, RateLaw], ...]) -> Model:
+    """Return the model with some laws; the same object for the same laws."""
+    chosen = dict(laws)
+    rates = tuple((rate, chosen.get(rate.name, law)) for rate, law in model.rates)
+    examples = dict(model.example)
+    for rate, law in model.rates:
+        if rate.name in chosen:
+            for row in law.reported(rate):
+                examples.pop(row.name, None)
+            examples |= chosen[rate.name].example(rate)
+    still = model.still
+    if still is not None:
+        there = {rate.name for rate, _ in still.rates}
+        still = still.following(**{name: law for name, law in laws if name in there})
+    keywords = {_keyword(name): law for name, law in laws}
+    return replace(
+        model,
+        field=partial(model.field, **keywords),
+        rates=rates,
+        example=tuple(examples.items()),
+        still=still,
+    )

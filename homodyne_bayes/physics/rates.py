@@ -20,7 +20,7 @@ from homodyne_bayes.errors import InputError
 from homodyne_bayes.parameters import Parameter, Prior
 from homodyne_bayes.physics import kernels
 from homodyne_bayes.physics.convention import CONVENTIONS
-from homodyne_bayes.physics.integration import INTEGRATIONS
+from homodyne_bayes.physics.integration import INTEGRATIONS, OfTime
 from homodyne_bayes.physics.points import ShardGrid
 
 DEGREES_OF_FREEDOM = 4.0  # of a prior that is Student's t
@@ -33,6 +33,9 @@ _FAMILIES: dict[str, Callable[[float, float], dist.Distribution]] = {
         dist.StudentT(DEGREES_OF_FREEDOM, loc, scale), dist.transforms.ExpTransform()
     ),
     "circular": lambda loc, scale: dist.Uniform(loc - scale, loc + scale),
+    "logitnormal": lambda loc, scale: dist.TransformedDistribution(
+        dist.Normal(loc, scale), dist.transforms.SigmoidTransform()
+    ),
 }
 
 
@@ -147,6 +150,9 @@ class RateLaw:
     complete : callable or None
         ``complete(values, t_ref)`` are all reported values by those of what is then sampled: values
         of all parameters, reported ones first, None for what is not.
+    typical : callable or None
+        ``typical(level)`` are reported parameters of a rate about this large, over seconds, for
+        simulations.
     """
 
     title: str
@@ -176,6 +182,8 @@ class RateLaw:
             return self.to_reported([values[row.name] for row in self.coordinates(rate)], t_ref)
         return self.complete([values.get(row.name) for row in self.parameters(rate)], t_ref)
 
+    typical: Callable[[float], tuple[float, ...]] | None = None
+
     def parameters(self, rate: Rate) -> tuple[Parameter, ...]:
         """Return the rows of all parameters of a rate that follows this law."""
         return (*self.reported(rate), *self.coordinates(rate))
@@ -186,16 +194,32 @@ class RateLaw:
         ``reported`` are values of the parameters that are reported.
         """
         integral = self.integral
-        return INTEGRATIONS[points.integration].integrate(
+        return integrated(
             points,
             lambda time: self.evaluate(time, *reported),
             None if integral is None else lambda time: integral(time, *reported),
         )
 
+    def example(self, rate: Rate) -> tuple[tuple[str, float], ...]:
+        """Return reported parameters of a typical rate, by name; none if the law states none."""
+        if self.typical is None:
+            return ()
+        names = (row.name for row in self.reported(rate))
+        return tuple(zip(names, self.typical(math.exp(rate.level.loc)), strict=True))
+
     def level(self, rate: Rate) -> str:
         """Return the coordinate that is the logarithm of the rate at t_ref; empty if none is."""
         rows = self.coordinates(rate)
         return next((row.name for row in rows if row.prior == rate.level), "")
+
+
+def integrated(points: ShardGrid, rate: OfTime, integral: OfTime | None = None) -> jax.Array:
+    """Return the integral of a rate from the first frame to every frame, (G,), as points say how.
+
+    ``rate(time)`` is the rate at times in s, of any shape, and ``integral(time)`` its integral from
+    the first to every one of ascending times.
+    """
+    return INTEGRATIONS[points.integration].integrate(points, rate, integral)
 
 
 def distribution(prior: Prior) -> dist.Distribution:
@@ -226,11 +250,9 @@ def _truncated(prior: Prior) -> dist.Distribution:
 
 
 def _ends(prior: Prior) -> tuple[float | None, float | None]:
-    """Return where a truncated prior ends, of the logarithm where that has it; None for never."""
-    low, high = prior.low, prior.high
-    if prior.positive:
-        low, high = (math.log(end) if end > 0 else -math.inf for end in (low, high))
-    return low if low > -math.inf else None, high if high < math.inf else None
+    """Return where a truncated prior ends, on the line where it is stated; None for never."""
+    low, high = (prior.place_of(end) for end in (prior.low, prior.high))
+    return low if prior.low > -math.inf else None, high if prior.high < math.inf else None
 
 
 def draw(name: str, priors: Mapping[str, Prior]) -> jax.Array:
@@ -239,6 +261,19 @@ def draw(name: str, priors: Mapping[str, Prior]) -> jax.Array:
     if prior.fixed:
         return numpyro.deterministic(name, jnp.asarray(prior.loc, float))
     return numpyro.sample(name, distribution(prior))
+
+
+def log_level(rate: Rate) -> Parameter:
+    """Return the row of the logarithm of a rate at t_ref, a coordinate of most laws."""
+    return Parameter(
+        f"log_{rate.name}_ref",
+        f"log {rate.symbol}(t_ref)",
+        rf"\log {rate.latex}(t_\mathrm{{ref}})",
+        f"log {rate.unit}",
+        f"level of the {rate.meaning} at t_ref",
+        prior=rate.level,
+        role="coordinate",
+    )
 
 
 def reference_time(points: ShardGrid) -> jax.Array:

@@ -14,7 +14,7 @@ import xarray as xr
 from homodyne_bayes import FitConfig, InputError, files
 from homodyne_bayes.cli import main
 from homodyne_bayes.fitting.describe import describe, parameter_rows
-from homodyne_bayes.model_files import MODELS
+from homodyne_bayes.model_files import MODELS, load_model
 from homodyne_bayes.parameters import priors_of
 from homodyne_bayes.physics import simulate
 from homodyne_bayes.physics.rate_laws.power_law import PowerLaw, to_coordinates, to_power_law
@@ -53,6 +53,34 @@ def bent(parameters, number=400):
     return tuple(drawn)
 
 
+def varied(name, names, changes, number=400):
+    """An experiment of a model, and its parameters with some drawn from their priors.
+
+    ``names`` are those of coordinates of its rates, and of its other parameters.
+    """
+    rng, t_ref, model = np.random.default_rng(0), 47 * 0.1 / np.e, load_model(name)
+    example, columns = dict(model.example) | changes, {}
+
+    def drawn(prior):
+        z = jnp.asarray(rng.normal(prior.loc, prior.scale, number))
+        return {"lognormal": jnp.exp, "logitnormal": jax.nn.sigmoid}.get(prior.family, jnp.array)(z)
+
+    for rate, law in model.rates:
+        reported = [row.name for row in law.reported(rate)]
+        held = law.to_coordinates([jnp.asarray(example[name]) for name in reported], t_ref)
+        rows = zip(law.coordinates(rate), held, strict=True)
+        theta = [drawn(row.prior) if row.name in names else value for row, value in rows]
+        columns |= zip(reported, law.to_reported(theta, t_ref), strict=True)
+    columns |= {row.name: drawn(row.prior) for row in model.parameters if row.name in names}
+    rows = zip(
+        *(np.broadcast_to(column, number).tolist() for column in columns.values()), strict=True
+    )
+    truths = tuple(example | dict(zip(columns, row, strict=True)) for row in rows)
+    return Study(
+        simulate.Experiment(model, ANGLES, 48, truths[0], contrast=0.3), truths, mean_photons=10.0
+    )
+
+
 @dataclass(frozen=True)
 class Regime:
     """Experiments, how they are fitted, and the bounds on what is found."""
@@ -66,6 +94,18 @@ class Regime:
     uncorrected: float = 1.0
 
 
+FAST = {"D0": 4e4, "D_offset": 2e3}  # the decay ends within the frames
+OTHERS = {  # models and laws: what truths vary in, as their priors say, and what is not the example
+    "static:D=exponential": (("D_log_tau", "D_change"), {}),
+    "stretched": (("D_bend", "stretch"), FAST),
+    "stretched_flow": (("D_bend", "gamma_dot_bend", "stretch"), FAST),
+    "two_relaxations": (("D_bend", "fast_share", "slower"), {}),
+    "frozen": (("D_bend", "frozen_share"), FAST),
+    "frozen_flow": (("D_bend", "gamma_dot_bend", "frozen_share", "mean_velocity"), FAST),
+    "oscillatory_flow": (("D_bend", "frequency"), {}),
+    "wall_slip": (("D_bend", "gamma_dot_bend", "slip"), {}),
+    "laminar_flow:gamma_dot=start": (("D_bend", "gamma_dot_log_width"), {}),
+}
 REGIMES = {
     "static": Regime(Study(experiment(STATIC), bent(STATIC)), uncorrected=0.5),
     "one photon": Regime(Study(experiment(STATIC), bent(STATIC), mean_photons=1.0)),
@@ -86,7 +126,7 @@ REGIMES = {
         each=(0.0, 1.0),
         half=(0.0, 1.0),
     ),
-}
+} | {name: Regime(varied(name, *how), name) for name, how in OTHERS.items()}
 
 
 @pytest.mark.slow

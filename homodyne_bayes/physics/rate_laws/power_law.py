@@ -16,7 +16,7 @@ import jax.numpy as jnp
 
 from homodyne_bayes.parameters import Parameter, Prior
 from homodyne_bayes.physics import kernels
-from homodyne_bayes.physics.rates import Rate, RateLaw
+from homodyne_bayes.physics.rates import Rate, RateLaw, log_level
 
 SMALLEST_POWER = 1e-3  # of t in an integral from t = 0, which is infinite for a power of 0
 SERIES_BELOW = 1e-2
@@ -106,21 +106,12 @@ def coordinates(rate: Rate) -> tuple[Parameter, ...]:
     """Return the rows of log level, slope and bend."""
     name, symbol = rate.name, rate.symbol
     short, latex = SHORT.get(name, (symbol, rate.latex))
-    level = Parameter(
-        f"log_{name}_ref",
-        f"log {symbol}(t_ref)",
-        rf"\log {rate.latex}(t_\mathrm{{ref}})",
-        f"log {rate.unit}",
-        f"level of the {rate.meaning} at t_ref",
-        prior=rate.level,
-        role="coordinate",
-    )
     exponent = reported(rate)[1].name
     shapes = (
         ("slope", "s", f"d log {symbol} / d log t at t_ref", SLOPE),
         ("bend", "v", f"{exponent} / s_{short}, 1 for a power law", BEND),
     )
-    return level, *(
+    return log_level(rate), *(
         Parameter(
             f"{name}_{what}",
             f"{letter}_{short}",
@@ -251,4 +242,5 @@ POWER_LAW = RateLaw(
     diverges=lambda amplitude, exponent, offset: exponent <= SMALLEST_POWER - 1.0,  # noqa: ARG005
     instead=instead,
     complete=complete,
+    typical=lambda level: (level, -0.3, 0.05 * level),
 )
