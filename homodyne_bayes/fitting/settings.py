@@ -9,6 +9,7 @@ from pydantic.dataclasses import dataclass
 
 from homodyne_bayes.config import STRICT, Count, DataConfig, OneOf, Priors, settings
 from homodyne_bayes.errors import InputError, refuse_unknown
+from homodyne_bayes.fitting.uncertainty import Uncertainty, check_followed
 from homodyne_bayes.inference.merges import RULES
 from homodyne_bayes.inference.methods import METHODS, Sampling
 from homodyne_bayes.inference.nuts import CHAIN_METHODS, NutsSettings
@@ -45,6 +46,8 @@ class FitConfig:
     """Integrals of the rates over time: exact, or trapezoids on the frames as homodyne 2.x has."""
     priors: Priors = Field(default_factory=dict)
     """Replace a prior by location and scale, e.g. phi0=0,10."""
+    uncertainty: Uncertainty = Field(default_factory=dict)
+    """Relative sd of q, gap and dt, and that of the azimuth's zero in degree: gap=0.03,phi=0.5."""
     scaling: Annotated[str, AfterValidator(_scaling)] = "shared"
     """Of contrast and offset: shared, individual, averaged, constant, fourier:K or integrated."""
     method: Annotated[str, AfterValidator(OneOf(METHODS))] = "consensus"
@@ -79,6 +82,7 @@ class FitConfig:
     def __post_init__(self) -> None:
         """Refuse choices that do not go together, and priors of what is not sampled."""
         refuse_unknown("fit.priors", self.priors, priors_of(self.parameters))
+        check_followed(self.uncertainty, self.record, model_name(self.model))
         if self.scale.integrated and NOISES[self.noise].gram is None:
             raise InputError(
                 f"scaling {self.scaling!r} integrates contrast and offset, which noise "

@@ -13,6 +13,7 @@ from homodyne_bayes.data.two_time import TwoTimeData
 from homodyne_bayes.files import as_attributes
 from homodyne_bayes.fitting import describe, predictive
 from homodyne_bayes.fitting import groups as parts
+from homodyne_bayes.fitting.budget import Posterior, budget
 from homodyne_bayes.fitting.sample import Sampled
 from homodyne_bayes.fitting.settings import FitConfig
 from homodyne_bayes.fitting.still import Still, log_flat
@@ -38,8 +39,8 @@ def make_tree(
     units = {row.name: row.unit for row in config.parameters}
     dataset = partial(parts.draws_dataset, data=data, units=units)
     rates = describe.rate_names(model, whole)
-    keys = jax.random.split(jax.random.fold_in(jax.random.key(config.seed), 1), 3)
-    gauss_key, prior_key, scaling_key = keys
+    key = jax.random.fold_in(jax.random.key(config.seed), 1)
+    gauss_key, prior_key, scaling_key = jax.random.split(key, 3)
     gaussian = jax.random.multivariate_normal(
         gauss_key, warm.theta, warm.covariance, (1, NUM_PRIOR_DRAWS)
     )
@@ -80,6 +81,10 @@ def make_tree(
     }
     if still is not None:
         groups["still"] = parts.still_dataset(still._asdict(), log_flat(made, still, posterior))
+    if config.uncertainty:
+        roles = {row.name: row.role for row in config.parameters}
+        statistical = Posterior(model.model, posterior, roles, whole)
+        groups |= budget(jax.random.fold_in(key, 3), config.uncertainty, statistical, dataset)
     if made.estimate is not None:
         groups["noise"] = parts.noise_dataset(made.estimate, data, model.noise.words)
     if (run := inference.approximation.shards) is not None:
