@@ -1,6 +1,6 @@
 """The result of a fit: one DataTree in ArviZ's groups."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -78,13 +78,10 @@ def make_tree(
         **_predicted(data, made, (draws, posterior), (from_prior, prior)),
         "constant_data": parts.constant_dataset(data, float(reference_time(whole))),
         **parts.inference_groups(inference, density.labels(model, whole)),
+        **_combined(jax.random.fold_in(key, 3), config, made, posterior, dataset),
     }
     if still is not None:
         groups["still"] = parts.still_dataset(still._asdict(), log_flat(made, still, posterior))
-    if config.uncertainty:
-        roles = {row.name: row.role for row in config.parameters}
-        statistical = Posterior(model.model, posterior, roles, whole)
-        groups |= budget(jax.random.fold_in(key, 3), config.uncertainty, statistical, dataset)
     if made.estimate is not None:
         groups["noise"] = parts.noise_dataset(made.estimate, data, model.noise.words)
     if (run := inference.approximation.shards) is not None:
@@ -93,12 +90,26 @@ def make_tree(
     if true := describe.true_rates(_truth(data), model.model, whole):
         groups["true_rates"] = parts.rates_dataset(true, data.time, model.model, ())
     tree = xr.DataTree.from_dict(groups)
-    names = {*posterior, *unconstrained}
     tree.attrs = as_attributes(
-        describe.describe(data, config, names, made.plan.priors)
+        describe.describe(data, config, {*posterior, *unconstrained}, made.plan.priors)
         | {"diverging": describe.diverging(posterior, model.model, whole)}
     )
     return tree
+
+
+def _combined(
+    key: jax.Array,
+    config: FitConfig,
+    made: Sampled,
+    posterior: Mapping[str, np.ndarray],
+    dataset: Callable[..., xr.Dataset],
+) -> dict[str, xr.Dataset]:
+    """Return the groups of what uncertainties add to a posterior, none where none are stated."""
+    if not config.uncertainty:
+        return {}
+    roles = {row.name: row.role for row in config.parameters}
+    statistical = Posterior(made.model.model, posterior, roles, made.whole)
+    return budget(key, config.uncertainty, statistical, dataset)
 
 
 def _of_start(warm: WarmStart) -> dict[str, Any]:
