@@ -6,6 +6,7 @@ all angles and wavevectors, and is moved to where the maps have the same likelih
 (`homodyne_bayes.physics.stated`).
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -23,6 +24,7 @@ from homodyne_bayes.physics.rates import Rate, RateLaw, reference_time
 from homodyne_bayes.physics.stated import STATED, Factors, moved, moved_history, moved_parameters
 
 DRAWS = ("chain", "draw")
+SAME = 1e-6  # of a rate at the first and last frame, that its parameters make again
 UNAFFECTED = ("scaling", "noise")  # roles of parameters that what is stated has no part in
 
 Values = dict[str, np.ndarray]
@@ -94,6 +96,7 @@ def _added(alone: list[Values], nothing: Values) -> Values:
     return {
         name: np.stack([(moved[name] - draws).std((0, 1)) for moved in alone])
         for name, draws in nothing.items()
+        if all(name in moved for moved in alone)
     }
 
 
@@ -118,17 +121,30 @@ def _of_factors(factors: Factors, uncertainty: Mapping[str, float]) -> xr.Datase
 def draw_factors(
     key: jax.Array, uncertainty: Mapping[str, float], shape: tuple[int, ...]
 ) -> dict[str, jax.Array]:
-    """Return draws of true over stated values, and of what azimuths are off by in degree."""
+    """Return draws of true over stated values, and of what azimuths are off by in degree.
+
+    Deviations are the quantiles of a Normal distribution in random order, so that a few hundred
+    have its sd.
+    """
+    size = math.prod(shape)
+    deviations = jax.scipy.stats.norm.ppf((jnp.arange(size) + 0.5) / size)
     keys = dict(zip(STATED, jax.random.split(key, len(STATED)), strict=True))
+
+    def shuffled(name: str) -> jax.Array:
+        return jax.random.permutation(keys[name], deviations).reshape(shape)
+
     return {
-        name: STATED[name].factor(uncertainty[name] * jax.random.normal(keys[name], shape))
+        name: STATED[name].factor(uncertainty[name] * shuffled(name))
         for name in STATED
         if name in uncertainty
     }
 
 
 def parameters(posterior: Posterior, factors: Factors) -> Values:
-    """Return draws of the reported parameters where what is stated is off by factors (C, S)."""
+    """Return draws of the reported parameters where what is stated is off by factors (C, S).
+
+    Those of a law whose coordinates are no ratios are left out.
+    """
     draws, t_ref = posterior.draws, reference_time(posterior.whole)
     values = {
         n: draws[n] for n, role in posterior.roles.items() if role in UNAFFECTED and n in draws
@@ -140,8 +156,9 @@ def parameters(posterior: Posterior, factors: Factors) -> Values:
         if rate.follows is not None and law.level(rate):
             at = _coordinates(draws, rate, law, t_ref)
             shifted = moved_parameters(rate, law, at, factors, t_ref)
-            names = [row.name for row in law.reported(rate)]
-            values |= {n: np.asarray(value) for n, value in zip(names, shifted, strict=True)}
+            if _same(posterior, rate, law, shifted, factors):
+                names = [row.name for row in law.reported(rate)]
+                values |= {n: np.asarray(value) for n, value in zip(names, shifted, strict=True)}
     return values
 
 
@@ -158,6 +175,21 @@ def rates(posterior: Posterior, factors: Factors) -> Values:
         for rate, law in posterior.model.rates
         if rate.follows is not None
     }
+
+
+def _same(
+    posterior: Posterior,
+    rate: Rate,
+    law: RateLaw,
+    shifted: Sequence[jax.Array],
+    factors: Factors,
+) -> bool:
+    """Return whether parameters make the moved rate: not where a coordinate is a time in s."""
+    reported = _draws(posterior.draws, law.reported(rate))
+    time = kernels.clock(posterior.whole)[jnp.array([0, -1])]
+    expected = np.asarray(moved_history(rate, law, reported, factors, time))
+    made = np.asarray(moved_history(rate, law, shifted, {}, time))
+    return np.allclose(made, expected, SAME, SAME * np.nanmax(np.abs(expected)), equal_nan=True)
 
 
 def _coordinates(
