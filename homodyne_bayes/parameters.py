@@ -326,6 +326,9 @@ class Parameter:
     role : {"physical", "coordinate", "scaling", "noise"}
         What is reported of the fluid, what the sampler moves instead, contrast and offset, and
         the scatter of the values.
+    follows : tuple of (str, float) or None
+        How the value goes with what is stated of the experiment, see
+        `homodyne_bayes.physics.stated`; None where that is not told.
     """
 
     name: str
@@ -337,6 +340,7 @@ class Parameter:
     default: float | None = None
     prior: Prior | None = None
     role: Role = "physical"
+    follows: tuple[tuple[str, float], ...] | None = None
 
 
 PER_ANGLE: tuple[str, ...] = ("contrast", "offset")

@@ -21,6 +21,7 @@ PHI0 = Parameter(
     bounds=(-180.0, 180.0),
     default=0.0,
     prior=Prior("circular", 0.0, 90.0, "any; flow and its opposite are the same"),
+    follows=(("phi", 1.0),),
 )
 
 

@@ -59,6 +59,17 @@ def laplace_result(laminar_data):
 
 
 @pytest.fixture(scope="session")
+def uncertain_result(laminar_data):
+    """The same with standard uncertainties of q, gap, dt and the azimuth's zero."""
+    from homodyne_bayes import FitConfig
+    from homodyne_bayes.fitting.pipeline import fit
+    from tests.truth import STATED
+
+    config = FitConfig(method="laplace", noise="independent", num_samples=200, uncertainty=STATED)
+    return fit(laminar_data, config)
+
+
+@pytest.fixture(scope="session")
 def speckle_result():
     """A fit of static speckle under its likelihood: 3 angles of 24 frames, one unusable."""
     from dataclasses import replace

@@ -20,3 +20,4 @@ PRIORS = priors_of(ROWS)
 
 LAMINAR_MODEL = models_of(FitConfig()).least_squares  # contrast, offset, independent noise
 STATIC_MODEL = models_of(FitConfig(model="static")).least_squares
+STATED = {"q": 0.01, "gap": 0.03, "dt": 0.001, "phi": 0.5}  # standard uncertainties

@@ -31,7 +31,7 @@ from homodyne_bayes.studies import comparison
     f"from weights whichever it is.  [default: {comparison.METHOD}]",
 )
 @for_machines
-@partial(settings_options, without=("model", "method"))
+@partial(settings_options, without=("model", "method", "uncertainty"))
 @computes
 def compare(file: str, models: str, settings: str | None, as_json: bool, **flags: Any) -> None:
     """Say which model the data in FILE prefer, by evidence and by leaving out angles.

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from homodyne_bayes.cli import screen
 from homodyne_bayes.cli.options import for_machines, numbers, refuse_options, writable
-from homodyne_bayes.results import marks, page, paper, sentences, store, tables, view
+from homodyne_bayes.results import budget, marks, page, paper, sentences, store, tables, view
 from homodyne_bayes.results.diagnostics import Numbers
 
 STYLES = {"good": "bold green", "bad": "bold red", "open": "bold"}  # of marks
@@ -84,6 +84,8 @@ def print_summary(tree: xr.DataTree) -> None:
         screen.say(line)
     for table in tables.shown(numbers, "terminal"):
         console.print(laid_out(table))
+    for sentence in budget.sentences(numbers):
+        screen.say(sentence)
     for sentence in sentences.warnings(numbers):
         console.print(f"warning: {sentence}", style="yellow", highlight=False, soft_wrap=True)
 

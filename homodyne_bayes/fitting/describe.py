@@ -6,6 +6,7 @@ the choices; ``warning`` is what a reader must know before using numbers, and is
 is nothing to say. Words are plain text, except under keys ``latex`` and ``terms``.
 """
 
+import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
@@ -137,7 +138,7 @@ def rate_names(model: Observed, whole: ShardGrid) -> frozenset[str]:
 
 
 def rate_attributes(model: Model, name: str) -> dict[str, str]:
-    """Return units, symbol, latex and level of a rate; empty for one without a record."""
+    """Return units, symbol, latex, level and follows of a rate; empty for one without a record."""
     for rate, law in model.rates:
         if rate.name == name:
             return {
@@ -145,8 +146,9 @@ def rate_attributes(model: Model, name: str) -> dict[str, str]:
                 "symbol": f"{rate.symbol}(t)",
                 "latex": f"{rate.latex}(t)",
                 "level": law.level(rate),
+                "follows": json.dumps(dict(rate.follows or ())),
             }
-    return {"units": "", "symbol": name, "latex": "", "level": ""}
+    return {"units": "", "symbol": name, "latex": "", "level": "", "follows": "{}"}
 
 
 def diverging(posterior: Mapping[str, np.ndarray], model: Model, whole: ShardGrid) -> list[str]:

@@ -10,6 +10,7 @@ from pydantic.dataclasses import dataclass
 from homodyne_bayes.config import STRICT, Count, DataConfig, OneOf, Priors, settings, stating
 from homodyne_bayes.errors import InputError
 from homodyne_bayes.fitting.statements import check_statements
+from homodyne_bayes.fitting.uncertainty import Uncertainty, check_followed
 from homodyne_bayes.inference.merges import RULES
 from homodyne_bayes.inference.methods import METHODS, Sampling
 from homodyne_bayes.inference.nuts import CHAIN_METHODS, NutsSettings
@@ -50,6 +51,8 @@ class FitConfig:
     """Integrals of the rates over time: exact, or trapezoids on the frames as homodyne 2.x has."""
     priors: Priors = Field(default_factory=dict)
     """What is known of a parameter: LOC,SCALE, e.g. phi0=0,10, or e.g. D0=lognormal(9,1)."""
+    uncertainty: Uncertainty = Field(default_factory=dict)
+    """Relative sd of q, gap and dt, and that of the azimuth's zero in degree: gap=0.03,phi=0.5."""
     scaling: Annotated[str, AfterValidator(_scaling)] = "shared"
     """Of contrast and offset: shared, individual, averaged, constant, fourier:K or integrated."""
     method: Annotated[str, AfterValidator(OneOf(METHODS))] = "consensus"
@@ -84,6 +87,7 @@ class FitConfig:
     def __post_init__(self) -> None:
         """Refuse choices that do not go together, and priors of what cannot have one."""
         check_statements(self.stated, self.record, self.parameters, self.scale)
+        check_followed(self.uncertainty, self.record, model_name(self.model))
         if self.scale.integrated and NOISES[self.noise].gram is None:
             raise InputError(
                 f"scaling {self.scaling!r} integrates contrast and offset, which noise "

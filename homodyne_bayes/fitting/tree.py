@@ -1,6 +1,6 @@
 """The result of a fit: one DataTree in ArviZ's groups."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -13,6 +13,7 @@ from homodyne_bayes.data.two_time import TwoTimeData
 from homodyne_bayes.files import as_attributes
 from homodyne_bayes.fitting import describe, predictive
 from homodyne_bayes.fitting import groups as parts
+from homodyne_bayes.fitting.budget import Posterior, budget
 from homodyne_bayes.fitting.sample import Sampled
 from homodyne_bayes.fitting.settings import FitConfig
 from homodyne_bayes.fitting.still import Still, log_flat
@@ -38,8 +39,8 @@ def make_tree(
     units = {row.name: row.unit for row in config.parameters}
     dataset = partial(parts.draws_dataset, data=data, units=units)
     rates = describe.rate_names(model, whole)
-    keys = jax.random.split(jax.random.fold_in(jax.random.key(config.seed), 1), 3)
-    gauss_key, prior_key, scaling_key = keys
+    key = jax.random.fold_in(jax.random.key(config.seed), 1)
+    gauss_key, prior_key, scaling_key = jax.random.split(key, 3)
     gaussian = jax.random.multivariate_normal(
         gauss_key, warm.theta, warm.covariance, (1, NUM_PRIOR_DRAWS)
     )
@@ -77,6 +78,7 @@ def make_tree(
         **_predicted(data, made, (draws, posterior), (from_prior, prior)),
         "constant_data": parts.constant_dataset(data, float(reference_time(whole))),
         **parts.inference_groups(inference, density.labels(model, whole)),
+        **_combined(jax.random.fold_in(key, 3), config, made, posterior, dataset),
     }
     if still is not None:
         groups["still"] = parts.still_dataset(still._asdict(), log_flat(made, still, posterior))
@@ -88,12 +90,26 @@ def make_tree(
     if true := describe.true_rates(_truth(data), model.model, whole):
         groups["true_rates"] = parts.rates_dataset(true, data.time, model.model, ())
     tree = xr.DataTree.from_dict(groups)
-    names = {*posterior, *unconstrained}
     tree.attrs = as_attributes(
-        describe.describe(data, config, names, made.plan.priors)
+        describe.describe(data, config, {*posterior, *unconstrained}, made.plan.priors)
         | {"diverging": describe.diverging(posterior, model.model, whole)}
     )
     return tree
+
+
+def _combined(
+    key: jax.Array,
+    config: FitConfig,
+    made: Sampled,
+    posterior: Mapping[str, np.ndarray],
+    dataset: Callable[..., xr.Dataset],
+) -> dict[str, xr.Dataset]:
+    """Return the groups of what uncertainties add to a posterior, none where none are stated."""
+    if not config.uncertainty:
+        return {}
+    roles = {row.name: row.role for row in config.parameters}
+    statistical = Posterior(made.model.model, posterior, roles, made.whole)
+    return budget(key, config.uncertainty, statistical, dataset)
 
 
 def _of_start(warm: WarmStart) -> dict[str, Any]:

@@ -82,6 +82,9 @@ class Rate:
     visible : callable or None
         ``visible(window)`` is the least and the largest value that an experiment can see, between
         which the prior of the level then lies; None where it is ``level`` always.
+    follows : tuple of (str, float) or None
+        The powers of q, gap and dt by which its values go where these are not as stated, so that
+        maps are the same (`homodyne_bayes.physics.stated`); None where that is not told.
     """
 
     name: str
@@ -91,6 +94,7 @@ class Rate:
     meaning: str
     level: Prior
     visible: Callable[[Window], tuple[float, float]] | None = None
+    follows: tuple[tuple[str, float], ...] | None = None
 
     def level_in(self, window: Window) -> Prior:
         """Return the prior of the logarithm of its value at the reference time."""
@@ -116,9 +120,18 @@ def _turning(window: Window) -> tuple[float, float]:
     return 1 / (most * window.duration), 1 / (least * window.dt)
 
 
-D = Rate("D", "D", "D", "Å²/s", "diffusion", Prior("normal", 9.0, 3.0), _decaying)
+OF_DECAY = (("q", -2.0), ("dt", -1.0))  # q² ∫D dt is what maps show
+OF_PHASE = (("q", -1.0), ("gap", -1.0), ("dt", -1.0))  # q L ∫γ̇ dt, in every convention
+D = Rate("D", "D", "D", "Å²/s", "diffusion", Prior("normal", 9.0, 3.0), _decaying, OF_DECAY)
 GAMMA_DOT = Rate(
-    "gamma_dot", "γ̇", r"\dot\gamma", "1/s", "shear rate", Prior("normal", -7.0, 3.0), _turning
+    "gamma_dot",
+    "γ̇",
+    r"\dot\gamma",
+    "1/s",
+    "shear rate",
+    Prior("normal", -7.0, 3.0),
+    _turning,
+    OF_PHASE,
 )
 
 
@@ -131,7 +144,9 @@ class RateLaw:
     title : str
         What it is, in one line.
     reported, coordinates : callable
-        Rows of the parameters of a `Rate`: those that are reported, and those that are sampled.
+        Rows of the parameters of a `Rate`: those that are reported, and those that are sampled. Of
+        these one is the logarithm of a level; the others do not change where the rate is multiplied
+        or time is stretched, t_ref with it: they are ratios.
     to_reported, to_coordinates : callable
         From values of the one to values of the other; the second argument is t_ref in s.
     evaluate : callable

@@ -32,7 +32,7 @@ from homodyne_bayes.results.flow import Flow, flow
 from homodyne_bayes.results.latex import formula
 from homodyne_bayes.results.variables import TAIL
 from homodyne_bayes.text import azimuth, number, percent
-from homodyne_bayes.thresholds import LIMIT
+from homodyne_bayes.thresholds import INTERVAL, LIMIT
 
 RANK_BINS = 10
 FAR = 0.005  # of the draws, far out on one side
@@ -48,6 +48,7 @@ def rates(tree: xr.DataTree, ncols: int = 2) -> Figure:
     fig, axes = panels(len(names), ncols, 4.75 if len(names) > 1 else 5.5, 3.6)
     for ax, name in zip(axes, names, strict=True):
         factor, label = _rate(ax, dataset[name], odds)
+        _combined(ax, tree, name, factor)
         if name in true:
             ax.plot(dataset.time, factor * true[name].values[1:], label="truth", **TRUTH)
         t_ref = float(group(tree, "constant_data")["t_ref"])
@@ -79,6 +80,18 @@ def _rate(ax: Axes, draws: xr.DataArray, odds: Flow | None) -> tuple[float, str]
     ax.fill_between(time, lower, upper, color=BLUE, alpha=0.35, lw=0, label="50 %")
     ax.plot(time, median, color=BLUE, label="median")
     return factor, label
+
+
+def _combined(ax: Axes, tree: xr.DataTree, name: str, factor: float) -> None:
+    """Draw the ends of the combined interval of a rate, where uncertainties were stated."""
+    if "combined_rates" not in tree.children or name not in tree["combined_rates"]:
+        return
+    draws, odds = group(tree, "combined_rates")[name].isel(time=slice(1, None)), flow(tree)
+    if odds is not None and odds.leaves_open(name):
+        return
+    ends = factor * draws.quantile([TAIL, 1 - TAIL], ("chain", "draw")).values
+    for end, label in zip(ends, (f"{percent(INTERVAL)} combined", None), strict=True):
+        ax.plot(draws.time, end, color=VERMILION, linewidth=1.0, label=label)
 
 
 def pairs(tree: xr.DataTree, names: Sequence[str] = ()) -> Figure:
@@ -355,7 +368,8 @@ FIGURES: dict[str, Plot] = {
     "rates": Plot(
         rates,
         "Transport coefficient D(t), shear rate where there is flow, and whatever else of the "
-        "model changes with time: posterior median with pointwise 50 % and 90 % intervals. "
+        "model changes with time: posterior median with pointwise 50 % and 90 % intervals; where "
+        "uncertainties of q, dt or the gap were stated, lines at the ends of the combined one. "
         "Dashed: truth of simulated data.",
         lambda tree: len(group(tree, "rates")) > 0,
     ),

@@ -13,7 +13,16 @@ from matplotlib.figure import Figure
 
 from homodyne_bayes.errors import InputError
 from homodyne_bayes.files import atomic_path
-from homodyne_bayes.results import diagnostics, figures, marks, page, rows, sentences, tables
+from homodyne_bayes.results import (
+    budget,
+    diagnostics,
+    figures,
+    marks,
+    page,
+    rows,
+    sentences,
+    tables,
+)
 from homodyne_bayes.results import latex as tex
 from homodyne_bayes.results.diagnostics import Numbers
 from homodyne_bayes.results.figures import FIGURES
@@ -60,6 +69,7 @@ def summary(
             for quantity, line in zip(fitted(tree), quality, strict=True)
         ],
         "derived": [described(quantity) for quantity in derived(tree, times, radius)],
+        "uncertainty": budget.recorded(numbers),
         "warnings": sentences.warnings(numbers),
         "data_sha256": tree.attrs["data_sha256"],
         **{name: json.loads(tree.attrs[name]) for name in stored},
@@ -87,6 +97,13 @@ def latex_value(quantity: Quantity) -> str:
     return rf"\({tex.asymmetric(low, median, high)}\)"
 
 
+def latex_combined(quantity: Quantity) -> str:
+    """Return the same with what was stated of q and the like, or that it is not told."""
+    if quantity.combined is None:
+        return "not told"
+    return latex_value(quantity._replace(draws=quantity.combined, limit=quantity.combined_limit))
+
+
 def latex_row(quantity: Quantity) -> dict[str, str]:
     """Return symbol, value and unit of a quantity as LaTeX."""
     said = {"t": (4, r"\second"), "q": (6, r"\per\angstrom"), "radius": (6, r"\angstrom")}
@@ -98,6 +115,7 @@ def latex_row(quantity: Quantity) -> dict[str, str]:
         "symbol": rf"\({tex.symbol(quantity.latex, quantity.name)}\)"
         + (f" ({where})" if where else ""),
         "value": latex_value(quantity),
+        "combined": latex_combined(quantity),
         "unit": rf"\unit{{{tex.UNITS[quantity.unit]}}}"
         if quantity.unit in tex.UNITS
         else tex.escaped(quantity.unit),
@@ -220,6 +238,8 @@ def _paper(
         "level": f"{100 * INTERVAL:.0f}",
         "marks": marks.marks(numbers),
         "flow": sentences.flow(numbers),
+        "stated": budget.stated(tree),
+        "uncertainty": budget.sentences(numbers),
         "certificate": sentences.certificate(numbers),
         "sampled": sentences.sampled(tree),
         "measured": tex.measured(tree),

@@ -1,7 +1,8 @@
 """Quantities of a result as draws: its parameters, and what follows from its rates."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,7 +10,7 @@ import xarray as xr
 
 from homodyne_bayes.errors import InputError
 from homodyne_bayes.results import store, variables
-from homodyne_bayes.results.flow import flow
+from homodyne_bayes.results.flow import Flow, flow
 from homodyne_bayes.results.store import group
 from homodyne_bayes.results.variables import TAIL
 from homodyne_bayes.text import plain
@@ -32,6 +33,13 @@ class Quantity(NamedTuple):
         What the data say of it.
     limit : float
         Its 95 % upper limit, where that is what they say.
+    combined : numpy.ndarray or None
+        (S,) the draws with what was stated of q, the gap, dt and the azimuth's zero; None where
+        nothing was, or it is not told how the quantity follows.
+    added : dict of str to float
+        The sd that each of these adds.
+    combined_limit : float
+        The upper limit by the combined draws.
     """
 
     name: str
@@ -41,12 +49,20 @@ class Quantity(NamedTuple):
     draws: np.ndarray
     kind: str = "interval"
     limit: float = math.nan
+    combined: np.ndarray | None = None
+    added: dict[str, float] = {}  # noqa: RUF012 - is replaced, never changed
+    combined_limit: float = math.nan
 
 
-def limited(quantity: Quantity, limit: float) -> Quantity:
-    """Return a quantity that has an upper limit only, or not even that where it is NaN."""
-    kind = "not decided" if math.isnan(limit) else "upper limit"
-    return quantity._replace(kind=kind, limit=limit)
+def limited(quantity: Quantity, limit: Callable[[np.ndarray], float]) -> Quantity:
+    """Return a quantity that has an upper limit only, or not even that where it is NaN.
+
+    ``limit(draws)`` is the limit by draws (S,).
+    """
+    most = limit(quantity.draws)
+    combined = math.nan if quantity.combined is None else limit(quantity.combined)
+    kind = "not decided" if math.isnan(most) else "upper limit"
+    return quantity._replace(kind=kind, limit=most, combined_limit=combined)
 
 
 def fitted(tree: xr.DataTree) -> list[Quantity]:
@@ -62,10 +78,32 @@ def fitted(tree: xr.DataTree) -> list[Quantity]:
             at = {"phi": scalar["phi"].item()} if "phi" in dims else numbered
             values = scalar.values.ravel()
             quantity = Quantity(name, rows[name].latex, draws.attrs["units"], at, values)
+            quantity = with_uncertainty(quantity, tree, dict(zip(dims, index, strict=True)))
             if odds is not None and odds.leaves_open(name):
-                quantity = limited(quantity, odds.limit_of(draws))
+                quantity = limited(quantity, partial(_limit_of, odds, draws))
             quantities.append(quantity)
     return quantities
+
+
+def _limit_of(odds: Flow, draws: xr.DataArray, values: np.ndarray) -> float:
+    """Return the upper limit of a parameter by values (S,) in the place of its draws."""
+    return odds.limit_of(draws.copy(data=values.reshape(draws.shape)))
+
+
+def with_uncertainty(quantity: Quantity, tree: xr.DataTree, index: dict[Any, int]) -> Quantity:
+    """Return a parameter with its combined draws and what each source adds, where there are."""
+    if "combined" not in tree.children or quantity.name not in tree["combined"]:
+        return quantity
+    moved, added = (group(tree, which)[quantity.name] for which in ("combined", "systematic"))
+    return quantity._replace(
+        combined=moved.isel(index).values.ravel(), added=_by_source(added.isel(index))
+    )
+
+
+def _by_source(added: xr.DataArray) -> dict[str, float]:
+    return {
+        str(name): float(sd) for name, sd in zip(added["source"].values, added.values, strict=True)
+    }
 
 
 def derived(
@@ -104,30 +142,62 @@ def derived(
             )
     if radius is not None and not (math.isfinite(radius) and radius > 0):
         raise InputError(f"--radius {radius:g}: expected a positive length in Å")
+    wavevectors = np.unique(fixed["q"])
     quantities = [
-        quantity for t in times for quantity in _derived(rates, np.unique(fixed["q"]), t, radius)
+        quantity
+        for t in times
+        for quantity in _combined(tree, list(_derived(rates, wavevectors, t, radius)), radius)
     ]
     odds = flow(tree)
     if odds is None or odds.decided:
         return quantities
-    shape = odds.weights.shape
     names = OF_FLOW if odds.rate in OF_FLOW else (odds.rate,)
+
+    def limit(draws: np.ndarray) -> float:
+        return odds.limit(draws.reshape(odds.weights.shape))
+
+    return [limited(q, limit) if q.name in names else q for q in quantities]
+
+
+def _combined(
+    tree: xr.DataTree, quantities: list[Quantity], radius: float | None
+) -> list[Quantity]:
+    """Return the quantities of one time with their combined draws, where there are."""
+    if "combined_rates" not in tree.children or not quantities:
+        return quantities
+    rates, added = (group(tree, which) for which in ("combined_rates", "systematic"))
+    factors, t = group(tree, "factors"), quantities[0].at["t"]
+    scale = factors["q"].values.ravel() if "q" in factors else 1.0
+    wavevectors = np.unique(group(tree, "constant_data")["q"])
+    moved = {
+        (q.name, q.at.get("q")): q.draws for q in _derived(rates, wavevectors, t, radius, scale)
+    }
     return [
-        limited(q, odds.limit(q.draws.reshape(shape))) if q.name in names else q for q in quantities
+        q._replace(
+            combined=moved.get((q.name, q.at.get("q"))),
+            added=_by_source(added[q.name].interp(time=t)) if q.name in rates else {},
+        )
+        for q in quantities
     ]
 
 
 def _derived(
-    rates: xr.Dataset, wavevectors: np.ndarray, t: float, radius: float | None
+    rates: xr.Dataset,
+    wavevectors: np.ndarray,
+    t: float,
+    radius: float | None,
+    scale: np.ndarray | float = 1.0,
 ) -> Iterator[Quantity]:
-    """Give the derived quantities at one time."""
+    """Give the derived quantities at one time, true wavevectors ``scale``, (S,), times those."""
     at = {str(name): draws.interp(time=t).values.ravel() for name, draws in rates.items()}
     J, gamma_dot, where = at.pop("D", None), at.pop("gamma_dot", None), {"t": t}
     if J is not None:
         yield Quantity("D", "D", "Å²/s", where, J)
         yield Quantity("D_Brownian", r"D_\mathrm{Brownian}", "Å²/s", where, J / 2)
         for q in wavevectors:
-            yield Quantity("tau", r"\tau", "s", {**where, "q": float(q)}, 2 / (q**2 * J))
+            yield Quantity(
+                "tau", r"\tau", "s", {**where, "q": float(q)}, 2 / ((scale * q) ** 2 * J)
+            )
     if gamma_dot is not None:
         yield Quantity("gamma_dot", r"\dot\gamma", "1/s", where, gamma_dot)
     if J is not None and gamma_dot is not None and radius is not None:
@@ -141,7 +211,8 @@ def described(quantity: Quantity) -> dict[str, Any]:
     """Return name, unit, place, kind and median, mean, sd and ends of the interval of a quantity.
 
     The interval is that of 90 %; where there is only an upper limit, ``upper`` is that, at 95 %,
-    and other numbers are None.
+    and other numbers are None. ``combined_lower`` and ``combined_upper`` are there where
+    uncertainties of q and the like were stated.
     """
     named = {"name": quantity.name, "unit": quantity.unit or "1", **quantity.at}
     low, median, high = np.quantile(quantity.draws, [TAIL, 0.5, 1 - TAIL])
@@ -150,4 +221,14 @@ def described(quantity: Quantity) -> dict[str, Any]:
     if quantity.kind != "interval":
         values = (None, None, None, None, quantity.limit)
     said = zip(("median", "mean", "sd", "lower", "upper"), values, strict=True)
-    return plain({**named, "kind": quantity.kind, **dict(said)})
+    return plain({**named, "kind": quantity.kind, **dict(said), **_described(quantity)})
+
+
+def _described(quantity: Quantity) -> dict[str, float | None]:
+    """Return the ends of the combined interval, or limit, where there is one."""
+    if quantity.combined is None:
+        return {}
+    ends: tuple[float | None, float] = (None, quantity.combined_limit)
+    if quantity.kind == "interval":
+        ends = tuple(np.quantile(quantity.combined, [TAIL, 1 - TAIL]))
+    return dict(zip(("combined_lower", "combined_upper"), ends, strict=True))

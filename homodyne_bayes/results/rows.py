@@ -1,12 +1,14 @@
 """Rows of the tables of a result, as text by name; `homodyne_bayes.results.tables` sets them."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
+from homodyne_bayes.results import budget as uncertainty
 from homodyne_bayes.results import diagnostics, influence, sentences
 from homodyne_bayes.results.diagnostics import Numbers, group
 from homodyne_bayes.results.flow import below
@@ -117,6 +119,43 @@ def _label(numbers: Numbers, name: str, at: tuple[int, ...]) -> str:
 
 def _entries_of(numbers: Numbers, name: str) -> list[tuple[int, ...]]:
     return list(np.ndindex(*group(numbers.tree, "posterior")[name].shape[2:]))
+
+
+def budget(numbers: Numbers) -> list[Row]:
+    """Return label, name, median, intervals and what dominates, of rates at t_ref and parameters.
+
+    Intervals are statistical, systematic and combined; of a quantity that has an upper limit only,
+    these limits. None where no uncertainties were stated, contrast and offset left out.
+    """
+    if not uncertainty.stated(numbers.tree):
+        return []
+    return [
+        _budget_row(line)
+        for line in uncertainty.lines(numbers.tree)
+        if line.quantity.name not in numbers.parameters
+        or numbers.parameters[line.quantity.name].role == "physical"
+    ]
+
+
+def _budget_row(line: uncertainty.Line) -> Row:
+    quantity, moved = line.quantity, line.moved
+    name = quantity.name + ("(t_ref)" if "t" in quantity.at else "")
+    row = {"label": line.label, "name": name, "unit": quantity.unit, "median": "–"}
+    if quantity.kind != "interval":
+        limits = {"statistical": below(quantity.limit), "combined": below(quantity.combined_limit)}
+        return row | limits | {"systematic": "–", "dominating": "–"}
+    sd, systematic = line.sds[uncertainty.STATISTICS], line.systematic
+    combined_sd = sd if moved is None else float(moved.std())
+    least = "none" if line.told else "not told"
+    dominating = f"{line.dominating}, {percent(line.share)}" if systematic else "statistics only"
+    added = math.hypot(*(value for name, value in line.sds.items() if name in quantity.added))
+    return row | {
+        "median": rounded(line.median, sd),
+        "statistical": interval(*line.statistical, sd),
+        "systematic": least if systematic is None else interval(*systematic, added),
+        "combined": interval(*line.combined, combined_sd) if line.told else "not told",
+        "dominating": dominating if line.told else "not told",
+    }
 
 
 def misfit(numbers: Numbers) -> list[Row]:

@@ -20,7 +20,14 @@ prior                   draws of the prior                           chain, draw
 rates                   draws of D(t), gamma_dot(t) and any other    chain, draw, time
                         value a frame; attributes units, symbol,
                         latex and level, the coordinate that is the
-                        logarithm at t_ref
+                        logarithm at t_ref, follows, powers of q,
+                        gap and dt by which it goes
+factors                 draws of true over stated q, gap and dt, and  chain, draw
+                        of what azimuths are off by, in degree
+combined                draws of the reported parameters with these   chain, draw (, phi)
+combined_rates          the same of the rates                         chain, draw, time
+systematic              sd that each of these adds to a parameter or  source (, phi, time)
+                        rate
 true_rates              the same of the truth of simulated data      time
 warm_start              draws of the Gaussian at the mode            chain, draw (, phi)
 data_alone              sd of the sampler's coordinates without      (phi)
@@ -40,8 +47,9 @@ constant_data           q, dt, gap, age, t_ref, usable; where told   phi, frame
 The dimension phi counts maps. Where they are of several wavevectors, q is a coordinate beside phi,
 and draws are labelled by both. Groups of shards are there where the data were sharded, ``noise``
 where it is taken as correlated, ``still`` where the model has flow, ``true_rates`` where a truth
-is known. In ``noise`` variables with the attribute ``symbol`` are told in reports, with their
-``meaning``, and by ``phrase`` in a methods section.
+is known, those from ``factors`` to ``systematic`` where uncertainties were stated. In ``noise``
+variables with the attribute ``symbol`` are told in reports, with their ``meaning``, and by
+``phrase`` in a methods section.
 
 The attributes of the root hold versions, settings, priors, seed, convention, data hash, provenance
 and cost. These explain the rest, so that a reader needs no other source:

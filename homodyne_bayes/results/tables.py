@@ -4,11 +4,12 @@ from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
-from homodyne_bayes.results import diagnostics, sentences
+from homodyne_bayes.results import budget, diagnostics, sentences
 from homodyne_bayes.results import rows as made
 from homodyne_bayes.results.diagnostics import Numbers, group
 from homodyne_bayes.results.rows import MAX_SHARDS, Row
-from homodyne_bayes.text import number
+from homodyne_bayes.text import number, percent
+from homodyne_bayes.thresholds import INTERVAL
 
 
 class Cell(NamedTuple):
@@ -138,6 +139,35 @@ def _parameter_columns(numbers: Numbers, rows: list[Row]) -> list[Column]:
 
 def _true(row: Row) -> Cell:
     return Cell(row["truth"], row["inside"], alarm=row["inside"] == "outside")
+
+
+def _budget_columns(_numbers: Numbers, _rows: list[Row]) -> list[Column]:
+    parts = ("statistical", "systematic", "combined")
+    return [
+        Column("quantity", named, "text"),
+        Column("median", under("median")),
+        *(Column(f"{part}\n{percent(INTERVAL)} interval", under(part), "wide") for part in parts),
+        Column("unit", under("unit"), "text"),
+        Column("dominated by,\nof variance", under("dominating"), "text"),
+    ]
+
+
+def _budget_after(_numbers: Numbers) -> list[str]:
+    return [
+        "Systematic is what the stated uncertainties alone make about the median, common to all "
+        "angles and wavevectors and propagated after the fit: the priors are of what is inferred "
+        "with q, dt, the gap and azimuths as stated. Contrast, offset and noise do not follow them."
+    ]
+
+
+def _statistical(numbers: Numbers) -> list[str]:
+    """Return what the intervals of the first table leave out."""
+    if budget.stated(numbers.tree):
+        return [
+            "These intervals are statistical; the next table adds what was stated of q, dt, "
+            "the gap and azimuths."
+        ]
+    return budget.sentences(numbers)
 
 
 def _misfit_columns(_numbers: Numbers, _rows: list[Row]) -> list[Column]:
@@ -271,11 +301,23 @@ def _of_parameters(title: str, roles: tuple[str, ...], media: tuple[str, ...]) -
     return Table(title, rows, _parameter_columns, style="posterior", media=media)
 
 
+BOTH = ("page", "terminal")
+
+
 TABLES: dict[str, Table] = {
-    "parameters": _of_parameters("Parameters", ("physical", "noise"), ("page", "terminal")),
-    "scaling": _of_parameters(
-        "Contrast and offset of every angle", ("scaling",), ("page", "terminal")
+    "parameters": _of_parameters("Parameters", ("physical", "noise"), BOTH)._replace(
+        after=_statistical
     ),
+    "budget": Table(
+        "Budget of uncertainty",
+        made.budget,
+        _budget_columns,
+        budget.sentences,
+        _budget_after,
+        style="posterior",
+        media=(*BOTH, "paper"),
+    ),
+    "scaling": _of_parameters("Contrast and offset of every angle", ("scaling",), BOTH),
     "coordinates": _of_parameters(
         "Coordinates in which the rates were sampled", ("coordinate",), ("page",)
     ),

@@ -12,13 +12,19 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from homodyne_bayes.errors import refuse_unknown
-from homodyne_bayes.results import marks, page, paper, quantities, rows, sentences, store
+from homodyne_bayes.results import budget, marks, page, paper, quantities, rows, sentences, store
 from homodyne_bayes.results.diagnostics import Numbers, group
 from homodyne_bayes.results.figures import FIGURES
 from homodyne_bayes.results.marks import Mark
 from homodyne_bayes.thresholds import Fault
 
+ENDS = ("lower", "upper")
 SHOWN = 6  # parameters of a repr
+BUDGET_COLUMNS = (
+    *("at", "unit", "median", "dominating"),
+    *(f"{part}_{end}" for part in ("statistical", "systematic", "combined") for end in ENDS),
+)
+COMBINED = ("combined_lower", "combined_upper")
 AT_COLUMNS = ("t", "q", "median", "mean", "sd", "lower", "upper", "unit", "kind")
 
 
@@ -149,7 +155,8 @@ class Result:
             gamma_dot, Pe, and other rates of the model by their names. Columns are t in s, q in
             1/Å (NaN where a quantity does not depend on it), median, mean, sd, lower and upper end
             of the equal-tailed 90 % interval, unit and kind: "interval", or "upper limit" where
-            ``upper`` is the 95 % upper limit and there is nothing else to say.
+            ``upper`` is the 95 % upper limit and there is nothing else to say; where uncertainties
+            of q and the like were stated, combined_lower and combined_upper as well.
 
         Raises
         ------
@@ -159,7 +166,24 @@ class Result:
         listed = tuple(float(t) for t in np.atleast_1d(np.asarray(times, float)))
         derived = quantities.derived(self.tree, listed, radius)
         rows = [{"q": math.nan, **quantities.described(quantity)} for quantity in derived]
-        return pd.DataFrame(rows, columns=["name", *AT_COLUMNS]).set_index("name")
+        more = [name for name in COMBINED if any(name in row for row in rows)]
+        return pd.DataFrame(rows, columns=["name", *AT_COLUMNS, *more]).set_index("name")
+
+    def budget(self) -> pd.DataFrame:
+        """Return statistical, systematic and combined 90 % intervals, and which source dominates.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row a quantity, the index its name: rates at t_ref, then reported parameters, those
+            of every map by their place, ``at``. Columns are unit, median, the source with the
+            largest standard uncertainty, dominating, and ends of the intervals, such as
+            combined_lower; NaN where there is no such part. Without rows where no uncertainty of
+            q, gap, dt or the azimuth's zero was stated.
+        """
+        made = budget.lines(self.tree) if budget.stated(self.tree) else []
+        columns = ["name", *BUDGET_COLUMNS]
+        return pd.DataFrame(map(budget.row, made), columns=columns).set_index("name")
 
     def report(self, path: str | Path) -> None:
         """Write one self-contained HTML page, whole or not at all."""

@@ -79,7 +79,8 @@ def candidates(models: Sequence[Any], settings: Mapping[str, Any]) -> dict[str, 
     models : sequence
         Names, functions or records.
     settings : mapping of str to object
-        Other fields of `FitConfig`; the method is laplace unless it is among them.
+        Other fields of `FitConfig`; the method is laplace unless it is among them. Uncertainties of
+        q and the like, which change no evidence and that not all models follow, are left out.
 
     Raises
     ------
@@ -89,7 +90,7 @@ def candidates(models: Sequence[Any], settings: Mapping[str, Any]) -> dict[str, 
     names = [model_name(model) for model in models]
     if len(set(names)) < len(names):
         raise InputError(f"models must differ by name, found {', '.join(names)}")
-    shared = {"method": METHOD} | dict(settings)
+    shared = {"method": METHOD} | dict(settings) | {"uncertainty": {}}
     return {
         name: make(FitConfig, shared | {"model": model})
         for name, model in zip(names, models, strict=True)

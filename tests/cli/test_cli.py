@@ -290,6 +290,7 @@ BAD_CALLS = [
     (["fit", "{data}", "--fix", "gamma_dot_t0=0"], "without any shear rate it is model static"),
     (["fit", "{data}", "--bounds", "alpha=0"], "fit.bounds.alpha: must be two numbers, LOW:HIGH"),
     (["fit", "{data}", "--start", "D0=big"], "fit.start.D0: must be a number, found 'big'"),
+    (["fit", "{data}", "--uncertainty", "gap=3"], "fit.uncertainty.gap: .*below 0.5, found '3'"),
     (["fit", "{data}", "--q", "0.1"], "within 0.5 %.*0.0054"),
     (["fit", "{data}", "--dt", "1"], "--dt to agree with the file"),
     (["fit", "{data}", "--num-pixels", "1,2"], "num_pixels must be one positive number or 3"),
@@ -342,6 +343,22 @@ def test_bad_calls(run, data_file, tmp_path, monkeypatch, arguments, message):
     assert err.count("\n") == 1
     assert re.search(message, err), err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_uncertainties_are_told_wherever_a_result_is(run, data_file, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    quick = ["--method", "laplace", "--noise", "independent", "--num-samples", 200]
+    code, out, err = run("fit", data_file, "--out", "r.nc", *quick, "--uncertainty", "gap=0.03")
+    assert code == 0, err
+    assert "Budget of uncertainty" in out
+    assert "what was stated of gap 3 % (type B, standard uncertainties)" in out
+    code, printed, _ = run("summary", "r.nc", "--json")
+    assert json.loads(printed)["uncertainty"]["stated"] == {"gap": 0.03}
+    code, _, err = run("report", "r.nc", "--out", "paper", "--latex")
+    assert code == 0, err
+    for name in ("report.html", "tables.tex"):
+        assert "Budget of uncertainty" in Path("paper", name).read_text(encoding="utf-8")
+    assert "The gap dominates" in Path("paper/methods.tex").read_text(encoding="utf-8")
 
 
 def test_pixels_and_photons_are_passed_to_data_and_shown(run, data_file, tmp_path, monkeypatch):
