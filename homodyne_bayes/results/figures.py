@@ -1,7 +1,6 @@
 """Figures of a result: each is a function from its DataTree to a matplotlib Figure."""
 
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import arviz as az
@@ -9,7 +8,6 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.mathtext import MathTextParser
 from matplotlib.ticker import MaxNLocator
 from scipy.stats import gaussian_kde, rankdata
 
@@ -29,7 +27,7 @@ from homodyne_bayes.results.figures_of_maps import (
     whitened,
 )
 from homodyne_bayes.results.flow import Flow, flow
-from homodyne_bayes.results.latex import formula
+from homodyne_bayes.results.labels import in_formula, scaled, symbols, with_unit
 from homodyne_bayes.results.variables import TAIL
 from homodyne_bayes.text import azimuth, number, percent
 from homodyne_bayes.thresholds import INTERVAL, LIMIT
@@ -68,7 +66,7 @@ def _rate(ax: Axes, draws: xr.DataArray, odds: Flow | None) -> tuple[float, str]
     limited = odds is not None and odds.leaves_open(name)
     if odds is not None and limited:
         bands = xr.apply_ufunc(odds.limit, draws, input_core_dims=[dims], vectorize=True)
-    factor, label = _scaled(_in_formula(about["latex"], name), about["units"], bands)
+    factor, label = scaled(in_formula(about["latex"], name), about["units"], bands)
     values, time = factor * bands.values, draws.time
     if limited:
         ax.fill_between(time, 0, values, color=GREY, alpha=0.5, lw=0)
@@ -101,12 +99,9 @@ def pairs(tree: xr.DataTree, names: Sequence[str] = ()) -> Figure:
     """
     names = names or variables.scalars(tree, variables.reported(tree))
     posterior, known = group(tree, "posterior"), diagnostics.truth(tree)
-    diverged, symbols = divergences(tree), _symbols(tree)
+    diverged, of = divergences(tree), symbols(tree)
     factors, labels = zip(
-        *(
-            _scaled(symbols[name], posterior[name].attrs["units"], posterior[name])
-            for name in names
-        ),
+        *(scaled(of[name], posterior[name].attrs["units"], posterior[name]) for name in names),
         strict=True,
     )
     values = [f * posterior[n].values.ravel() for n, f in zip(names, factors, strict=True)]
@@ -178,7 +173,7 @@ def prior_posterior(tree: xr.DataTree) -> Figure:
     """Draw prior and posterior densities of the sampled parameters, each scaled to its peak."""
     names = variables.scalars(tree, variables.sampled(tree))
     shares, most = variables.widths(tree, names, "prior"), store.limits(tree)["prior_driven"]
-    symbols = _symbols(tree)
+    of = symbols(tree)
     fig, axes = panels(len(names), 4, 2.4, 1.9)
     for ax, name in zip(axes, names, strict=True):
         prior, posterior = (
@@ -191,7 +186,7 @@ def prior_posterior(tree: xr.DataTree) -> Figure:
         ax.set_title(f"{percent(share)} of the prior's width{note}", fontsize="small", color=color)
         unit = group(tree, "posterior")[name].attrs["units"]
         ax.locator_params("x", nbins=4)
-        ax.set(xlabel=_with_unit(symbols[name], unit), yticks=[], ylim=(0, 1.08))
+        ax.set(xlabel=with_unit(of[name], unit), yticks=[], ylim=(0, 1.08))
     fig.legend(
         *axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=2, frameon=False
     )
@@ -238,7 +233,7 @@ def traces(tree: xr.DataTree) -> Figure:
     fig = Figure((9.5, 0.6 + len(rows)), layout="constrained")
     axes = fig.subplots(len(rows), 2, width_ratios=[3, 1], sharex="col", squeeze=False)
     for (trace, rank), (symbol, draws) in zip(axes, rows, strict=True):
-        factor, label = _scaled(symbol, draws.attrs["units"], draws)
+        factor, label = scaled(symbol, draws.attrs["units"], draws)
         ranks = rankdata(draws.values).reshape(draws.shape)
         for chain in range(num_chains):
             color = CYCLE[chain % len(CYCLE)]
@@ -277,7 +272,7 @@ def _entries(
 
     Of those of maps, the ``shown``.
     """
-    draws, symbol, entries = group(tree, which)[name], _symbols(tree)[name], []
+    draws, symbol, entries = group(tree, which)[name], symbols(tree)[name], []
     if shown is not None:
         draws = draws.isel(phi=shown, missing_dims="ignore")
     dims = [dim for dim in draws.dims if dim not in ("shard", "chain", "draw")]
@@ -286,39 +281,6 @@ def _entries(
         where = azimuth(scalar["phi"]) if "phi" in dims else ", ".join(map(str, position))
         entries.append((symbol + (f"[{where}]" if where else ""), scalar))
     return entries
-
-
-def _symbols(tree: xr.DataTree) -> dict[str, str]:
-    """Return the symbols of parameters as Matplotlib sets them."""
-    return {name: _in_formula(row.latex, name) for name, row in store.parameters(tree).items()}
-
-
-def _in_formula(latex: str, name: str) -> str:
-    """Return a symbol as Matplotlib sets it: as a formula, or else its name."""
-    known = formula(latex)
-    return f"${known}$" if known and _can_be_set(known) else name.replace("$", r"\$")
-
-
-@lru_cache(maxsize=256)
-def _can_be_set(known: str) -> bool:
-    """Return whether Matplotlib knows all commands of a formula."""
-    try:
-        MathTextParser("path").parse(f"${known}$")
-    except ValueError:
-        return False
-    return True
-
-
-def _with_unit(symbol: str, unit: str) -> str:
-    return f"{symbol} ({unit})" if unit else symbol
-
-
-def _scaled(symbol: str, unit: str, values: xr.DataArray) -> tuple[float, str]:
-    """Return a power of ten that makes values handy, and the axis label with it and the unit."""
-    exponent = int(np.floor(np.log10(max(float(np.abs(values).max()), 1e-300))))
-    if -1 <= exponent <= 2:
-        return 1.0, _with_unit(symbol, unit)
-    return 10.0**-exponent, _with_unit(symbol, f"$10^{{{exponent}}}$ {unit}".rstrip())
 
 
 class Plot(NamedTuple):
