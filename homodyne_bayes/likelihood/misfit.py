@@ -90,7 +90,7 @@ KINDS: dict[str, Kind] = {
 
 
 class Fields(NamedTuple):
-    """The field correlation of one map, (G, G), signed, as a model has it.
+    """The field correlation of one map, (G, G), signed or complex, as a model has it.
 
     Attributes
     ----------
@@ -140,7 +140,8 @@ class Joint(NamedTuple):
 
 def directions(grid: ShardGrid, known: Fields) -> jax.Array:
     """Return changes of one map that the model may lack, (w, G, G), in the order of `KINDS`."""
-    g1_squared, modulus = known.g1**2, jnp.abs(known.g1)
+    modulus = jnp.abs(known.g1)
+    g1_squared = modulus**2
     age = (grid.time - grid.time[0]) / (grid.time[-1] - grid.time[0])
     middle, lag = age[:, None] + age - 1, 2 * jnp.abs(age[:, None] - age) - 1
     log = jnp.log(jnp.maximum(g1_squared, SMALL))
@@ -158,8 +159,8 @@ def directions(grid: ShardGrid, known: Fields) -> jax.Array:
         "baseline": [ages[1], ages[2], lag],
         "first lag": [jnp.where(jnp.abs(grid.lo - grid.hi) == 1, 1.0, 0.0)],
         "static": [modulus - g1_squared],
-        "band": [known.g1 * known.still - g1_squared],
-        "convention": [other**2 - g1_squared for other in known.others],
+        "band": [(known.g1 * jnp.conj(known.still)).real - g1_squared],
+        "convention": [jnp.abs(other) ** 2 - g1_squared for other in known.others],
     }
     return jnp.stack([one for kind in KINDS for one in made[kind]])
 

@@ -281,6 +281,13 @@ BAD_CALLS = [
     (["fit", "{data}", "--method", "nuts"], "nuts.*not one of.*laplace"),
     (["fit", "{data}", "--modle", "static"], "No such option.*--modle"),
     (["fit", "{data}", "--model", "flow"], "model must be one of static, laminar_flow"),
+    (["fit", "{data}", "--law", "constant"], "--law must be RATE=LAW, .*found 'constant'"),
+    (["fit", "{data}", "--law", "D=constnt"], "the law of D: unknown.*did you mean constant"),
+    (["simulate", "new.h5", "--law", "E=constant"], "can be chosen for D, gamma_dot, found 'E'"),
+    (
+        ["fit", "{data}", "--model", "frozen", "--prior", "frozen_share=0,0.1"],
+        "location of this prior must be between 0 and 1, found 0",
+    ),
     (["fit", "{data}", "--merge", "mean"], "mean.*not one of.*consensus"),
     (["fit", "{data}", "--prior", "phi=0,5"], "fit.priors.phi: unknown; did you mean phi0"),
     (["fit", "{data}", "--prior", "phi0=0"], "fit.priors.phi0: must be LOC,SCALE or one of"),

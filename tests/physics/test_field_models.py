@@ -8,9 +8,11 @@ from scipy.optimize import minimize
 
 import homodyne_bayes as hb
 from homodyne_bayes.inference import density
+from homodyne_bayes.likelihood.misfit import KINDS, Fields, directions
 from homodyne_bayes.model_files import MODELS, load_model
 from homodyne_bayes.physics.convention import CONVENTIONS
 from homodyne_bayes.physics.experiment import Experiment, field_correlation
+from homodyne_bayes.physics.points import map_grid
 from tests.truth import LAMINAR, STATIC
 
 PHI, FRAMES, Q, GAP, DT = (-60.0, 0.0, 40.0), 14, 0.0054, 2e6, 0.25
@@ -175,3 +177,15 @@ def test_finite_all_over_the_prior_and_truths_are_found(name):
     for parameter in load_model(name).reported:
         low, high = np.quantile(found[parameter], [0.0005, 0.9995])
         assert low < truth[parameter] < high, parameter
+
+
+def test_what_a_model_may_lack_is_real_where_its_field_is_complex():
+    grid = map_grid(np.zeros(1), FRAMES, DT, Q, GAP)
+    g1, still = (jnp.asarray(field(name)[1]) for name in ("frozen_flow", "frozen"))
+    kinds = np.repeat(list(KINDS), [kind.size for kind in KINDS.values()])
+    found = directions(grid, Fields(g1, still, (still,)))
+    assert found.dtype == float
+    moved = jnp.abs(g1 + 1e-6 * (still - g1)) ** 2 - jnp.abs(g1) ** 2
+    np.testing.assert_allclose(found[kinds == "band"][0], moved / 2e-6, atol=1e-5)
+    other = jnp.abs(still) ** 2 - jnp.abs(g1) ** 2
+    np.testing.assert_allclose(found[kinds == "convention"][0], other, atol=1e-12)
