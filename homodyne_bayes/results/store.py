@@ -69,6 +69,7 @@ import xarray as xr
 from homodyne_bayes.environment import SCHEMA_VERSION
 from homodyne_bayes.errors import InputError
 from homodyne_bayes.files import atomic_path, check_stored, naming, reading, text_as_characters
+from homodyne_bayes.results import folders
 from homodyne_bayes.thresholds import Fault, faults_from_json
 
 GROUPS = ("posterior", "certificate", "warm_start", "observed_data")
@@ -99,7 +100,10 @@ class Parameter(NamedTuple):
 
 
 def write(tree: xr.DataTree, path: str | Path) -> None:
-    """Write a result to netCDF, whole or not at all."""
+    """Write a result to netCDF or, by a name that ends in .zarr, to zarr; whole or not at all."""
+    if Path(path).suffix == folders.ENDING:
+        folders.write(tree, Path(path))
+        return
     encoding: Any = {node.path: text_as_characters(node.to_dataset()) for node in tree.subtree}
     with atomic_path(path) as temporary:
         tree.to_netcdf(temporary, engine="netcdf4", encoding=encoding)
@@ -114,21 +118,27 @@ def read(path: str | Path) -> xr.DataTree:
         If the file is not a result of this package, or one that this version cannot read.
     """
     path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: expected a result file (.nc), found no such file")
-    with reading(path):
-        check_stored(path)
-        with xr.open_datatree(path, engine="netcdf4") as stored:
-            missing = [group for group in GROUPS if group not in stored.children]
-            if missing:
-                raise InputError(
-                    f"expected a result of `homodyne-bayes fit`, found no group {missing[0]!r}; "
-                    "name another file"
-                )
-            tree = stored.load()
+    if not path.exists():
+        raise InputError(f"{path}: expected a result file (.nc or .zarr), found no such file")
+    with reading(path), _opened(path) as stored:
+        missing = [group for group in GROUPS if group not in stored.children]
+        if missing:
+            raise InputError(
+                f"expected a result of `homodyne-bayes fit`, found no group {missing[0]!r}; "
+                "name another file"
+            )
+        tree = stored.load()
     with naming(path):
         check(tree)
     return tree
+
+
+def _opened(path: Path) -> xr.DataTree:
+    """Return a result whose groups are not loaded yet."""
+    if path.is_dir():
+        return folders.open_tree(path)
+    check_stored(path)
+    return xr.open_datatree(path, engine="netcdf4")
 
 
 def check(tree: xr.DataTree) -> None:
