@@ -258,3 +258,57 @@ def test_flow_needs_gap_and_azimuth(laminar_data):
 def test_every_reported_name_is_in_the_table(laminar_result):
     assert set(laminar_result["posterior"].data_vars) <= set(PARAMETERS)
     assert jax.config.jax_enable_x64
+
+
+def test_round_trip_through_zarr(laminar_result, tmp_path):
+    """Also over an older store, and as other programs read it."""
+    path = tmp_path / "result.zarr"
+    for _ in range(2):
+        Result(laminar_result).save(path)
+    assert [found.name for found in tmp_path.iterdir()] == ["result.zarr"]
+    again = store.read(path)
+    assert again.attrs == laminar_result.attrs
+    for name in laminar_result.children:
+        xr.testing.assert_identical(again[name].to_dataset(), laminar_result[name].to_dataset())
+    assert az.from_zarr(path)["posterior"].sizes == laminar_result["posterior"].sizes
+
+
+def test_a_store_is_whole_or_not_there(laminar_result, tmp_path, monkeypatch):
+    path, whole = tmp_path / "result.zarr", xr.DataTree.to_zarr
+    store.write(laminar_result, path)
+
+    def fails(tree, folder, **settings):
+        whole(tree, folder, **settings)
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(xr.DataTree, "to_zarr", fails)
+    with pytest.raises(InputError, match=r"could not be written .*is the disk full"):
+        store.write(laminar_result, path)
+    assert [found.name for found in tmp_path.iterdir()] == ["result.zarr"]
+    assert store.read(path).attrs == laminar_result.attrs
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda path: (path / "posterior/alpha/0.0").unlink(), "chunks of posterior/alpha, found"),
+        (lambda path: (path / "posterior/alpha/0.0").write_bytes(b"?"), "cannot be read"),
+        (lambda path: (path / ".zmetadata").unlink(), "expected a zarr store"),
+        (lambda path: (path / ".zmetadata").write_bytes(b"{"), "cannot be read"),
+        (lambda path: (path / "more").symlink_to(path.parent), "found a link"),
+    ],
+)
+def test_damaged_stores_end_in_a_sentence(laminar_result, tmp_path, damage, message):
+    path = tmp_path / "result.zarr"
+    store.write(laminar_result, path)
+    damage(path)
+    with pytest.raises(InputError, match=message):
+        store.read(path)
+
+
+def test_a_store_does_not_replace_what_is_none(laminar_result, tmp_path):
+    (tmp_path / "result.zarr").mkdir()
+    with pytest.raises(InputError, match="found something else there"):
+        store.write(laminar_result, tmp_path / "result.zarr")
+    with pytest.raises(InputError, match="found a folder"):
+        store.write(laminar_result, tmp_path)
