@@ -1,4 +1,4 @@
-"""The result: one DataTree in ArviZ's groups that explains itself, written to and read from netCDF.
+"""The result: one DataTree in ArviZ's groups that explains itself, in netCDF or zarr.
 
 ======================= ============================================ =====================
 group                   what                                         dimensions
@@ -6,10 +6,11 @@ group                   what                                         dimensions
 posterior               draws of all parameters                      chain, draw (, phi)
 unconstrained_posterior the same in the sampler's coordinates        chain, draw (, phi)
 log_prior               log prior density of the same, Jacobians in  chain, draw
-log_likelihood          log likelihood of all the data, compressed   chain, draw
+log_likelihood          log likelihood of every map, compressed      chain, draw, phi
                         where they were
-sample_stats            lp; of NUTS on all the data: diagnostics     chain, draw
-                        and the device of every chain
+sample_stats            lp and log likelihood of all the data; of    chain, draw
+                        NUTS on all the data: diagnostics and the
+                        device of every chain
 certificate             the verdict; k-hat, ESS of every attempt;    attempt
                         how far compressed maps are from the maps
 approximation           draws before they were weighed               chain, draw (, phi)
@@ -25,7 +26,10 @@ true_rates              the same of the truth of simulated data      time
 warm_start              draws of the Gaussian at the mode            chain, draw (, phi)
 data_alone              sd of the sampler's coordinates without      (phi)
                         priors, contrast and offset free
-observed_data           c2 as fitted, NaN where there is none        phi, t1, t2
+posterior_predictive    draws of lag cuts, measured again            chain, draw, point
+prior_predictive        the same of the prior                        chain, draw, point
+observed_data           c2 as fitted, NaN where there is none; lag   phi, t1, t2;
+                        cuts as measured                             point
 fitted                  posterior mean of c2                         phi, t1, t2
 cuts                    c2 against the lag, averaged over starts:    (level,) phi, age,
                         measured, sd of that; quantiles of prior     lag
@@ -44,7 +48,9 @@ is known. In ``noise`` variables with the attribute ``symbol`` are told in repor
 ``meaning``, and by ``phrase`` in a methods section.
 
 The attributes of the root hold versions, settings, priors, seed, convention, data hash, provenance
-and cost. These explain the rest, so that a reader needs no other source:
+and cost, and what ArviZ's schema asks for: ``created_at``, ``creation_library``,
+``inference_library``, ``sampling_time`` in s, ``tuning_steps``. These explain the rest, so that a
+reader needs no other source:
 
 ================== ===============================================================================
 schema_version     of this layout, an integer
