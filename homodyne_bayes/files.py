@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 MAX_EXPANSION = 100  # bytes loaded, over those of the file
 ALWAYS_ALLOWED = 2**27  # bytes
 HEAP, SCANNED = b"GCOL\x01\0\0\0", 2**30  # how a heap of strings starts; bytes looked through
+STORED = ".zmetadata"  # which every zarr store of a result has
 MAX_SENTENCE = 1000  # characters of a complaint, which may quote the file
 READ_ERRORS = (  # what libraries raise over a damaged file
     ArithmeticError,
@@ -105,15 +106,8 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         raise InputError(
             f"{path}: expected the name of a file to write, found a folder; add a file name"
         )
-    try:
-        folder = tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.")
-    except OSError as error:
-        raise InputError(
-            f"{path}: expected a folder that can be written to, found "
-            f"{error.strerror}; create it or choose another"
-        ) from error
-    with folder as name:
-        temporary = Path(name) / path.name
+    with _beside(path) as folder:
+        temporary = folder / path.name
         try:
             yield temporary
         except RuntimeError as error:
@@ -125,14 +119,64 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         temporary.replace(path)
 
 
+@contextmanager
+def atomic_folder(path: str | Path) -> Iterator[Path]:
+    """Give the path of a zarr store to be made beside ``path``, which it then replaces, whole.
+
+    An older store is moved aside for the moment, and comes back where the new one cannot come.
+
+    Raises
+    ------
+    InputError
+        If ``path`` is there and no zarr store, its folder is missing or cannot be written to, or
+        the system refuses to write, as where the disk is full.
+    """
+    path = Path(path)
+    if path.exists() and not (path / STORED).is_file():
+        raise InputError(
+            f"{path}: expected the name of a zarr store to write, found something else there; "
+            "choose another name"
+        )
+    with _beside(path) as folder:
+        temporary, aside = folder / path.name, folder / "aside"
+        try:
+            yield temporary
+            if path.exists():
+                path.rename(aside)
+            temporary.rename(path)
+        except OSError as error:
+            raise InputError(
+                f"{path}: could not be written ({error}): is the disk full?"
+            ) from error
+        finally:
+            if aside.exists() and not path.exists():
+                aside.rename(path)
+
+
+@contextmanager
+def _beside(path: Path) -> Iterator[Path]:
+    """Give a temporary folder in the folder of ``path``."""
+    try:
+        folder = tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as error:
+        raise InputError(
+            f"{path}: expected a folder that can be written to, found "
+            f"{error.strerror}; create it or choose another"
+        ) from error
+    with folder as name:
+        yield Path(name)
+
+
 def most_bytes(size: int) -> int:
     """Return how many bytes may be loaded from a file of ``size`` bytes."""
     return max(ALWAYS_ALLOWED, MAX_EXPANSION * size)
 
 
 def check_bytes(path: str | Path, size: int, name: str) -> None:
-    """Refuse to load far more bytes than the file has."""
-    stored = Path(path).stat().st_size
+    """Refuse to load far more bytes than the file has, or all files of a folder together."""
+    path = Path(path)
+    files = [path, *path.rglob("*")] if path.is_dir() else [path]
+    stored = sum(file.stat().st_size for file in files)
     most = most_bytes(stored)
     if size > most:
         raise InputError(

@@ -81,10 +81,12 @@ def made(name: str):
 def hashes(tree) -> dict[str, str]:
     """Return the hash of the numbers of every group."""
     found = {}
+    groups = {name: tree[name].data_vars for name in GROUPS if name in tree.children}
+    groups["log_likelihood"] = {"c2": tree["sample_stats"]["log_likelihood"]}  # of all maps
     for name in GROUPS:
-        if name in tree.children:
+        if name in groups:
             digest = hashlib.sha256()
-            for variable, values in sorted(tree[name].data_vars.items()):
+            for variable, values in sorted(groups[name].items()):
                 if values.dtype.kind in "fbi":
                     digest.update(variable.encode() + np.ascontiguousarray(values).tobytes())
             found[name] = digest.hexdigest()[:16]

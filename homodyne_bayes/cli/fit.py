@@ -26,7 +26,11 @@ from homodyne_bayes.results.view import Result
 
 @click.command()
 @click.argument("file")
-@click.option("--out", metavar="FILE.nc", help="Result file.  [default: <FILE>_posterior.nc]")
+@click.option(
+    "--out",
+    metavar="FILE.nc",
+    help="Result file, or a zarr store NAME.zarr.  [default: <FILE>_posterior.nc]",
+)
 @click.option("--resume", is_flag=True, help="Go on where the same fit was stopped.")
 @click.option(
     "--cluster",

@@ -10,6 +10,7 @@ from click.core import ParameterSource
 
 from homodyne_bayes import environment
 from homodyne_bayes.errors import InputError
+from homodyne_bayes.files import STORED
 
 for_machines = click.option("--json", "as_json", is_flag=True, help="Print it for machines.")
 
@@ -63,7 +64,8 @@ def writable(path: str | Path, source: str | None = None) -> Path:
     path = Path(path)
     if not path.parent.is_dir():
         raise InputError(f"{path}: the folder {path.parent} does not exist; make it first")
-    if path.is_dir() or not os.access(path.parent, os.W_OK):
+    folder = path.is_dir() and not (path / STORED).is_file()
+    if folder or not os.access(path.parent, os.W_OK):
         raise InputError(f"{path}: cannot be written; name a file in a folder you may write to")
     if source is not None and path.exists() and path.samefile(source):
         raise InputError(f"{path}: would overwrite what it is made from; choose another --out")

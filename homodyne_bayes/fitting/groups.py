@@ -13,6 +13,7 @@ from homodyne_bayes.fitting.predictive import LEVELS, Bands, Cuts
 from homodyne_bayes.inference.convergence import Convergence
 from homodyne_bayes.inference.infer import Inference
 from homodyne_bayes.inference.methods import ShardRun
+from homodyne_bayes.inference.nuts import NutsInfo
 from homodyne_bayes.likelihood.estimate import Estimate
 from homodyne_bayes.likelihood.noise import NoiseWords
 from homodyne_bayes.parameters import PER_ANGLE
@@ -34,6 +35,11 @@ PHOTONS, PHOTONS_SHORT = (
 ETA_SHORT = "η = {} of the working information taken as real"
 NUM_PIXELS = (
     "independent pixels of an angle: so many simulated pixels would scatter as its residuals do"
+)
+
+NO_CHAINS = (
+    "draws were weighed, merged or made at the mode, and are no transitions; those of shards are "
+    "in sub_sample_stats, where there are shards"
 )
 
 
@@ -113,22 +119,34 @@ def inference_groups(inference: Inference, labels: list[str]) -> dict[str, xr.Da
     labels : list of str
         (d,) names of the sampler's coordinates.
     """
-    dims = ("chain", "draw")
-    log_density = inference.log_prior + inference.log_likelihood
-    stats: dict[str, tuple[Any, np.ndarray]] = {"lp": (dims, log_density)}
-    if inference.nuts is not None:
-        info = inference.nuts.info._asdict()
-        stats |= {name: (dims, value[0]) for name, value in info.items()}
-        stats["device"] = ("chain", inference.nuts.device[0])
     groups = {
-        "log_prior": xr.Dataset({"prior": (dims, inference.log_prior)}),
-        "log_likelihood": xr.Dataset({"c2": (dims, inference.log_likelihood)}),
-        "sample_stats": xr.Dataset(stats),
+        "log_prior": xr.Dataset({"prior": (("chain", "draw"), inference.log_prior)}),
+        "sample_stats": _sample_stats(inference),
         "certificate": _certificate(inference),
     }
     if inference.approximation.shards is not None:
         groups |= _shard_groups(inference.approximation.shards, labels)
     return groups
+
+
+def _sample_stats(inference: Inference) -> xr.Dataset:
+    """Return log densities of draws and, where they are those of chains, their diagnostics."""
+    dims, likelihood = ("chain", "draw"), inference.log_likelihood
+    stats: dict[str, tuple[Any, np.ndarray]] = {
+        "lp": (dims, inference.log_prior + likelihood),
+        "log_likelihood": (dims, likelihood),
+    }
+    if inference.nuts is None:
+        return xr.Dataset(stats, attrs={"diagnostics": NO_CHAINS})
+    stats |= {name: (dims, value[0]) for name, value in _diagnostics(inference.nuts.info).items()}
+    stats["device"] = ("chain", inference.nuts.device[0])
+    return xr.Dataset(stats, attrs={"diagnostics": "of every transition of NUTS"})
+
+
+def _diagnostics(info: NutsInfo) -> dict[str, np.ndarray]:
+    """Return diagnostics of transitions by ArviZ's names."""
+    found = {name: np.asarray(value) for name, value in info._asdict().items()}
+    return found | {"tree_depth": 1 + np.log2(np.maximum(found["n_steps"], 1)).astype(int)}
 
 
 def _certificate(inference: Inference) -> xr.Dataset:
@@ -156,14 +174,14 @@ def _certificate(inference: Inference) -> xr.Dataset:
 
 def _shard_groups(run: ShardRun, labels: list[str]) -> dict[str, xr.Dataset]:
     dims = ("shard", "chain", "draw")
-    info, agreement = run.chains.info._asdict(), run.agreement
+    agreement = run.agreement
     per_shard = {
         name: ("shard", [getattr(convergence, name) for convergence in run.convergence])
         for name in Convergence._fields
     }
     return {
         "sub_sample_stats": xr.Dataset(
-            {name: (dims, value) for name, value in info.items()}
+            {name: (dims, value) for name, value in _diagnostics(run.chains.info).items()}
             | {"device": (("shard", "chain"), run.chains.device)}
         ),
         "shard_checks": xr.Dataset(

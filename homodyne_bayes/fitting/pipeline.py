@@ -8,7 +8,9 @@ import xarray as xr
 from homodyne_bayes.data.two_time import TwoTimeData
 from homodyne_bayes.environment import versions
 from homodyne_bayes.files import as_attributes
+from homodyne_bayes.fitting import schema
 from homodyne_bayes.fitting.plan import plan
+from homodyne_bayes.fitting.pointwise import map_by_map
 from homodyne_bayes.fitting.sample import sample
 from homodyne_bayes.fitting.settings import FitConfig
 from homodyne_bayes.fitting.still import compare_with_rest
@@ -75,6 +77,11 @@ def fit(
         with timed(seconds, "no flow"):
             still = compare_with_rest(data, made, config.record.still, progress, place)
     tree = make_tree(data, config, made, still)
+    with timed(seconds, "map by map"):
+        tree["log_likelihood"] = xr.DataTree(map_by_map(data, made, progress, place))
+    made_by = schema.making(made.inference, config.sampling.nuts.num_warmup)
+    for name in schema.MADE_BY:
+        tree[name].attrs |= made_by
     tree.attrs |= as_attributes(
         {
             "title": "homodyne_bayes result",
@@ -88,6 +95,8 @@ def fit(
             "provenance": dict(data.provenance),
             "devices": [str(device) for device in jax.local_devices()],
             "seconds": seconds,
+            **made_by,
+            **schema.of_this_run(seconds),
         }
     )
     return tree

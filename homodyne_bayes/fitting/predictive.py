@@ -31,6 +31,9 @@ AGE_WIDTH = 0.05  # of the record
 LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)  # of the quantiles that are kept
 
 
+Pair = tuple[np.ndarray, np.ndarray]
+
+
 class Cuts(NamedTuple):
     """Which entries of P maps of G frames the points of A cuts average, at lags 1 to L = G - 1.
 
@@ -151,11 +154,29 @@ def speckle_scatter(S: np.ndarray, scale: np.ndarray, cuts: Cuts) -> np.ndarray:
     variance = np.zeros(cuts.known.shape)
     for p, a in np.ndindex(variance.shape[:2]):
         start, end, weight = cuts.starts[p, a, :, 0], cuts.ends[p, a], cuts.weight[p, a]
-        crossed = S[p][start[:, None, None], end]
-        K = S[p][start[:, None], start][..., None] * S[p][end[:, None], end]
-        K += crossed * crossed.swapaxes(0, 1)
+        K = _covariance(S[p], (start[:, None, None], end[:, None]), (start[:, None], end))
         variance[p, a] = scale[p] * np.einsum("sl,tl,stl->l", weight, weight, K)
     return np.sqrt(variance)
+
+
+def covariance_of_points(
+    S: np.ndarray, start: np.ndarray, end: np.ndarray, weight: np.ndarray
+) -> np.ndarray:
+    """Return how N points of one map scatter together, (N, N), for a factor of 1.
+
+    ``start``, ``end`` and ``weight`` are those of the n entries of every point, (N, n).
+    """
+    rows = []
+    for a, b, own in zip(start, end, weight, strict=True):
+        K = _covariance(S, (a[:, None, None], b[:, None, None]), (start, end))
+        rows.append(np.einsum("s,nt,snt->n", own, weight, K))
+    return np.reshape(rows, (len(start),) * 2)
+
+
+def _covariance(S: np.ndarray, one: Pair, other: Pair) -> np.ndarray:
+    """Return the working covariance of entries at pairs of frames that broadcast together."""
+    (a, b), (c, d) = one, other
+    return S[a, c] * S[b, d] + S[a, d] * S[c, b]
 
 
 def independent_scatter(sigma: float, cuts: Cuts) -> np.ndarray:

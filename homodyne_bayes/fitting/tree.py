@@ -11,9 +11,10 @@ import xarray as xr
 
 from homodyne_bayes.data.two_time import TwoTimeData
 from homodyne_bayes.files import as_attributes
-from homodyne_bayes.fitting import describe, predictive
+from homodyne_bayes.fitting import describe
 from homodyne_bayes.fitting import groups as parts
 from homodyne_bayes.fitting.budget import Posterior, budget
+from homodyne_bayes.fitting.predicted import predicted_groups
 from homodyne_bayes.fitting.sample import Sampled
 from homodyne_bayes.fitting.settings import FitConfig
 from homodyne_bayes.fitting.still import Still, log_flat
@@ -22,13 +23,11 @@ from homodyne_bayes.inference.mode import WarmStart
 from homodyne_bayes.likelihood.information import alone, prior_of
 from homodyne_bayes.likelihood.observe import Observed
 from homodyne_bayes.likelihood.rescale import parameter_values, without_data
-from homodyne_bayes.parameters import PER_ANGLE, Prior
-from homodyne_bayes.physics.points import ShardGrid, split
+from homodyne_bayes.physics.points import ShardGrid
 from homodyne_bayes.physics.rates import reference_time
 
 DRAWS = ("chain", "draw")
 NUM_PRIOR_DRAWS = 2000
-NUM_PREDICTED = 100  # draws at which c2 is computed
 
 
 def make_tree(
@@ -74,8 +73,7 @@ def make_tree(
         "rates": parts.rates_dataset(over_time, data.time, model.model),
         "warm_start": parameters(gaussian, model=made.plan.least_squares, grid=made.unweighted),
         "data_alone": dataset(_alone(made), leading=()),
-        "observed_data": parts.map_dataset(data.c2, data),
-        **_predicted(data, made, (draws, posterior), (from_prior, prior)),
+        **predicted_groups(data, made, (draws, posterior), (from_prior, prior)),
         "constant_data": parts.constant_dataset(data, float(reference_time(whole))),
         **parts.inference_groups(inference, density.labels(model, whole)),
         **_combined(jax.random.fold_in(key, 3), config, made, posterior, dataset),
@@ -136,44 +134,3 @@ def _truth(data: TwoTimeData) -> dict[str, float]:
     truth = data.provenance.get("truth")
     known = truth if isinstance(truth, Mapping) else {}
     return {name: value for name, value in known.items() if isinstance(value, int | float)}
-
-
-def _predicted(
-    data: TwoTimeData,
-    made: Sampled,
-    posterior: tuple[Any, Mapping[str, np.ndarray]],
-    prior: tuple[Any, Mapping[str, np.ndarray]],
-) -> dict[str, xr.Dataset]:
-    """Return the groups of what draws expect; these are coordinates and values of parameters."""
-    cuts, maps = predictive.cuts_of(data.pairs), split(made.whole)
-    some, of_prior = (
-        _some(made.plan.priors, *draws, data.num_angles) for draws in (posterior, prior)
-    )
-    fitted = predictive.mean_maps(made.model, maps, *some)
-    curves, prior_curves = (
-        predictive.expected_cuts(made.model, maps, *draws, cuts) for draws in (some, of_prior)
-    )
-    if made.estimate is not None:
-        S = predictive.intensity(made.plan.per_angle, maps, made.estimate)
-        scatter = predictive.speckle_scatter(S, made.estimate.scale, cuts)
-    else:
-        residual = np.where(made.whole.used, data.c2 - fitted, np.nan)
-        sigma = posterior[1].get("sigma", np.nanstd(residual, axis=(1, 2)))
-        scatter = predictive.independent_scatter(np.sqrt((sigma**2).mean()), cuts)
-    bands = predictive.bands(curves, prior_curves, scatter, cuts)
-    measured = predictive.measured(data.c2, cuts)
-    return {
-        "fitted": parts.map_dataset(fitted, data),
-        "cuts": parts.cuts_dataset(measured, scatter, bands, cuts, data),
-    }
-
-
-def _some(
-    priors: Mapping[str, Prior], theta: Any, values: Mapping[str, np.ndarray], num_angles: int
-) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
-    """Return evenly spaced draws of theta (S, d), and of contrast and offset, (S, P) each."""
-    theta = np.asarray(theta).reshape(-1, theta.shape[-1])
-    at = np.linspace(0, len(theta) - 1, min(len(theta), NUM_PREDICTED)).round().astype(int)
-    held = {name: np.full((len(theta), num_angles), priors[name].loc) for name in PER_ANGLE}
-    every = {**held, **values}
-    return theta[at], tuple(every[name].reshape(len(theta), -1)[at] for name in PER_ANGLE)

@@ -242,16 +242,31 @@ def evaluator(
         Evaluates every part, as `each.each_here`. The sum over parts is made in their order, so
         that it does not depend on where they are evaluated.
     """
+
+    def evaluate(theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        prior, likelihoods = densities_of_parts(model, parts, theta, progress, each)
+        return prior, likelihoods.sum(axis=1)
+
+    return evaluate
+
+
+def densities_of_parts(
+    model: Model,
+    parts: Shard,
+    theta: np.ndarray,
+    progress: StageProgress = quiet,
+    each: Each = each_here,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return log prior (N,) and log likelihood of every part (N, J) at theta (N, d).
+
+    Other arguments are those of `evaluator`.
+    """
     J = jax.tree.leaves(parts)[0].shape[0]
     most = max(1, min(BLOCK, POINTS_AT_ONCE * J // num_points(model, parts)))
     together = next(number for number in range(most, 0, -1) if BLOCK % number == 0)
-
-    def evaluate(theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        held = model, together, np.asarray(theta)
-        priors, likelihoods = zip(*each(log_densities, held, parts, progress), strict=True)
-        return priors[0], np.stack(likelihoods, axis=1).sum(axis=1)
-
-    return evaluate
+    held = model, together, np.asarray(theta)
+    priors, likelihoods = zip(*each(log_densities, held, parts, progress), strict=True)
+    return priors[0], np.stack(likelihoods, axis=1)
 
 
 def log_densities(

@@ -71,7 +71,8 @@ def infer_cheaply(
             certificate = made.certificate
             log_evidence = certificate.log_evidence + judgement.shift
             certificate = certificate._replace(log_evidence=log_evidence)
-            return made._replace(certificate=certificate, judgement=judgement, seconds=seconds)
+            made = made._replace(certificate=certificate, judgement=judgement, seconds=seconds)
+            return made._replace(form=small)
         cloud = np.concatenate([judged[: NUM_IN_CLOUD // 2], cloud[: NUM_IN_CLOUD // 2]])
     if shelf is not None:
         shelf = replace(shelf, folder=shelf.folder / "uncompressed")

@@ -71,7 +71,7 @@ class Inference(NamedTuple):
 
     ``nuts`` are the chains on all the data, where they were run; ``gradients`` counts those of
     all the data that sampling took, warm-up included; ``judgement`` is there where all the data
-    judged draws of a cheaper form.
+    judged draws of a cheaper form, and ``form`` is that form.
     """
 
     draws: np.ndarray
@@ -83,6 +83,7 @@ class Inference(NamedTuple):
     gradients: float
     seconds: dict[str, float]
     judgement: Judgement | None = None
+    form: Problem | None = None
 
 
 def infer(

@@ -41,6 +41,7 @@ ROUNDING = 1e-12  # relative: less is none
 TINY = np.finfo(float).tiny
 SAME = 1e-9  # of g₁², where a model needs no other frames than the nodes'
 
+OWN, SHARED = ("c2", "used", "lo", "hi", "phi_index"), ("phi", "time", "q", "gap", "dt")
 _ALONE = threading.Lock()
 _ARRAYS = ["root", "rest", "count", "log_norm"]
 
@@ -209,13 +210,31 @@ def redealt(small: ShardGrid, maps: np.ndarray, real: np.ndarray) -> ShardGrid:
     maps, real : numpy.ndarray
         (K, p) places of the maps of every shard, and whether they are more than padding.
     """
-    own = ("c2", "used", "lo", "hi", "phi_index")
-    dealt: Any = {name: getattr(small, name)[0, 0][maps][:, None] for name in own}
+    dealt: Any = {name: getattr(small, name)[0, 0][maps][:, None] for name in OWN}
     noise = jax.tree.map(lambda leaf: leaf[0, 0][maps][:, None], small.noise)
     noise = jax.tree.map(lambda leaf: np.where(_as(real[:, None], leaf), leaf, 0.0), noise)
-    shared = ("phi", "time", "q", "gap", "dt")
-    dealt |= {name: np.repeat(getattr(small, name), len(maps), axis=0) for name in shared}
+    dealt |= {name: np.repeat(getattr(small, name), len(maps), axis=0) for name in SHARED}
     return replace(small, **dealt, noise=noise)
+
+
+def apart(shards: ShardGrid, maps: np.ndarray, real: np.ndarray) -> ShardGrid:
+    """Return the P compressed maps of K shards in their order, each a part of its own.
+
+    Parameters
+    ----------
+    shards : ShardGrid
+        K shards of one part, as `redealt` made them.
+    maps, real : numpy.ndarray
+        (K, p) places of their maps, and whether they are more than padding.
+    """
+    at = np.flatnonzero(real)[np.argsort(maps[real])]
+
+    def own(leaf: Any) -> np.ndarray:
+        return np.asarray(leaf).reshape(-1, *leaf.shape[3:])[at][:, None]
+
+    made: Any = {name: own(getattr(shards, name)) for name in OWN}
+    made |= {name: np.repeat(getattr(shards, name)[0], len(at), axis=0) for name in SHARED}
+    return replace(shards, **made, noise=jax.tree.map(own, shards.noise))
 
 
 def _as(flags: np.ndarray, leaf: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The result: one DataTree in ArviZ's groups that explains itself, written to and read from netCDF.
+"""The result: one DataTree in ArviZ's groups that explains itself, in netCDF or zarr.
 
 ======================= ============================================ =====================
 group                   what                                         dimensions
@@ -6,10 +6,11 @@ group                   what                                         dimensions
 posterior               draws of all parameters                      chain, draw (, phi)
 unconstrained_posterior the same in the sampler's coordinates        chain, draw (, phi)
 log_prior               log prior density of the same, Jacobians in  chain, draw
-log_likelihood          log likelihood of all the data, compressed   chain, draw
+log_likelihood          log likelihood of every map, compressed      chain, draw, phi
                         where they were
-sample_stats            lp; of NUTS on all the data: diagnostics     chain, draw
-                        and the device of every chain
+sample_stats            lp and log likelihood of all the data; of    chain, draw
+                        NUTS on all the data: diagnostics and the
+                        device of every chain
 certificate             the verdict; k-hat, ESS of every attempt;    attempt
                         how far compressed maps are from the maps
 approximation           draws before they were weighed               chain, draw (, phi)
@@ -32,7 +33,10 @@ true_rates              the same of the truth of simulated data      time
 warm_start              draws of the Gaussian at the mode            chain, draw (, phi)
 data_alone              sd of the sampler's coordinates without      (phi)
                         priors, contrast and offset free
-observed_data           c2 as fitted, NaN where there is none        phi, t1, t2
+posterior_predictive    draws of lag cuts, measured again            chain, draw, point
+prior_predictive        the same of the prior                        chain, draw, point
+observed_data           c2 as fitted, NaN where there is none; lag   phi, t1, t2;
+                        cuts as measured                             point
 fitted                  posterior mean of c2                         phi, t1, t2
 cuts                    c2 against the lag, averaged over starts:    (level,) phi, age,
                         measured, sd of that; quantiles of prior     lag
@@ -52,7 +56,9 @@ variables with the attribute ``symbol`` are told in reports, with their ``meanin
 ``phrase`` in a methods section.
 
 The attributes of the root hold versions, settings, priors, seed, convention, data hash, provenance
-and cost. These explain the rest, so that a reader needs no other source:
+and cost, and what ArviZ's schema asks for: ``created_at``, ``creation_library``,
+``inference_library``, ``sampling_time`` in s, ``tuning_steps``. These explain the rest, so that a
+reader needs no other source:
 
 ================== ===============================================================================
 schema_version     of this layout, an integer
@@ -77,6 +83,7 @@ import xarray as xr
 from homodyne_bayes.environment import SCHEMA_VERSION
 from homodyne_bayes.errors import InputError
 from homodyne_bayes.files import atomic_path, check_stored, naming, reading, text_as_characters
+from homodyne_bayes.results import folders
 from homodyne_bayes.thresholds import Fault, faults_from_json
 
 GROUPS = ("posterior", "certificate", "warm_start", "observed_data")
@@ -107,7 +114,10 @@ class Parameter(NamedTuple):
 
 
 def write(tree: xr.DataTree, path: str | Path) -> None:
-    """Write a result to netCDF, whole or not at all."""
+    """Write a result to netCDF or, by a name that ends in .zarr, to zarr; whole or not at all."""
+    if Path(path).suffix == folders.ENDING:
+        folders.write(tree, Path(path))
+        return
     encoding: Any = {node.path: text_as_characters(node.to_dataset()) for node in tree.subtree}
     with atomic_path(path) as temporary:
         tree.to_netcdf(temporary, engine="netcdf4", encoding=encoding)
@@ -122,21 +132,27 @@ def read(path: str | Path) -> xr.DataTree:
         If the file is not a result of this package, or one that this version cannot read.
     """
     path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: expected a result file (.nc), found no such file")
-    with reading(path):
-        check_stored(path)
-        with xr.open_datatree(path, engine="netcdf4") as stored:
-            missing = [group for group in GROUPS if group not in stored.children]
-            if missing:
-                raise InputError(
-                    f"expected a result of `homodyne-bayes fit`, found no group {missing[0]!r}; "
-                    "name another file"
-                )
-            tree = stored.load()
+    if not path.exists():
+        raise InputError(f"{path}: expected a result file (.nc or .zarr), found no such file")
+    with reading(path), _opened(path) as stored:
+        missing = [group for group in GROUPS if group not in stored.children]
+        if missing:
+            raise InputError(
+                f"expected a result of `homodyne-bayes fit`, found no group {missing[0]!r}; "
+                "name another file"
+            )
+        tree = stored.load()
     with naming(path):
         check(tree)
     return tree
+
+
+def _opened(path: Path) -> xr.DataTree:
+    """Return a result whose groups are not loaded yet."""
+    if path.is_dir():
+        return folders.open_tree(path)
+    check_stored(path)
+    return xr.open_datatree(path, engine="netcdf4")
 
 
 def check(tree: xr.DataTree) -> None:

@@ -12,7 +12,17 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from homodyne_bayes.errors import refuse_unknown
-from homodyne_bayes.results import budget, marks, page, paper, quantities, rows, sentences, store
+from homodyne_bayes.results import (
+    budget,
+    for_arviz,
+    marks,
+    page,
+    paper,
+    quantities,
+    rows,
+    sentences,
+    store,
+)
 from homodyne_bayes.results.diagnostics import Numbers, group
 from homodyne_bayes.results.figures import FIGURES
 from homodyne_bayes.results.marks import Mark
@@ -73,6 +83,11 @@ class Result:
         store.check(tree)
         self.tree, self.plot = tree, Plots(tree)
         self._numbers = Numbers(tree)
+
+    @property
+    def for_arviz(self) -> xr.DataTree:
+        """The tree with ``alpha`` called α and only lag cuts observed, as all of ArviZ takes it."""
+        return for_arviz.view(self.tree)
 
     @property
     def certified(self) -> bool:
@@ -201,7 +216,7 @@ class Result:
         return paper.write(self._numbers, folder, latex=latex, times=times, radius=radius)
 
     def save(self, path: str | Path) -> None:
-        """Write the result to netCDF, whole or not at all."""
+        """Write the result to netCDF, or to zarr as ``name.zarr``, whole or not at all."""
         store.write(self.tree, path)
 
     def _main(self) -> list[str]:
@@ -266,7 +281,7 @@ def load(path: str | Path) -> Result:
     Parameters
     ----------
     path : str or Path
-        A file that `Result.save` or ``homodyne-bayes fit`` has written.
+        A file, or a folder ``name.zarr``, that `Result.save` or ``homodyne-bayes fit`` has written.
 
     Raises
     ------

@@ -9,7 +9,7 @@ import pytest
 
 from homodyne_bayes import FitConfig
 from homodyne_bayes.data.checks import pairs_of
-from homodyne_bayes.fitting import predictive
+from homodyne_bayes.fitting import predictive, replicates
 from homodyne_bayes.fitting.pipeline import fit
 from homodyne_bayes.model_files import MODELS
 from homodyne_bayes.physics import kernels, simulate
@@ -147,3 +147,44 @@ def test_light_bands_hold_nine_in_ten_of_new_points(speckle_result):
         tree = fit(data, FitConfig(model="static", method="laplace", num_samples=200))
         shares.append(held(tree, again(tree, new)))
     assert np.mean(shares) == pytest.approx(0.9, abs=0.03), shares
+
+
+def test_replications_scatter_together_as_entries_do(speckle_result):
+    """Predictive draws of points have the sd of the bands, and new speckle their correlations."""
+    drawn = group(speckle_result, "posterior_predictive")["cut"]
+    assert (drawn.sizes["chain"], drawn.sizes["draw"]) == (4, 25)
+    at = {name: drawn[name].values for name in ("azimuth", "start", "lag")}
+    cuts, maps = group(speckle_result, "cuts"), group(speckle_result, "observed_data")
+    p = np.searchsorted(cuts["phi"], at["azimuth"])
+    a = np.array(
+        [
+            np.flatnonzero(cuts["begin"].values[i] == s)[0]
+            for i, s in zip(p, at["start"], strict=True)
+        ]
+    )
+    lag = np.searchsorted(cuts["lag"], at["lag"] - 1e-9)
+    np.testing.assert_array_equal(maps["cut"], cuts["measured"].values[p, a, lag])
+    low, high = (cuts["replicated"].sel(level=end).values[p, a, lag] for end in (0.05, 0.95))
+    inside = (drawn >= low) & (drawn <= high)
+    assert float(inside.mean()) == pytest.approx(0.9, abs=0.03)
+    new = again(speckle_result, jax.random.key(5), 200)[:, p, a, lag]
+    first = np.flatnonzero(p == 0)
+    own = [np.corrcoef(x[:, first].T) for x in (drawn.values.reshape(100, -1), new)]
+    off = ~np.eye(len(first), dtype=bool)
+    assert np.corrcoef(own[0][off], own[1][off])[0, 1] > 0.7
+    apart = np.corrcoef(drawn.values.reshape(100, -1).T)[np.ix_(p == 0, p == 1)]
+    assert abs(apart).mean() < 0.15
+
+
+def test_the_same_seed_draws_the_same_replications():
+    points = np.random.default_rng(0).normal(size=(1, 40, 40))
+    cuts = predictive.cuts_of(np.ones((1, 40, 40), bool))
+    chosen, S = replicates.points_of(cuts), points @ points.swapaxes(1, 2) / 40
+    draws = [
+        replicates.speckle_noise(np.random.default_rng(seed), S, np.ones(1), cuts, chosen, 4000)
+        for seed in (1, 1, 2)
+    ]
+    np.testing.assert_array_equal(draws[0], draws[1])
+    assert (draws[0] != draws[2]).any()
+    sd = predictive.speckle_scatter(S, np.ones(1), cuts)[chosen]
+    np.testing.assert_allclose(draws[0].std(axis=0), sd, rtol=0.05)

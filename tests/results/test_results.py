@@ -72,14 +72,19 @@ def test_shapes_of_the_groups(laminar_result, laplace_result):
     sizes = {name: dict(node.sizes) for name, node in laminar_result.children.items()}
     draws = {"chain": 4, "draw": 200}
     assert sizes["posterior"] == sizes["approximation"] == draws | {"phi": 3}
-    assert sizes["sample_stats"] == sizes["log_prior"] == sizes["log_likelihood"] == draws
+    assert sizes["sample_stats"] == sizes["log_prior"] == draws
+    assert sizes["log_likelihood"] == draws | {"phi": 3}
     assert sizes["sub_posteriors"] == {"shard": 2} | draws | {"phi": 3}
     assert sizes["sub_sample_stats"] == {"shard": 2} | draws
     assert sizes["shard_checks"] == {"shard": 2, "coordinate": 14}
     assert set(sizes["certificate"]) == {"attempt"}
     assert sizes["rates"] == draws | {"time": 20}
     assert sizes["cuts"] == {"phi": 3, "age": 3, "lag": 19, "level": 5}
-    assert sizes["observed_data"] == sizes["fitted"] == {"phi": 3, "t1": 20, "t2": 20}
+    maps, points = {"phi": 3, "t1": 20, "t2": 20}, {"point": 102}
+    assert sizes["fitted"] == maps
+    assert sizes["observed_data"] == maps | points
+    assert sizes["posterior_predictive"] == {"chain": 4, "draw": 25} | points
+    assert sizes["prior_predictive"] == {"chain": 1, "draw": 100} | points
     assert sizes["still"] == draws
     of_shards = {"sub_posteriors", "sub_sample_stats", "shard_checks"}
     assert set(laminar_result.children) - set(laplace_result.children) == of_shards
@@ -87,12 +92,11 @@ def test_shapes_of_the_groups(laminar_result, laplace_result):
 
 def test_log_densities_are_those_of_the_draws(laminar_result, laminar_data):
     """Prior and likelihood, stored, add up to the density of the maps at the draws."""
-    names = ("log_prior", "log_likelihood", "sample_stats")
-    prior, likelihood, lp = (
-        laminar_result[group][name].values
-        for group, name in zip(names, ("prior", "c2", "lp"), strict=True)
-    )
+    places = ("log_prior/prior", "sample_stats/log_likelihood", "sample_stats/lp")
+    prior, likelihood, lp = (laminar_result[place].values for place in places)
     np.testing.assert_array_equal(prior + likelihood, lp)
+    by_map = laminar_result["log_likelihood"]["c2"]
+    np.testing.assert_allclose(by_map.sum("phi"), likelihood, rtol=1e-9)
     model = plan(laminar_data, FitConfig(noise="independent")).model
     shards = each_map(laminar_data)
     draws = laminar_result["unconstrained_posterior"].to_dataset()
@@ -101,6 +105,8 @@ def test_log_densities_are_those_of_the_draws(laminar_result, laminar_data):
         theta, _ = ravel_pytree(values)
         expected = density.log_density(model, shards, theta)
         assert float(lp[at["chain"], at["draw"]]) == pytest.approx(float(expected), abs=1e-3)
+        _, each = density.log_prior_and_likelihoods(model, shards, theta)
+        np.testing.assert_allclose(by_map.isel(at), each, atol=1e-3)
 
 
 def test_certificate_counts_and_judges(laminar_result, laplace_result):
@@ -252,3 +258,57 @@ def test_flow_needs_gap_and_azimuth(laminar_data):
 def test_every_reported_name_is_in_the_table(laminar_result):
     assert set(laminar_result["posterior"].data_vars) <= set(PARAMETERS)
     assert jax.config.jax_enable_x64
+
+
+def test_round_trip_through_zarr(laminar_result, tmp_path):
+    """Also over an older store, and as other programs read it."""
+    path = tmp_path / "result.zarr"
+    for _ in range(2):
+        Result(laminar_result).save(path)
+    assert [found.name for found in tmp_path.iterdir()] == ["result.zarr"]
+    again = store.read(path)
+    assert again.attrs == laminar_result.attrs
+    for name in laminar_result.children:
+        xr.testing.assert_identical(again[name].to_dataset(), laminar_result[name].to_dataset())
+    assert az.from_zarr(path)["posterior"].sizes == laminar_result["posterior"].sizes
+
+
+def test_a_store_is_whole_or_not_there(laminar_result, tmp_path, monkeypatch):
+    path, whole = tmp_path / "result.zarr", xr.DataTree.to_zarr
+    store.write(laminar_result, path)
+
+    def fails(tree, folder, **settings):
+        whole(tree, folder, **settings)
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(xr.DataTree, "to_zarr", fails)
+    with pytest.raises(InputError, match=r"could not be written .*is the disk full"):
+        store.write(laminar_result, path)
+    assert [found.name for found in tmp_path.iterdir()] == ["result.zarr"]
+    assert store.read(path).attrs == laminar_result.attrs
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda path: (path / "posterior/alpha/0.0").unlink(), "chunks of posterior/alpha, found"),
+        (lambda path: (path / "posterior/alpha/0.0").write_bytes(b"?"), "cannot be read"),
+        (lambda path: (path / ".zmetadata").unlink(), "expected a zarr store"),
+        (lambda path: (path / ".zmetadata").write_bytes(b"{"), "cannot be read"),
+        (lambda path: (path / "more").symlink_to(path.parent), "found a link"),
+    ],
+)
+def test_damaged_stores_end_in_a_sentence(laminar_result, tmp_path, damage, message):
+    path = tmp_path / "result.zarr"
+    store.write(laminar_result, path)
+    damage(path)
+    with pytest.raises(InputError, match=message):
+        store.read(path)
+
+
+def test_a_store_does_not_replace_what_is_none(laminar_result, tmp_path):
+    (tmp_path / "result.zarr").mkdir()
+    with pytest.raises(InputError, match="found something else there"):
+        store.write(laminar_result, tmp_path / "result.zarr")
+    with pytest.raises(InputError, match="found a folder"):
+        store.write(laminar_result, tmp_path)
