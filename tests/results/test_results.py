@@ -1,6 +1,7 @@
 """The result file: round trip, ArviZ, provenance, and the numbers made from it."""
 
 import json
+import shutil
 
 import arviz as az
 import h5py
@@ -10,7 +11,7 @@ import pytest
 import xarray as xr
 from jax.flatten_util import ravel_pytree
 
-from homodyne_bayes import FitConfig, InputError, TwoTimeData, environment
+from homodyne_bayes import FitConfig, InputError, TwoTimeData, environment, files
 from homodyne_bayes.fitting.pipeline import fit
 from homodyne_bayes.fitting.plan import plan
 from homodyne_bayes.inference import density
@@ -260,11 +261,20 @@ def test_every_reported_name_is_in_the_table(laminar_result):
     assert jax.config.jax_enable_x64
 
 
+@pytest.fixture(scope="module")
+def result_store(laminar_result, tmp_path_factory):
+    """The same result as a zarr store."""
+    path = tmp_path_factory.mktemp("result") / "result.zarr"
+    store.write(laminar_result, path)
+    return path
+
+
 def test_round_trip_through_zarr(laminar_result, tmp_path):
     """Also over an older store, and as other programs read it."""
     path = tmp_path / "result.zarr"
-    for _ in range(2):
-        Result(laminar_result).save(path)
+    path.mkdir()
+    (path / files.STORED).write_text("{}")
+    Result(laminar_result).save(path)
     assert [found.name for found in tmp_path.iterdir()] == ["result.zarr"]
     again = store.read(path)
     assert again.attrs == laminar_result.attrs
@@ -273,12 +283,13 @@ def test_round_trip_through_zarr(laminar_result, tmp_path):
     assert az.from_zarr(path)["posterior"].sizes == laminar_result["posterior"].sizes
 
 
-def test_a_store_is_whole_or_not_there(laminar_result, tmp_path, monkeypatch):
-    path, whole = tmp_path / "result.zarr", xr.DataTree.to_zarr
-    store.write(laminar_result, path)
+def test_a_store_is_whole_or_not_there(laminar_result, result_store, tmp_path, monkeypatch):
+    path = tmp_path / "result.zarr"
+    shutil.copytree(result_store, path)
 
     def fails(tree, folder, **settings):
-        whole(tree, folder, **settings)
+        folder.mkdir()
+        (folder / "some").write_bytes(b"of it")
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(xr.DataTree, "to_zarr", fails)
@@ -298,9 +309,9 @@ def test_a_store_is_whole_or_not_there(laminar_result, tmp_path, monkeypatch):
         (lambda path: (path / "more").symlink_to(path.parent), "found a link"),
     ],
 )
-def test_damaged_stores_end_in_a_sentence(laminar_result, tmp_path, damage, message):
+def test_damaged_stores_end_in_a_sentence(result_store, tmp_path, damage, message):
     path = tmp_path / "result.zarr"
-    store.write(laminar_result, path)
+    shutil.copytree(result_store, path)
     damage(path)
     with pytest.raises(InputError, match=message):
         store.read(path)
