@@ -30,7 +30,7 @@ from homodyne_bayes.results.flow import Flow, flow
 from homodyne_bayes.results.labels import in_formula, scaled, symbols, with_unit
 from homodyne_bayes.results.variables import TAIL
 from homodyne_bayes.text import azimuth, number, percent
-from homodyne_bayes.thresholds import INTERVAL, LIMIT
+from homodyne_bayes.thresholds import LIMIT
 
 RANK_BINS = 10
 FAR = 0.005  # of the draws, far out on one side
@@ -41,12 +41,11 @@ TRUTH: dict[str, Any] = {"color": "black", "linestyle": "--", "linewidth": 1.0}
 def rates(tree: xr.DataTree, ncols: int = 2) -> Figure:
     """Draw D(t), the shear rate and other rates of the model: median, 50 % and 90 % intervals."""
     dataset = group(tree, "rates").isel(time=slice(1, None))
-    true, odds = true_rates(tree), flow(tree)
+    true, odds, combined = true_rates(tree), flow(tree), variables.combined_rates(tree)
     names = [str(name) for name in dataset.data_vars]
     fig, axes = panels(len(names), ncols, 4.75 if len(names) > 1 else 5.5, 3.6)
     for ax, name in zip(axes, names, strict=True):
-        factor, label = _rate(ax, dataset[name], odds)
-        _combined(ax, tree, name, factor)
+        factor, label = _rate(ax, dataset[name], odds, combined.get(name))
         if name in true:
             ax.plot(dataset.time, factor * true[name].values[1:], label="truth", **TRUTH)
         t_ref = float(group(tree, "constant_data")["t_ref"])
@@ -59,7 +58,7 @@ def rates(tree: xr.DataTree, ncols: int = 2) -> Figure:
     return fig
 
 
-def _rate(ax: Axes, draws: xr.DataArray, odds: Flow | None) -> tuple[float, str]:
+def _rate(ax: Axes, draws: xr.DataArray, odds: Flow | None, combined: Any) -> tuple[float, str]:
     """Draw the intervals of a rate, or its upper limit; return the factor and label of its axis."""
     name, about, dims = str(draws.name), draws.attrs, ("chain", "draw")
     bands = draws.quantile([TAIL, 0.25, 0.5, 0.75, 1 - TAIL], dims)
@@ -77,19 +76,10 @@ def _rate(ax: Axes, draws: xr.DataArray, odds: Flow | None) -> tuple[float, str]
     ax.fill_between(time, low, high, color=BLUE, alpha=0.2, lw=0, label="90 %")
     ax.fill_between(time, lower, upper, color=BLUE, alpha=0.35, lw=0, label="50 %")
     ax.plot(time, median, color=BLUE, label="median")
+    if combined is not None:
+        ends = factor * combined.sel(time=time).quantile([TAIL, 1 - TAIL], dims).values.T
+        ax.plot(time, ends, color=VERMILION, lw=1, label=["90 % combined", None])
     return factor, label
-
-
-def _combined(ax: Axes, tree: xr.DataTree, name: str, factor: float) -> None:
-    """Draw the ends of the combined interval of a rate, where uncertainties were stated."""
-    if "combined_rates" not in tree.children or name not in tree["combined_rates"]:
-        return
-    draws, odds = group(tree, "combined_rates")[name].isel(time=slice(1, None)), flow(tree)
-    if odds is not None and odds.leaves_open(name):
-        return
-    ends = factor * draws.quantile([TAIL, 1 - TAIL], ("chain", "draw")).values
-    for end, label in zip(ends, (f"{percent(INTERVAL)} combined", None), strict=True):
-        ax.plot(draws.time, end, color=VERMILION, linewidth=1.0, label=label)
 
 
 def pairs(tree: xr.DataTree, names: Sequence[str] = ()) -> Figure:

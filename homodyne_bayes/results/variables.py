@@ -44,6 +44,12 @@ def scalars(tree: xr.DataTree, names: list[str]) -> list[str]:
     return [n for n in names if rows[n].role != "noise" and tree["posterior"][n].ndim == 2]
 
 
+def combined_rates(tree: xr.DataTree) -> dict[str, xr.DataArray]:
+    """Return combined draws of the rates, (chain, draw, time); none without uncertainties."""
+    held = group(tree, "combined_rates") if "combined_rates" in tree.children else xr.Dataset()
+    return {str(name): draws for name, draws in held.items()}
+
+
 def widths(tree: xr.DataTree, names: list[str], other: str) -> xr.Dataset:
     """Return widths of the posterior's intervals over those of the draws of another group."""
     both, ends = [group(tree, draws) for draws in ("posterior", other)], [TAIL, 1 - TAIL]

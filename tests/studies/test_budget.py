@@ -77,7 +77,8 @@ def test_combined_intervals_hold_the_truth():
             for name in LAMINAR:
                 row[kind, name] = inside(tree[values][name].values, LAMINAR[name])
         rows.append(row)
-    found = pd.DataFrame(rows).mean().unstack(0)
+    held = pd.DataFrame(rows, columns=pd.MultiIndex.from_tuples(rows[0])).mean()
+    found = held.unstack(0)
     spent = (time.perf_counter() - begin) / NUMBER
     print(f"\n{NUMBER} experiments, {spent:.1f} s each\n{found.round(3).to_string()}")
     within = 0.05 + 2.5 * np.sqrt(0.09 * max(0.0, 1 / NUMBER - 1 / 100))  # fewer tell less
