@@ -1,6 +1,7 @@
 """The house: what each room may import, how large files may be, what importing costs."""
 
 import ast
+import os
 import subprocess
 import sys
 import tomllib
@@ -65,9 +66,9 @@ def boxes_under(box):
 
 
 def run(code):
-    done = subprocess.run(
-        [sys.executable, "-c", code], check=False, capture_output=True, text=True, cwd=ROOT
-    )
+    alone = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    python = [sys.executable, "-c", code]
+    done = subprocess.run(python, check=False, capture_output=True, text=True, cwd=ROOT, env=alone)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import netCDF4
 import numpy as np
 import xarray as xr
 
@@ -46,6 +45,8 @@ class Shelf:
             thread.submit(self._write, name, arrays).result()
 
     def _write(self, name: str, arrays: Arrays) -> None:
+        import netCDF4  # noqa: PLC0415 - it sets a variable when imported
+
         self.folder.mkdir(parents=True, exist_ok=True)
         with (
             atomic_path(self._path(name)) as temporary,
@@ -89,8 +90,8 @@ class Shelf:
                 )
 
 
-def _store(piece: netCDF4.Dataset, name: str, value: np.ndarray) -> None:
-    """Write one array as xarray reads it; ten times as fast as xarray, there is one a chain."""
+def _store(piece: Any, name: str, value: np.ndarray) -> None:
+    """Write one array into a netCDF file as xarray reads it; ten times as fast as xarray is."""
     axes = [f"{name}_{axis}" for axis in range(value.ndim)]
     for axis, size in zip(axes, value.shape, strict=True):
         piece.createDimension(axis, size)

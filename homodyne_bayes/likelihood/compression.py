@@ -26,7 +26,6 @@ import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
 import scipy.linalg
-from threadpoolctl import threadpool_limits
 
 from homodyne_bayes.inference.each import Each, each_here
 from homodyne_bayes.likelihood.information import squared_g1
@@ -277,6 +276,8 @@ def _one(model: Observed, frames: Frames, theta: np.ndarray, part: ShardGrid) ->
 @contextmanager
 def _one_thread() -> Iterator[None]:
     """Let linear algebra of matrices that are too small to share use one thread."""
+    from threadpoolctl import threadpool_limits  # noqa: PLC0415 - it sets a variable when imported
+
     with _ALONE, threadpool_limits(limits=1, user_api="blas"):  # a limit is one of the process
         yield
 
