@@ -286,7 +286,7 @@ BAD_CALLS = [
     (["simulate", "new.h5", "--law", "E=constant"], "can be chosen for D, gamma_dot, found 'E'"),
     (
         ["fit", "{data}", "--model", "frozen", "--prior", "frozen_share=0,0.1"],
-        "location of this prior must be between 0 and 1, found 0",
+        "fit.priors.frozen_share: must lie between 0 and 1, found 0",
     ),
     (["fit", "{data}", "--merge", "mean"], "mean.*not one of.*consensus"),
     (["fit", "{data}", "--prior", "phi=0,5"], "fit.priors.phi: unknown; did you mean phi0"),

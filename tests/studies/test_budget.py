@@ -17,7 +17,8 @@ from homodyne_bayes.fitting.pipeline import fit
 from homodyne_bayes.model_files import MODELS
 from homodyne_bayes.physics.experiment import Experiment
 from homodyne_bayes.physics.simulate import independent
-from tests.truth import LAMINAR
+from tests.studies.test_coverage import bent
+from tests.truth import DIFFUSION, LAMINAR, SHEAR
 
 NUMBER = int(os.environ.get("EXPERIMENTS", "100"))
 STATED = {"q": 0.01, "gap": 0.03, "dt": 0.002, "phi": 0.5}
@@ -25,15 +26,18 @@ SIGMA = 0.001  # of c2, so that the shear rate is known to half a percent
 LEVELS = (0.05, 0.95)
 
 
+TRUTHS = bent(LAMINAR, 400, 19 * 0.4 / np.e)
+
+
 def experiment(seed):
-    """Return simulated data as they are stated, with what is true in another place, and truth."""
+    """Return simulated data whose q, gap, dt and azimuths are stated wrong."""
     rng = np.random.default_rng(seed)
     q, gap, dt, phi = (rng.normal(0.0, STATED[name]) for name in STATED)
     true = Experiment(
         MODELS["laminar_flow"],
         tuple(np.array([-60.0, 0.0, 60.0]) + phi),
         20,
-        LAMINAR,
+        TRUTHS[seed],
         q=0.0054 * np.exp(q),
         dt=0.4 * np.exp(dt),
         gap=2e6 * np.exp(gap),
@@ -42,12 +46,10 @@ def experiment(seed):
     return replace(data, q=0.0054, dt=0.4, gap=2e6, phi=np.array([-60.0, 0.0, 60.0]))
 
 
-def truth(name, time):
+def truth(seed, name, time):
     """Return a true rate at times on the true clock."""
-    amplitude, exponent, offset = {
-        "D": (LAMINAR["D0"], LAMINAR["alpha"], LAMINAR["D_offset"]),
-        "gamma_dot": (LAMINAR["gamma_dot_t0"], LAMINAR["beta"], LAMINAR["gamma_dot_t_offset"]),
-    }[name]
+    names = {"D": DIFFUSION, "gamma_dot": SHEAR[:3]}[name]
+    amplitude, exponent, offset = (TRUTHS[seed][name] for name in names)
     return amplitude * time**exponent + offset
 
 
@@ -72,10 +74,10 @@ def test_combined_intervals_hold_the_truth():
         }.items():
             for name in ("D", "gamma_dot"):
                 draws = tree[rates][name].isel(time=slice(1, None))
-                held = inside(draws.values, truth(name, draws["time"].values))
+                held = inside(draws.values, truth(seed, name, draws["time"].values))
                 row |= {(kind, f"{name} {at}"): held[i] for at, i in PLACES.items()}
             for name in LAMINAR:
-                row[kind, name] = inside(tree[values][name].values, LAMINAR[name])
+                row[kind, name] = inside(tree[values][name].values, TRUTHS[seed][name])
         rows.append(row)
     held = pd.DataFrame(rows, columns=pd.MultiIndex.from_tuples(rows[0])).mean()
     found = held.unstack(0)

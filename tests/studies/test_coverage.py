@@ -35,13 +35,13 @@ def experiment(parameters):
     return simulate.Experiment(model, ANGLES, 48, parameters, contrast=0.3)
 
 
-def bent(parameters, number=400):
+def bent(parameters, number=400, t_ref=47 * 0.1 / np.e):
     """Parameters with the bends of rates drawn from their priors, levels and slopes kept.
 
     The data hardly fix the bends, so their intervals are the prior's: they hold the truth as
     often as they say only where the truth is as variable as the prior says.
     """
-    rng, t_ref = np.random.default_rng(0), 47 * 0.1 / np.e
+    rng = np.random.default_rng(0)
     drawn = [dict(parameters) for _ in range(number)]
     for names, bend in ((DIFFUSION, "D_bend"), (SHEAR[:3], "gamma_dot_bend")):
         if names[0] in parameters:
