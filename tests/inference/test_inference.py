@@ -150,7 +150,7 @@ def test_full_nuts_rescues_where_it_is_affordable(run):
     ids=lambda settings: "-".join(settings.values()),
 )
 def test_every_way_ends_at_the_same_posterior(run, settings):
-    config = FitConfig(**settings, num_warmup=200, num_samples=500, rescue_pairs=0)
+    config = FitConfig(**settings, num_warmup=500, num_samples=1000, rescue_pairs=0)
     found = infer(jax.random.key(4), run.problem, config.sampling)
     assert found.certificate.certified, found.certificate.faults
     mean, sd = moments(found.draws)

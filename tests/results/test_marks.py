@@ -127,7 +127,7 @@ def test_maps_of_one_speckle_are_named(decided):
 
 
 def test_what_a_prior_sets_without_consequence_is_named(laminar_result):
-    assert "the prior sets D_bend" in Result(laminar_result).marks[2].sentence
+    assert "the prior sets gamma_dot_bend" in Result(laminar_result).marks[2].sentence
     assert states(laminar_result)["decided by the data"] == "yes"
 
 
