@@ -16,6 +16,7 @@ import numpy as np
 import xarray as xr
 
 from homodyne_bayes.fitting import groups
+from homodyne_bayes.fitting.groups import DRAWS
 from homodyne_bayes.parameters import Parameter
 from homodyne_bayes.physics import kernels
 from homodyne_bayes.physics.model import Model
@@ -23,7 +24,6 @@ from homodyne_bayes.physics.points import ShardGrid
 from homodyne_bayes.physics.rates import Rate, RateLaw, reference_time
 from homodyne_bayes.physics.stated import STATED, Factors, moved, moved_history, moved_parameters
 
-DRAWS = ("chain", "draw")
 SAME = 1e-6  # of a rate at the first and last frame, that its parameters make again
 UNAFFECTED = ("scaling", "noise")  # roles of parameters that what is stated has no part in
 

@@ -23,6 +23,8 @@ from homodyne_bayes.thresholds import faults_to_json
 
 Values = Mapping[str, np.ndarray]
 
+DRAWS = ("chain", "draw")
+
 BETA = "speckle contrast, contrast / offset² of the fit, mean of the angles; not the shear exponent"
 NUGGET = (
     "shot noise of a pixel in a frame, as a variance relative to the mean intensity squared: the "
@@ -89,7 +91,7 @@ def draws_dataset(
 
 
 def rates_dataset(
-    values: Values, time: np.ndarray, model: Model, leading: tuple[str, ...] = ("chain", "draw")
+    values: Values, time: np.ndarray, model: Model, leading: tuple[str, ...] = DRAWS
 ) -> xr.Dataset:
     """Return draws of the rates of a model on the frame grid, dimensions (*leading, time)."""
     dims = (*leading, "time")
@@ -131,7 +133,7 @@ def inference_groups(inference: Inference, labels: list[str]) -> dict[str, xr.Da
 
 def _sample_stats(inference: Inference) -> xr.Dataset:
     """Return log densities of draws and, where they are those of chains, their diagnostics."""
-    dims, likelihood = ("chain", "draw"), inference.log_likelihood
+    dims, likelihood = DRAWS, inference.log_likelihood
     stats: dict[str, tuple[Any, np.ndarray]] = {
         "lp": (dims, inference.log_prior + likelihood),
         "log_likelihood": (dims, likelihood),

@@ -14,6 +14,7 @@ from homodyne_bayes.files import as_attributes
 from homodyne_bayes.fitting import describe
 from homodyne_bayes.fitting import groups as parts
 from homodyne_bayes.fitting.budget import Posterior, budget
+from homodyne_bayes.fitting.groups import DRAWS
 from homodyne_bayes.fitting.predicted import predicted_groups
 from homodyne_bayes.fitting.sample import Sampled
 from homodyne_bayes.fitting.settings import FitConfig
@@ -26,7 +27,6 @@ from homodyne_bayes.likelihood.rescale import parameter_values, without_data
 from homodyne_bayes.physics.points import ShardGrid
 from homodyne_bayes.physics.rates import reference_time
 
-DRAWS = ("chain", "draw")
 NUM_PRIOR_DRAWS = 2000
 
 

@@ -31,7 +31,7 @@ from homodyne_bayes.inference.each import Each, each_here
 from homodyne_bayes.likelihood.information import squared_g1
 from homodyne_bayes.likelihood.noise import Noise
 from homodyne_bayes.likelihood.observe import Observed
-from homodyne_bayes.physics.points import ShardGrid, shard
+from homodyne_bayes.physics.points import SHARED, ShardGrid, shard
 
 RANK = 48  # directions of a map: 1, that at the centre, and differences from it
 NUM_NODES = 2 * RANK
@@ -40,7 +40,7 @@ ROUNDING = 1e-12  # relative: less is none
 TINY = np.finfo(float).tiny
 SAME = 1e-9  # of g₁², where a model needs no other frames than the nodes'
 
-OWN, SHARED = ("c2", "used", "lo", "hi", "phi_index"), ("phi", "time", "q", "gap", "dt")
+OWN = ("c2", "used", "lo", "hi", "phi_index")  # of every map
 _ALONE = threading.Lock()
 _ARRAYS = ["root", "rest", "count", "log_norm"]
 

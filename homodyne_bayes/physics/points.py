@@ -16,7 +16,7 @@ from homodyne_bayes.physics.convention import CONVENTIONS
 
 _ARRAYS = ["c2", "used", "lo", "hi", "phi_index", "phi", "time", "q", "gap", "dt", "noise"]
 _META = ["convention", "integration"]
-_SHARED = ("phi", "time", "q", "gap", "dt")
+SHARED = ("phi", "time", "q", "gap", "dt")
 ALIGNMENT = 64  # bytes
 
 
@@ -185,7 +185,7 @@ def shard(shards: ShardGrid, index: int) -> ShardGrid:
 
 def repeated(whole: ShardGrid, leading: tuple[int, ...], more: tuple[str, ...]) -> Any:
     """Return what all parts have in common, with these leading axes."""
-    values = {name: getattr(whole, name) for name in (*_SHARED, *more)}
+    values = {name: getattr(whole, name) for name in (*SHARED, *more)}
     return {name: jnp.broadcast_to(x, (*leading, *x.shape)) for name, x in values.items()}
 
 
