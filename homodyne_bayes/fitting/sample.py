@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -18,6 +19,7 @@ from homodyne_bayes.fitting.statements import start_of
 from homodyne_bayes.inference.cheaper import infer_cheaply
 from homodyne_bayes.inference.density import as_one_shard, parts_of
 from homodyne_bayes.inference.infer import Inference, Progress, infer, silent, timed
+from homodyne_bayes.inference.mass import about_the_mass
 from homodyne_bayes.inference.methods import METHODS, Problem
 from homodyne_bayes.inference.mode import WarmStart
 from homodyne_bayes.inference.nuts import Gaussian, proper
@@ -26,9 +28,10 @@ from homodyne_bayes.inference.shelf import Shelf
 from homodyne_bayes.likelihood.compression import compress, of_compressed, redealt
 from homodyne_bayes.likelihood.covariance import WorkingCovariance
 from homodyne_bayes.likelihood.estimate import Estimate, laplace_under
+from homodyne_bayes.likelihood.information import prior_slopes
 from homodyne_bayes.likelihood.observe import Observed
 from homodyne_bayes.likelihood.rescale import rescaled
-from homodyne_bayes.physics.points import ShardGrid, split, whole_maps
+from homodyne_bayes.physics.points import ShardGrid, shard, split, whole_maps
 from homodyne_bayes.physics.rates import reference_time
 from homodyne_bayes.thresholds import MIN_SHARE, Fault
 
@@ -152,6 +155,7 @@ def draws(
         As in `homodyne_bayes.inference.infer.infer`.
     """
     model, sampling, K = planned.model, planned.config.sampling, _num_shards(planned.config)
+    laplace = about_the_mass(partial(prior_slopes(model), shard(split(whole), 0)), laplace)
 
     def problem() -> Problem:
         return Problem(model, deal(data, planned, whole), laplace)

@@ -24,7 +24,7 @@ from homodyne_bayes.inference.mode import WarmStart
 from homodyne_bayes.likelihood.information import alone, prior_of
 from homodyne_bayes.likelihood.observe import Observed
 from homodyne_bayes.likelihood.rescale import parameter_values, without_data
-from homodyne_bayes.physics.points import ShardGrid
+from homodyne_bayes.physics.points import ShardGrid, shard, split
 from homodyne_bayes.physics.rates import reference_time
 
 NUM_PRIOR_DRAWS = 2000
@@ -124,7 +124,8 @@ def _alone(made: Sampled) -> dict[str, np.ndarray]:
     """Return the sd of every coordinate by the data alone, contrast and offset free."""
     model, mode = made.fitted
     grid = made.unweighted if made.estimate is None else made.whole
-    sd = alone(jnp.asarray(mode.covariance), prior_of(model)(grid, mode.mean))
+    prior = prior_of(model, shard(split(grid), 0), mode.mean)
+    sd = alone(jnp.asarray(mode.covariance), prior)
     sites = density.space(model, grid).unravel(sd)
     return {name: np.asarray(value) for name, value in sites.items()}
 

@@ -124,6 +124,7 @@ def descend(
     value_and_slope: Callable[[np.ndarray], tuple[Any, Any]],
     start: np.ndarray,
     standardised: bool = True,
+    patience: float = np.inf,
 ) -> tuple[np.ndarray, float, float, int]:
     """Minimise by L-BFGS, driven from outside of JAX, until the gradient is small.
 
@@ -139,14 +140,16 @@ def descend(
     standardised : bool
         Whether the curvature is nearly that of a unit matrix, so that the first step is Newton's;
         otherwise it is no longer than one.
+    patience : float
+        Looks at the loss after which no other step is begun.
 
     Returns
     -------
     end : numpy.ndarray
         (n,) the last point; NaN where the loss is not finite at the start.
     lowest, norm, iterations : float, float, int
-        The loss there, the norm of its gradient, and steps; `MAX_ITERATIONS` where no step led to
-        a small gradient.
+        The loss there, the norm of its gradient, and steps; `MAX_ITERATIONS` where they did not
+        lead to a small gradient.
     """
 
     def look(point: np.ndarray) -> tuple[float, np.ndarray]:
@@ -155,13 +158,15 @@ def descend(
 
     begin, direction = _directions(standardised)
     point = np.asarray(start, float)
-    (value, slope), state, reach = look(point), begin(point), REACH
+    (value, slope), state, reach, looks = look(point), begin(point), REACH, 1
     if not (np.isfinite(value) and np.isfinite(slope).all()):
         return np.full_like(point, np.nan), np.inf, np.nan, 0
     for iteration in range(MAX_ITERATIONS):
         norm = float(np.linalg.norm(slope))
         if norm <= GRADIENT_TOLERANCE:
             return point, value, norm, iteration
+        if looks >= patience:
+            break
         step, state = direction(slope, state, point)
         step = np.asarray(step)
         if not slope @ step < 0:
@@ -169,6 +174,7 @@ def descend(
         step = step * min(1.0, reach / float(np.linalg.norm(step)))
         for _ in range(HALVINGS):
             lower, other = look(point + step)
+            looks += 1
             allowed = value + ENOUGH * slope @ step + ROUNDING * abs(value)
             if lower <= allowed and np.isfinite(other).all():
                 break

@@ -126,7 +126,7 @@ def estimate(
         If no noise is found, or no mode under it.
     """
     entries = entries_of(data, bin_frames)
-    theta, metric = carried(least_squares, model, shard(maps, 0), start), None
+    theta = carried(least_squares, model, shard(maps, 0), start)
     noise: Any
     noisy: Any
     for _ in range(NUM_REFITS):
@@ -136,16 +136,14 @@ def estimate(
         noise = scaled(working(plugged, entries), residual, theta.size)
         del residual
         noisy = with_noise(maps, noise)
-        metric = curvature(model, noisy, theta) if metric is None else metric
-        theta = climb(model, noisy, theta, metric)[0]
+        theta = climb(model, noisy, theta, curvature(model, noisy, theta))[0]
     look = partial(moments, key, model, plugged=plugged, group_c2=data.group_c2)
     residual, speckle, before = plug_in(model, maps, theta)[1], noise, None
     if reweighted is not None:
         before = look(noisy, theta)
         noise = scaled(reweighted(noise), residual, theta.size)
         noisy = with_noise(maps, noise)
-        metric = curvature(model, noisy, theta)
-        theta = climb(model, noisy, theta, metric)[0]
+        theta = climb(model, noisy, theta, curvature(model, noisy, theta))[0]
         residual = plug_in(model, maps, theta)[1]
     same = same_speckle(speckle, residual, plugged.nugget, data)
     measured = look(noisy, theta, shares=same.any(axis=1))
@@ -153,12 +151,12 @@ def estimate(
     num_pixels = np.asarray(of_pixels.trace / of_pixels.squares)
     joint = assemble(measured, np.asarray(noise.weight), num_pixels, same, theta.size)
     first = shard(noisy, 0)
-    prior = np.asarray(prior_of(model)(first, theta))
+    prior = prior_of(model, first, theta)
     eta = real_part(joint, prior, physical(model, first))
     height = (noise.log_norm - 0.5 * noise.weight * measured.squares).sum()
     noise = with_weight(noise, eta * noise.weight)
     noisy = with_noise(maps, noise)
-    theta, posterior = refine(model, noisy, theta, metric)[:2]
+    theta, posterior = refine(model, noisy, theta)[:2]
     _check_found(noise, theta)
     residual = plug_in(model, maps, theta)[1]
     smooth, plugged = _smooth(plugged), plugged._replace(field=None)

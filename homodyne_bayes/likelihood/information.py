@@ -14,6 +14,7 @@ from homodyne_bayes.inference.density import (
     observation,
     space,
 )
+from homodyne_bayes.inference.mass import falling
 from homodyne_bayes.likelihood import covariance
 from homodyne_bayes.likelihood.entries import average
 from homodyne_bayes.likelihood.observe import Observed
@@ -51,17 +52,28 @@ def prior_precision(model: Observed, points: ShardGrid, theta: jax.Array) -> jax
     Directions in which a heavy tail bends the other way have none.
     """
     bend = jax.hessian(lambda theta: log_prior_and_likelihood(model, points, theta)[0])(theta)
-    values, vectors = jnp.linalg.eigh(-0.5 * (bend + bend.T))
-    return (vectors * jnp.maximum(values, 0.0)) @ vectors.T
+    return falling(bend, jnp)
 
 
 @lru_cache(maxsize=16)
-def prior_of(model: Observed) -> Any:
-    """Return `prior_precision` of a model, compiled when first called with points and theta."""
-    return jax.jit(lambda points, theta: prior_precision(model, points, theta))
+def prior_slopes(model: Observed) -> Any:
+    """Return gradient and Hessian of the log prior, of points and theta; compiled when called."""
+
+    def slopes(points: ShardGrid, theta: jax.Array) -> tuple[jax.Array, jax.Array]:
+        def log_prior(theta: jax.Array) -> jax.Array:
+            return log_prior_and_likelihood(model, points, theta)[0]
+
+        return jax.grad(log_prior)(theta), jax.hessian(log_prior)(theta)
+
+    return jax.jit(slopes)
 
 
-def alone(covariance: jax.Array, prior: jax.Array) -> jax.Array:
+def prior_of(model: Observed, points: ShardGrid, theta: Any) -> np.ndarray:
+    """Return `prior_precision`, by the program of `prior_slopes`."""
+    return falling(np.asarray(prior_slopes(model)(points, theta)[1]))
+
+
+def alone(covariance: Any, prior: Any) -> jax.Array:
     """Return the sd of coordinates by the data alone, (d,), of which priors say next to nothing.
 
     Parameters

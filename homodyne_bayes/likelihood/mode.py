@@ -1,7 +1,7 @@
 """From a start to the mode of the posterior of maps, and the covariance there."""
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import jax
@@ -9,11 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from homodyne_bayes.inference.density import log_density
-from homodyne_bayes.inference.mode import descend
+from homodyne_bayes.inference.mode import MAX_ITERATIONS, ROUNDING, descend
 from homodyne_bayes.inference.nuts import standardise
 from homodyne_bayes.likelihood.information import covariance_at
 from homodyne_bayes.likelihood.observe import Observed
 from homodyne_bayes.physics.points import ShardGrid
+
+PATIENCE = 12  # looks at the density, which cost as much as a covariance, or two
 
 
 def refine(
@@ -54,19 +56,40 @@ def curvature(
 
 
 def climb(
-    model: Observed, parts: ShardGrid, start: jax.Array, covariance: jax.Array
+    model: Observed,
+    parts: ShardGrid,
+    start: jax.Array,
+    covariance: jax.Array,
+    renewed: Callable[[Observed, ShardGrid, jax.Array], jax.Array] = curvature,
 ) -> tuple[jax.Array, float, float, int]:
     """Climb from start (d,) to the mode in steps as large as ``covariance`` (d, d) makes them.
 
-    Returns the mode, the log density there, the norm of its gradient and the number of steps.
+    Where these do not lead there soon, ``renewed(model, parts, theta)`` gives the covariance at the
+    point that was reached, and the climb goes on. Returns the mode, the log density there, the norm
+    of its gradient and the number of steps, `MAX_ITERATIONS` where it was not reached.
     """
     parts = jax.device_put(parts)  # once: every step looks at them
-    scale = jnp.linalg.cholesky(covariance)
-    slopes = _programs(model)[1]
-    z, lowest, norm, iterations = descend(
-        lambda z: slopes(z, start, scale, parts), np.zeros(start.shape)
-    )
-    return standardise(start, scale, jnp.asarray(z)), -lowest, norm, iterations
+    slopes, before, steps = _programs(model)[1], np.inf, 0
+    while True:
+        scale = jnp.linalg.cholesky(covariance)
+        look = partial(slopes, start=start, scale=scale, parts=parts)
+        z, lowest, norm, iterations = descend(look, np.zeros(start.shape), patience=PATIENCE)
+        start = standardise(start, scale, jnp.asarray(z))
+        steps += min(iterations, PATIENCE)
+        if iterations < MAX_ITERATIONS:
+            return start, -lowest, norm, steps
+        if steps >= MAX_ITERATIONS or not lowest < before - ROUNDING * abs(lowest):
+            return start, -lowest, norm, MAX_ITERATIONS
+        found = renewed(model, parts, start)
+        covariance = found if np.isfinite(jnp.linalg.cholesky(found)).all() else covariance
+        before = lowest
+
+
+def height(model: Observed, parts: ShardGrid, theta: Any) -> float:
+    """Return the log density at theta (d,), by the program of `climb`."""
+    theta = jnp.asarray(theta)
+    loss = _programs(model)[1](jnp.zeros_like(theta), theta, jnp.eye(len(theta)), parts)[0]
+    return -float(loss)
 
 
 @lru_cache(maxsize=16)

@@ -53,8 +53,13 @@ def rescaled(fitted: Observed, model: Observed, parts: ShardGrid, laplace: Gauss
     theta, metric = _carried(fitted, model)(shard(parts, 0), *map(jnp.asarray, laplace))
     if model.scaling.per_angle:
         return Gaussian(*refine(model, parts, theta, metric)[:2])
-    theta = climb(model, parts, theta, metric)[0]
-    return Gaussian(theta, _curvature(model)(parts, theta, metric))
+
+    def bent(model: Observed, parts: ShardGrid, theta: jax.Array) -> jax.Array:
+        found: jax.Array = _curvature(model)(parts, theta, metric)
+        return found
+
+    theta = climb(model, parts, theta, metric, bent)[0]
+    return Gaussian(theta, bent(model, parts, theta))
 
 
 def parameter_values(
