@@ -33,6 +33,25 @@ _PAIR = re.compile(r"[-+\d\s.eE]*,[-+\d\s.eE]*")
 STRICT = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
 
+class _Yaml(yaml.SafeLoader):
+    """YAML as version 1.2 reads it: 10:20 is text, not 620 in base 60, and 1e-3 a number."""
+
+
+_OF_BASE_60 = {f"tag:yaml.org,2002:{kind}" for kind in ("int", "float")}
+_Yaml.yaml_implicit_resolvers = {
+    first: [row for row in rows if row[0] not in _OF_BASE_60]
+    for first, rows in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_NUMBERS = {
+    "int": r"[-+]?(0|[1-9][0-9]*)|0x[0-9a-fA-F]+",
+    "float": r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.inf|\.nan",
+}
+for _kind, _form in _NUMBERS.items():
+    _Yaml.add_implicit_resolver(
+        f"tag:yaml.org,2002:{_kind}", re.compile(rf"^(?:{_form})$"), [*"-+.0123456789"]
+    )
+
+
 def _listed(value: Any) -> Any:
     """Split "1, 2.5" as typed on a command line; leave lists as they are."""
     return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
@@ -181,6 +200,8 @@ def _wavevectors(value: Any, checked: ValidatorFunctionWrapHandler) -> Any:
 Count = Annotated[int, Field(ge=1)]
 Wavevectors = Annotated[tuple[float, ...], WrapValidator(_wavevectors)]
 Degrees = Annotated[tuple[float, ...], BeforeValidator(_listed)]
+Range = Annotated[str, Field(pattern="^[^:]+:[^:]+$")]
+Azimuths = Annotated[tuple[float | Range, ...], BeforeValidator(_listed)]
 Frames = Annotated[tuple[int, ...], BeforeValidator(_frames)]
 LocScale = tuple[float, Annotated[float, Field(gt=0)]]
 Stated = Annotated[LocScale, WrapValidator(_stated)]
@@ -226,8 +247,8 @@ class DataConfig:
     """Azimuths of the maps in degree, where the file has none."""
     age: float | None = None
     """Age of the file's first frame in s, from which rate laws count time; 0 where none is told."""
-    angles: Degrees | None = None
-    """Azimuths to keep in degree; all by default."""
+    angles: Azimuths | None = None
+    """Azimuths to keep in degree, and ranges, e.g. 0,85:95; all by default."""
     first_frame: int | None = None
     """First frame to keep, counted from 0."""
     stop_frame: int | None = None
@@ -236,6 +257,23 @@ class DataConfig:
     """Frames to leave out, e.g. 3,10-12."""
     first_lag: Count = 1
     """First lag to keep, in frames: leave out those that a detector's afterpulsing correlates."""
+
+
+def read_yaml(path: str | Path) -> Any:
+    """Return what a YAML file holds.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read.
+    """
+    try:
+        return yaml.load(Path(path).read_text(encoding="utf-8"), _Yaml)
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: expected a YAML file, could not read it: {error}") from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # no such day, lists in lists
+        line = " ".join(str(error).split())
+        raise InputError(f"{path}: expected YAML, found a syntax error: {line}") from error
 
 
 def read_settings(path: str | Path | None) -> dict[str, dict[str, Any]]:
@@ -248,13 +286,7 @@ def read_settings(path: str | Path | None) -> dict[str, dict[str, Any]]:
     """
     if path is None:
         return {section: {} for section in SECTIONS}
-    try:
-        settings = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: expected a YAML file, could not read it: {error}") from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # no such day, lists in lists
-        line = " ".join(str(error).split())
-        raise InputError(f"{path}: expected YAML, found a syntax error: {line}") from error
+    settings = read_yaml(path)
     settings = {} if settings is None else settings
     if not isinstance(settings, dict):
         raise InputError(
@@ -262,9 +294,10 @@ def read_settings(path: str | Path | None) -> dict[str, dict[str, Any]]:
         )
     for section in settings:
         if section not in SECTIONS:
-            raise InputError(
-                f"{path}: unknown section {_SHORT.repr(section)}; {suggest(section, SECTIONS)}"
-            )
+            hint = suggest(section, SECTIONS)
+            if "analyzer_parameters" in settings:
+                hint = f"of homodyne's configuration `homodyne-bayes convert {path}` makes settings"
+            raise InputError(f"{path}: unknown section {_SHORT.repr(section)}; {hint}")
         if not isinstance(settings[section] or {}, dict):
             raise InputError(
                 f"{path}: {section} must hold settings, found {_SHORT.repr(settings[section])}"

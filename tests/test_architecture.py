@@ -33,7 +33,7 @@ MAY_IMPORT = {  # beside the ground files
     ),
     "cli": (
         *("data", "inference", "physics", "model_files", "likelihood", "fitting", "results"),
-        "studies",
+        *("studies", "compat"),
     ),
 }
 BOXES = (*GROUND, *MAY_IMPORT)

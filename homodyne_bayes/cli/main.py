@@ -58,6 +58,9 @@ COMMANDS = {
         "simulate:simulate",
         "Simulate an experiment into OUT (.h5: APS-U layout; .nc: netCDF; .nxs: NXxpcs).",
     ),
+    "convert": Command(
+        "convert:convert", "Make settings of a CONFIG of homodyne 2.x, and say what was not taken."
+    ),
     "demo": Command(
         "demo:demo", "Simulate sheared speckle, fit the file, and report, against the truth."
     ),

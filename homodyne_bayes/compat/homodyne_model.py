@@ -65,7 +65,7 @@ class HomodyneModel:
                 f"end_frame must come after start_frame = {self.start_frame}, found "
                 f"{self.end_frame}; pass the last frame of the data"
             )
-        self.analysis_mode = _mode(config)
+        self.analysis_mode = mode_of(config)
         self.convention = convention
         self.model = create_model(self.analysis_mode)
         self.time_array = self.dt * np.arange(self.end_frame - self.start_frame + 1)
@@ -203,7 +203,7 @@ def _frame(config: Mapping[str, Any], path: str) -> int:
     return int(value)
 
 
-def _mode(config: Mapping[str, Any]) -> str:
+def mode_of(config: Mapping[str, Any]) -> str:
     """Return the mode of analysis that a configuration chooses."""
     settings, named = config.get("analysis_settings"), config.get("analysis_mode")
     if not settings:

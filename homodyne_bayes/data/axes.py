@@ -14,6 +14,7 @@ MIN_FRAMES = 4
 TIME_TOLERANCE = 1e-3
 PHI_TOLERANCE = 0.5
 DUPLICATE_PHI = 1e-6
+FULL_TURN = 360.0
 
 
 def check_times(t: ArrayLike, dt: float | None = None) -> float:
@@ -135,24 +136,57 @@ def match_bins(angles: ArrayLike, phi: ArrayLike, q: ArrayLike) -> np.ndarray:
 def match_angles(angles: ArrayLike, phi: ArrayLike) -> np.ndarray:
     """Return the index in ``phi``, (P,), of each azimuth asked for, all in degree.
 
+    A range, as the text "85:95", asks for all from its first end anticlockwise to its second.
+
     Raises
     ------
     InputError
-        Unless each is within 0.5° (mod 360) of exactly one, and no two of the same.
+        Unless each is within 0.5° (mod 360) of exactly one, and no two of the same, and every range
+        holds one.
     """
-    wanted = numbers(angles, "angles").ravel()
     phi = np.asarray(phi, float)
-    near = circular_distance(wanted[:, None], phi[None, :]) <= PHI_TOLERANCE
-    wrong = wanted[near.sum(axis=1) != 1]
-    indices = near.argmax(axis=1)
-    if len(wanted) == 0 or len(wrong) or len(np.unique(indices)) < len(indices):
-        asked = ", ".join(f"{value:.6g}" for value in (wrong if len(wrong) else wanted))
+    listed = list(angles) if isinstance(angles, list | tuple) else [angles]
+    asked: list[Any] = []
+    for one in listed:
+        asked += [one] if _is_range(one) else numbers(one, "angles").ravel().tolist()
+    indices = [_of_range(one, phi) if _is_range(one) else _of_angle(one, phi) for one in asked]
+    found = np.concatenate(indices).astype(int) if indices else np.empty(0, int)
+    wrong = [one for one, own in zip(asked, indices, strict=True) if not len(own)]
+    if not len(found) or wrong or len(np.unique(found)) < len(found):
+        named = ", ".join(one if _is_range(one) else f"{one:.6g}" for one in wrong or asked)
         choices = ", ".join(f"{value:.6g}" for value in phi)
         raise InputError(
-            f"each of the angles must be within {PHI_TOLERANCE:g}° of one azimuth of the data, and "
-            f"name it once, but {asked or 'none'} was asked for; choose from {choices}"
+            f"each of the angles must be within {PHI_TOLERANCE:g}° of one azimuth of the data, or "
+            f"be a range that holds some, and name it once, but {named or 'none'} was asked for; "
+            f"choose from {choices}"
         )
-    return indices
+    return found
+
+
+def _is_range(angle: Any) -> bool:
+    return isinstance(angle, str) and ":" in angle
+
+
+def _of_angle(angle: float, phi: np.ndarray) -> np.ndarray:
+    """Return the index of the one azimuth nearby, (1,); (0,) where there are none or several."""
+    near = np.flatnonzero(circular_distance(angle, phi) <= PHI_TOLERANCE)
+    return near if len(near) == 1 else near[:0]
+
+
+def _of_range(ends: str, phi: np.ndarray) -> np.ndarray:
+    """Return the indices of azimuths from one end to the other, in their order."""
+    try:
+        low, high = map(float, ends.split(":"))
+    except ValueError:
+        low = high = np.nan
+    if not low <= high < np.inf:
+        raise InputError(
+            f"a range of angles must be LOW:HIGH in degree, the lower first, found {ends!r}; "
+            "a range through 180 is 170:190"
+        )
+    whole = high - low >= FULL_TURN
+    within = (phi - low + DUPLICATE_PHI) % FULL_TURN <= high - low + 2 * DUPLICATE_PHI
+    return np.flatnonzero(within | whole)
 
 
 def frame_range(num_frames: int, first: int | None, stop: int | None) -> slice:

@@ -226,7 +226,8 @@ class TwoTimeData:
         Parameters
         ----------
         angles : array_like, optional
-            Azimuths in degree to keep, (n,), each within 0.5° (mod 360) of exactly one of every q.
+            Azimuths in degree to keep, (n,), each within 0.5° (mod 360) of exactly one of every q;
+            a range among them is text, "85:95".
         first_frame, stop_frame : int, optional
             Counted from 0; the first is kept, the last is not.
         exclude_frames : sequence of int

@@ -160,9 +160,35 @@ def test_select_frames_ages_the_data_and_is_recorded():
     json.dumps(dict(again.provenance))
 
 
-def test_select_the_same_angle_twice_is_refused():
-    with pytest.raises(InputError, match="name it once"):
-        good_data().select(angles=[10.0, 10.1])
+@pytest.mark.parametrize(
+    ("angles", "kept"),
+    [
+        ("-30:10", [-30, 10]),
+        ([75, "-31:10"], [75, -30, 10]),
+        (["330:371"], [-30, 10]),
+        (["-400:0"], [-30, 10, 75]),
+        (["70:335"], [-30, 75]),
+    ],
+)
+def test_select_ranges_of_angles_as_they_turn(angles, kept):
+    np.testing.assert_array_equal(good_data().select(angles=angles).phi, kept)
+
+
+@pytest.mark.parametrize(
+    ("angles", "message"),
+    [
+        ([10.0, 10.1], "name it once"),
+        (["0:20", 10], "name it once"),
+        (["20:70"], "20:70 was asked for; choose from -30, 10, 75"),
+        (["70:20"], "LOW:HIGH in degree, the lower first, found '70:20'"),
+        (["0:1:2"], "LOW:HIGH"),
+        (["nan:2"], "LOW:HIGH"),
+        (["ten"], "angles must be a number"),
+    ],
+)
+def test_select_no_angle_or_one_twice_is_refused(angles, message):
+    with pytest.raises(InputError, match=message):
+        good_data().select(angles=angles)
 
 
 def test_hash_depends_on_every_value_but_not_on_provenance():

@@ -23,6 +23,7 @@ BAD = [
     (FitConfig, {"priors": {"phi0": 3}}, "fit.priors.phi0: .*found 3"),
     (FitConfig, {"priors": ["phi0"]}, "fit.priors.phi0.0: .*number"),
     (DataConfig, {"q": "wide"}, "data.q.0: .*number.*found 'wide'"),
+    (DataConfig, {"angles": "0,x"}, r"data.angles.1.*number.*found 'x'"),
     (DataConfig, {"phi": "0,x"}, "data.phi.1: .*number.*found 'x'"),
     (DataConfig, {"exclude_frames": "3,x-5"}, "data.exclude_frames: .*found '3,x-5'"),
     (DataConfig, {"exclude_frames": "0-99999999999"}, "data.exclude_frames: .*at most"),
@@ -84,6 +85,20 @@ def test_a_settings_file(tmp_path):
     assert make(FitConfig, sections["fit"]).priors == {"phi0": (0.0, 8.0)}
     path.write_text("")
     assert read_settings(path) == {"data": {}, "fit": {}} == read_settings(None)
+
+
+def test_a_range_in_a_settings_file_is_text_and_no_number_in_base_60(tmp_path):
+    path = tmp_path / "settings.yaml"
+    path.write_text(
+        "data:\n  angles: [0, 10:20, -10:10]\n  q: 5e-3\n  first_lag: 010\n"
+        "fit:\n  bounds:\n    alpha: -2:0\n  seed: 0x10\n  compress: false\n"
+    )
+    sections = read_settings(path)
+    data = make(DataConfig, sections["data"])
+    assert (data.angles, data.q, data.first_lag) == ((0.0, "10:20", "-10:10"), (5e-3,), 10)
+    fit = make(FitConfig, sections["fit"])
+    assert (fit.stated["alpha"].low, fit.stated["alpha"].high) == (-2.0, 0.0)
+    assert (fit.seed, fit.compress) == (16, False)
 
 
 def test_missing_settings_file(tmp_path):
