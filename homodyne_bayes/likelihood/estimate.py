@@ -131,12 +131,15 @@ def estimate(
     noisy: Any
     for _ in range(NUM_REFITS):
         noise = noisy = None  # those of all maps take twice their memory
-        plugged, residual = plug_in(model, maps, theta)
+        at = theta
+        plugged, residual = plug_in(model, maps, at)
         plugged = with_nugget(plugged, residual, entries, data.wavevectors)
         noise = scaled(working(plugged, entries), residual, theta.size)
+        plugged = plugged._replace(field=None)
         del residual
         noisy = with_noise(maps, noise)
         theta = climb(model, noisy, theta, curvature(model, noisy, theta))[0]
+    plugged = plugged._replace(field=plug_in(model, maps, at)[0].field)
     look = partial(moments, key, model, plugged=plugged, group_c2=data.group_c2)
     residual, speckle, before = plug_in(model, maps, theta)[1], noise, None
     if reweighted is not None:

@@ -115,7 +115,9 @@ def test_a_name_is_in_compat_or_on_the_page():
 
 
 def test_what_the_page_names_is_there():
-    named = {p for _, right in ROWS for p in re.findall(r"`((?:compat|data|physics)\.[\w.]+)`", right)}
+    named = {
+        p for _, right in ROWS for p in re.findall(r"`((?:compat|data|physics)\.[\w.]+)`", right)
+    }
     assert len(named) > 40
     assert [path for path in sorted(named) if not found(path)] == []
 
