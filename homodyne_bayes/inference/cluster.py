@@ -181,6 +181,7 @@ def _as_done(client: Client, tasks: list[Task]) -> Iterator[tuple[int, Any]]:
                     waiting[_submitted(client, task)] = number
                 for future in _ended(client, set(waiting)):
                     number, result = waiting.pop(future), _result(future)
+                    future.release()  # now, and not when Python finds that nobody needs it
                     del left[number]
                     yield number, result
         except distributed.CancelledError:

@@ -1,6 +1,7 @@
 """Shards and certification on workers of Dask: the draws of one process, whatever happens."""
 
 import contextlib
+import gc
 import json
 import logging
 import os
@@ -80,21 +81,36 @@ def test_draws_of_compressed_maps_are_those_of_one_process(data, place):
     same(fit(data, config), fit(data, config, place=place))
 
 
-def test_every_part_goes_to_one_worker(place):
-    """Each once, and to nobody else: results are in order, whoever made them."""
+def test_every_part_goes_to_one_worker(place, monkeypatch):
+    """Each once, and to nobody else: results are in order, whoever made them.
+
+    Workers let go of a part when it is done, also where waiting for it took several looks, whose
+    tracebacks hold it until Python collects them.
+    """
+    monkeypatch.setattr(cluster, "POLL", 0.01)
 
     def looked_at(factor, part):
+        time.sleep(0.05)
         return {"sum": factor * part["x"].sum(), "who": np.array(os.getpid())}
 
     parts, seen = {"x": np.arange(24.0).reshape(8, 3)}, []
-    found = place.each(looked_at, (10.0,), parts, lambda *at: seen.append(at))
+    gc.disable()
+    try:
+        found = place.each(looked_at, (10.0,), parts, lambda *at: seen.append(at))
+        let_go_of(place.run.args[0])
+    finally:
+        gc.enable()
     assert [float(one["sum"]) for one in found] == (10 * parts["x"].sum(axis=1)).tolist()
     assert seen == [(done, 8) for done in range(1, 9)]
     workers = {int(one["who"]) for one in found}
     assert os.getpid() not in workers
     assert workers <= set(place.run.args[0].run(os.getpid).values())
-    end = time.monotonic() + 60  # workers let go when the scheduler has told them
-    while sum(place.run.args[0].run(lambda dask_worker: len(dask_worker.data)).values()):
+
+
+def let_go_of(client):
+    """Wait until workers hold nothing: they let go when the scheduler has told them."""
+    end = time.monotonic() + 60
+    while sum(client.run(lambda dask_worker: len(dask_worker.data)).values()):
         assert time.monotonic() < end
         time.sleep(0.1)
 
