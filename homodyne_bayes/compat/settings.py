@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import PurePath
 from typing import Any, NamedTuple
 
-from homodyne_bayes.compat.bounds import MODES, NAMES, check_mode
+from homodyne_bayes.compat.bounds import NAMES, has_flow
 from homodyne_bayes.compat.homodyne_model import mode_of
 from homodyne_bayes.errors import InputError
 
@@ -21,6 +21,10 @@ TEMPLATES: dict[str, tuple[tuple[float, float, float, float], ...]] = {
 }
 CHAINS = ("num_warmup", "num_samples", "num_chains", "target_accept_prob", "max_tree_depth")
 CMC = "optimization.cmc.per_shard_mcmc"
+READ = {
+    *("metadata", "analysis_mode", "analysis_settings", "analyzer_parameters", "phi_filtering"),
+    *("experimental_data", "initial_parameters", "parameter_space", "optimization"),
+}
 FILTERS = ("phi_filtering", "optimization.angle_filtering")
 
 
@@ -60,7 +64,7 @@ def converted(config: Mapping[str, Any]) -> Converted:
             "expected a configuration of homodyne 2.x with a section analyzer_parameters, found "
             "none; settings of this package are passed by --settings"
         )
-    model = "laminar_flow" if MODES[check_mode(mode_of(_lowered(config)))] == NAMES else "static"
+    model = "laminar_flow" if has_flow(mode_of(_lowered(config))) else "static"
     notes: list[str] = []
     data = {**_experiment(config), **_azimuths(config, notes)}
     fit: dict[str, Any] = {"model": model, **_known(config, notes), **_sampling(config)}
@@ -74,12 +78,6 @@ def converted(config: Mapping[str, Any]) -> Converted:
     if unread:
         notes.append(f"no counterpart, not taken: {', '.join(unread)}")
     return Converted(_file(config), data, fit, notes)
-
-
-READ = {
-    *("metadata", "analysis_mode", "analysis_settings", "analyzer_parameters", "phi_filtering"),
-    *("experimental_data", "initial_parameters", "parameter_space", "optimization"),
-}
 
 
 def _at(config: Mapping[str, Any], path: str) -> Any:

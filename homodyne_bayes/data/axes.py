@@ -73,12 +73,12 @@ def shifted(start: float, step: float) -> list[str]:
 def circular_distance(a: ArrayLike, b: ArrayLike) -> np.ndarray:
     """Return the distance between azimuths in degree, 0 to 180, broadcasting."""
     with np.errstate(invalid="ignore"):  # NaN from what is not finite
-        return np.abs((np.asarray(a, float) - np.asarray(b, float) + 180.0) % 360.0 - 180.0)
+        return np.abs((np.asarray(a, float) - np.asarray(b, float) + 180.0) % FULL_TURN - 180.0)
 
 
 def wrapped(phi: np.ndarray) -> np.ndarray:
     """Return azimuths in degree, wrapped to (-180, 180]; those within stay as they are."""
-    return np.where((phi > -180) & (phi <= 180), phi, 180 - (180 - phi) % 360)
+    return np.where((phi > -180) & (phi <= 180), phi, 180 - (180 - phi) % FULL_TURN)
 
 
 def check_azimuths(phi: ArrayLike, count: int, q: ArrayLike = 0.0) -> np.ndarray:
