@@ -198,9 +198,12 @@ def _as_done(client: Client, tasks: list[Task]) -> Iterator[tuple[int, Any]]:
 
 
 def _submitted(client: Client, task: Task) -> Future:
-    """Send what a task carries, and the task after it."""
+    """Send what a task carries, and the task after it; lost where its worker dies meanwhile."""
     with client.as_current():
-        (sent,) = client.scatter([Parcel(task.carried)], hash=False)
+        try:
+            (sent,) = client.scatter([Parcel(task.carried)], hash=False)
+        except OSError as error:
+            raise distributed.CancelledError from error
         return client.submit(task.function, sent, *task.more, pure=False)
 
 

@@ -161,6 +161,20 @@ def test_workers_that_are_killed_cost_time_alone(data, alone, tmp_path, count):
     same(alone, found)
 
 
+def test_a_worker_that_dies_while_it_is_sent_something_costs_time_alone(monkeypatch, place):
+    send, lost = distributed.Client.scatter, iter([distributed.comm.CommClosedError, TimeoutError])
+
+    def scatter(client, *args, **kwargs):
+        for error in lost:
+            raise error
+        return send(client, *args, **kwargs)
+
+    expected = densities(place)(np.zeros((1, 1)))
+    monkeypatch.setattr(distributed.Client, "scatter", scatter)
+    np.testing.assert_array_equal(densities(place)(np.zeros((1, 1))), expected)
+    assert next(lost, None) is None
+
+
 @contextlib.contextmanager
 def site(num_workers):
     """A scheduler with workers that nobody starts again."""
