@@ -69,9 +69,9 @@ class FitConfig:
     """How shards are merged; cavity samples each within the rest as a Gaussian, and is exactest."""
     rescue_pairs: Annotated[int, Field(ge=0)] = 100_000
     """Where certification fails, run full NUTS on at most this many pairs; 0 for never."""
-    num_warmup: Count = 300
+    num_warmup: Count = 100
     """Warm-up transitions of a chain."""
-    num_samples: Annotated[int, Field(ge=4)] = 500
+    num_samples: Annotated[int, Field(ge=4)] = 1500
     """Kept draws of a chain."""
     num_chains: Count = 4
     """Chains of a shard."""

@@ -42,7 +42,7 @@ SOLVED = (*PER_ANGLE, "sigma")  # by formulas, given the physical coordinates
 NO_MASS = -1e300  # log share of what is not finite
 LEAST_CONTRAST = 1e-3
 DISTINCT = 0.1  # optima differ by more in some coordinate, in sd of the prior
-SEARCHED = 2**12  # points of the search: enough to tell where optima are, not how high
+SEARCHED = 2**11  # points of the search: enough to tell where optima are, not how high
 OUT_OF_REACH = 50.0  # log density by some of the points, which all the data only add to
 
 
@@ -284,8 +284,12 @@ def _flat(model: Observed, grid: ShardGrid, start: Mapping[str, float]) -> np.nd
 
 
 def _choose(points: np.ndarray, losses: np.ndarray, number: int) -> np.ndarray:
-    """Return indices of points (N, d): half of least loss, half farthest from any of less."""
+    """Return indices of points (N, d): half of least loss, half farthest from any of less.
+
+    One that is both is there once.
+    """
     distance = np.linalg.norm(points[:, None] - points, axis=-1)
     alone = np.where(losses < losses[:, None], distance, np.inf).min(axis=1)
     half = number // 2
-    return np.concatenate([np.argsort(losses)[: number - half], np.argsort(-alone)[:half]])
+    chosen = [*np.argsort(losses)[: number - half], *np.argsort(-alone)[:half]]
+    return np.array(list(dict.fromkeys(chosen)))

@@ -98,7 +98,8 @@ def moments(
     keys = jax.random.split(key, len(plugged.field))
     num_pixels = max(LEAST_PIXELS, min(NUM_PIXELS, ALL_PIXELS // len(keys)))
     simulated = min(max(float(plugged.contrast.max()), 1 / MAX_MODES), 1.0)
-    weights = jnp.asarray(simulate.mode_weights(simulated))
+    modes = simulate.mode_weights(simulated)
+    weights = np.pad(modes, (0, MAX_MODES - len(modes)))  # one program for any contrast
     groups = None if group_c2 is None else jnp.asarray(np.nan_to_num(group_c2), float)
     angles = keys, grids, plugged, groups, plugged.contrast / simulated, jnp.asarray(shares)
     found: Moments = _moments(model, num_pixels)(angles, theta, weights)

@@ -148,7 +148,7 @@ def intensity(
         (G, R) matrix, real or complex, with ``root @ root.T.conj()`` the covariance of the field
         over frames.
     weights : jax.Array
-        (K,) weights of the modes, as from `mode_weights`.
+        (K,) weights of the modes, as from `mode_weights`; zeros that follow are no modes.
     num_pixels : int
         Number of pixels; static.
     mean_photons : float, optional
@@ -162,15 +162,15 @@ def intensity(
     field_key, count_key = jax.random.split(key)
     shape = (2, num_pixels + speckle_size - 1, root.shape[1])
 
-    def add(total: jax.Array, mode: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, None]:
-        mode_key, weight = mode
-        cells = jax.random.normal(mode_key, shape)
+    def add(mode: jax.Array, total: jax.Array) -> jax.Array:
+        cells = jax.random.normal(mode_keys[mode], shape)
         shifted = [cells[:, shift : shift + num_pixels] for shift in range(speckle_size)]
         cells = sum(shifted[1:], shifted[0]) / math.sqrt(speckle_size)
-        return total + weight * 0.5 * _squared(cells, root), None
+        return total + weights[mode] * 0.5 * _squared(cells, root)
 
-    modes = (jax.random.split(field_key, len(weights)), weights)
-    value, _ = jax.lax.scan(add, jnp.zeros((num_pixels, root.shape[0])), modes)
+    mode_keys = jax.random.split(field_key, len(weights))
+    none = jnp.zeros((num_pixels, root.shape[0]))
+    value = jax.lax.fori_loop(0, jnp.count_nonzero(weights), add, none)
     if factor is not None:
         value = factor * value
     if mean_photons is None:
