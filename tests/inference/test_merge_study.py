@@ -54,7 +54,7 @@ def test_merge_rules_on_the_laminar_ridge():
         for rule in RULES:
             targets = RULES[rule].targets
             if targets not in runs:
-                settings = FitConfig().sampling.nuts
+                settings = FitConfig(num_warmup=300, num_samples=500).sampling.nuts
                 runs[targets] = sample(jax.random.key(2), MODEL, targets(shards, mode), settings)
             chains = runs[targets]
             first = merged(jax.random.key(3), chains, mode, rule)
