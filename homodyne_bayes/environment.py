@@ -3,11 +3,13 @@
 import os
 from contextlib import suppress
 from importlib.metadata import version
+from pathlib import Path
 
 import platformdirs
 
 from homodyne_bayes.errors import InputError, MissingPrecisionError
 
+MAPPINGS = Path("/proc/self/maps"), Path("/proc/sys/vm/max_map_count")  # of memory, on Linux
 SCHEMA_VERSION = 2  # of results: raised where what reads them must change
 LIBRARIES = ("homodyne-bayes", "jax", "numpyro", "optax", "arviz", "numpy", "xarray")
 
@@ -75,6 +77,19 @@ def require_x64() -> None:
             "homodyne_bayes computes in float64, found JAX set to float32: call hb.setup() "
             "(import homodyne_bayes as hb) before anything else"
         )
+
+
+def make_room(share: float = 0.5) -> None:
+    """Let go of compiled programs where they hold more than a share of all memory mappings.
+
+    A program holds some thirty, and a process that runs out of them crashes. Linux alone tells.
+    """
+    import jax  # noqa: PLC0415 - what reads data needs none
+
+    held, most = MAPPINGS
+    with suppress(OSError):
+        if held.read_bytes().count(b"\n") > share * int(most.read_text()):
+            jax.clear_caches()
 
 
 def _keep_compiled() -> None:

@@ -90,7 +90,9 @@ def plan(data: TwoTimeData, config: FitConfig) -> Plan:
 
 
 def direction(data: TwoTimeData) -> float:
-    """Return roughly the axis along which c2 is least, in steps of 45 degree; 0 where none is.
+    """Return roughly the axis along which c2 is least, of -45, 0, 45 and 90 degree.
+
+    It is 0 where there is none.
 
     An axis that is known up to its period is sampled on a line, which is cut far from it.
     """
@@ -99,7 +101,8 @@ def direction(data: TwoTimeData) -> float:
     mean = [data.c2[p].mean(where=data.pairs[p], dtype=float) for p in first]
     waves = np.column_stack([np.ones_like(phi), np.cos(phi), np.sin(phi)])
     _, cosine, sine = np.linalg.lstsq(waves, mean)[0]
-    return 45.0 * round(math.degrees(math.atan2(-sine, -cosine)) / 2 / 45.0)
+    axis = 45.0 * round(math.degrees(math.atan2(-sine, -cosine)) / 2 / 45.0)
+    return axis if axis > -90.0 else 90.0
 
 
 def models_of(config: FitConfig, window: Window | None = None, axis: float = 0.0) -> Plan:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
+from homodyne_bayes import environment
 from homodyne_bayes.data.two_time import TwoTimeData
 from homodyne_bayes.errors import InputError
 from homodyne_bayes.fitting.plan import Plan, plan
@@ -100,6 +101,7 @@ def sample(
     place: Workplace = HERE,
 ) -> Sampled:
     """Do what is planned: as `sample_posterior`, chains kept on the ``shelf``."""
+    environment.make_room()
     config, model = planned.config, planned.model
     seconds: dict[str, float] = {}
     with timed(seconds, "warm start"), during(progress, "warm start"):
