@@ -28,8 +28,7 @@ USE = """
 import h5py
 import numpy as np
 import homodyne_bayes as hb
-from homodyne_bayes.physics import kernels, rates
-from homodyne_bayes.physics.model import Model
+from homodyne_bayes.physics import kit
 from homodyne_bayes.results.diagnostics import Numbers
 from homodyne_bayes.results.tables import shown
 
@@ -37,13 +36,13 @@ hb.setup()
 RELAXATION = hb.rates["relaxation"]
 
 
-def relaxing(points, priors):
-    return kernels.field_correlation(points, rates.sample(rates.D, RELAXATION, points, priors))
+def relaxing(points, D):
+    return kit.field_correlation(points, D)
 
 
-RELAXING = Model(
+RELAXING = kit.Model(
     relaxing,
-    rates=((rates.D, RELAXATION),),
+    rates=((kit.D, RELAXATION),),
     example=(("D_start", 2e4), ("D_end", 5e3), ("D_tau", 1.0)),
 )
 

@@ -38,7 +38,7 @@ MAY_IMPORT = {  # beside the ground files
 }
 BOXES = (*GROUND, *MAY_IMPORT)
 MAX_BOXES, MAX_FLOORS = 20, 9
-MAX_FILE, MAX_FUNCTION, MAX_SETTINGS = 400, 60, 30
+MAX_FILE, MAX_FUNCTION, MAX_SETTINGS, MAX_MODEL = 400, 60, 30, 40
 
 
 def files_of(box):
@@ -140,6 +140,14 @@ def test_ceilings():
                 body = node.body[1:] if ast.get_docstring(node) else node.body
                 lines = body[-1].end_lineno - body[0].lineno + 1 if body else 0
                 assert lines <= MAX_FUNCTION, f"{path.name}: {node.name}"
+
+
+def test_a_model_file_is_short():
+    """It is a formula and its record; what several models share is in `physics.kit`."""
+    files = {path.stem: path for path in files_of("model_files") if path.stem != "__init__"}
+    assert len(files) > 5
+    for path in files.values():
+        assert len(path.read_text().splitlines()) <= MAX_MODEL, path.name
 
 
 def test_the_formatter_lays_out_everything():

@@ -167,10 +167,13 @@ def rates(posterior: Posterior, factors: Factors) -> Values:
 
     These are the numbers that the stated times of the frames are.
     """
-    time = kernels.clock(posterior.whole)
+    whole = posterior.whole
     return {
         rate.name: np.asarray(
-            moved_history(rate, law, _draws(posterior.draws, law.reported(rate)), factors, time)
+            moved_history(
+                *(rate, law, _draws(posterior.draws, law.reported(rate))),
+                *(factors, law.clock(whole)),
+            )
         )
         for rate, law in posterior.model.rates
         if rate.follows is not None

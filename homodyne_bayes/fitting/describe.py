@@ -26,7 +26,6 @@ from homodyne_bayes.likelihood.misfit import KINDS
 from homodyne_bayes.likelihood.noises import NOISES
 from homodyne_bayes.likelihood.observe import Observed
 from homodyne_bayes.parameters import PER_ANGLE, Parameter, Prior
-from homodyne_bayes.physics import kernels
 from homodyne_bayes.physics.convention import CONVENTIONS
 from homodyne_bayes.physics.model import Model
 from homodyne_bayes.physics.points import ShardGrid
@@ -168,10 +167,9 @@ def diverging(posterior: Mapping[str, np.ndarray], model: Model, whole: ShardGri
 def true_rates(truth: Mapping[str, float], model: Model, whole: ShardGrid) -> dict[str, np.ndarray]:
     """Return those rates on the frame grid, (G,), that true parameters determine."""
     names = {rate.name: [row.name for row in law.reported(rate)] for rate, law in model.rates}
-    time = kernels.clock(whole)
     return {
         rate.name: np.asarray(
-            law.evaluate(time, *(jnp.asarray(truth[name]) for name in names[rate.name]))
+            law.evaluate(law.clock(whole), *(jnp.asarray(truth[name]) for name in names[rate.name]))
         )
         for rate, law in model.rates
         if {*names[rate.name]} <= {*truth}

@@ -99,7 +99,7 @@ class Observed:
         if field is None:
             raise InputError(
                 "a model must return the field correlation of every point, found that "
-                f"{getattr(self.model.field, '__name__', 'it')} returns nothing: return what "
+                f"{getattr(self.model.function, '__name__', 'it')} returns nothing: return what "
                 "kernels.field_correlation(points, ...) makes"
             )
         return field

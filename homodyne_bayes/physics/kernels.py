@@ -149,6 +149,29 @@ def wall_phase(
     return scale[points.phi_index] * _between(points, cumulative(points, gamma_dot))
 
 
+def drift_phase(
+    points: ShardGrid, velocity: jax.Array | History | None, phi0: jax.Array | float
+) -> jax.Array:
+    """Return q·∫v dt in radian between the frames of a point, signed as `wall_phase` is.
+
+    ``velocity``, (G,), in Å/s, along ``phi0`` in degree; without it nothing drifts.
+    """
+    if velocity is None:
+        return jnp.zeros(())
+    along = jnp.cos(jnp.deg2rad(phi0 - points.phi))[points.phi_index]
+    return wavevector(points) * along * _between(points, cumulative(points, velocity))
+
+
+def of_both_frames(points: ShardGrid, values: jax.Array) -> jax.Array:
+    """Return the product of values (G,) of the two frames of every point."""
+    return values[points.lo] * values[points.hi]
+
+
+def phasor(phase: jax.Array) -> jax.Array:
+    """Return exp(i phase) of phases in radian, of any shape."""
+    return jnp.exp(1j * phase)
+
+
 @jax.custom_jvp
 def sinc(
     x: jax.Array,

@@ -85,6 +85,8 @@ class Rate:
     follows : tuple of (str, float) or None
         The powers of q, gap and dt by which its values go where these are not as stated, so that
         maps are the same (`homodyne_bayes.physics.stated`); None where that is not told.
+    signed : bool
+        Whether it may be negative.
     """
 
     name: str
@@ -95,6 +97,7 @@ class Rate:
     level: Prior
     visible: Callable[[Window], tuple[float, float]] | None = None
     follows: tuple[tuple[str, float], ...] | None = None
+    signed: bool = False
 
     def level_in(self, window: Window) -> Prior:
         """Return the prior of the logarithm of its value at the reference time."""
@@ -132,6 +135,7 @@ GAMMA_DOT = Rate(
     Prior("normal", -7.0, 3.0),
     _turning,
     OF_PHASE,
+    signed=True,
 )
 
 
@@ -168,6 +172,8 @@ class RateLaw:
     typical : callable or None
         ``typical(level)`` are reported parameters of a rate about this large, over seconds, for
         simulations.
+    signed : bool
+        Whether the rate may be negative.
     """
 
     title: str
@@ -181,6 +187,8 @@ class RateLaw:
     diverges: Callable[..., Any] | None = None
     instead: Callable[[Rate, Collection[str]], tuple[Parameter, ...]] | None = None
     complete: Callable[[Sequence[Any], jax.Array], Sequence[jax.Array]] | None = None
+    typical: Callable[[float], tuple[float, ...]] | None = None
+    signed: bool = False
 
     def sampled(self, rate: Rate, known: Collection[str]) -> tuple[Parameter, ...]:
         """Return the rows of what is sampled where something is known of these parameters."""
@@ -197,11 +205,13 @@ class RateLaw:
             return self.to_reported([values[row.name] for row in self.coordinates(rate)], t_ref)
         return self.complete([values.get(row.name) for row in self.parameters(rate)], t_ref)
 
-    typical: Callable[[float], tuple[float, ...]] | None = None
-
     def parameters(self, rate: Rate) -> tuple[Parameter, ...]:
         """Return the rows of all parameters of a rate that follows this law."""
         return (*self.reported(rate), *self.coordinates(rate))
+
+    def clock(self, points: ShardGrid) -> jax.Array:
+        """Return the times in s at which it is evaluated, (G,): not t = 0 if it diverges there."""
+        return points.time if self.diverges is None else kernels.clock(points)
 
     def integrated(self, points: ShardGrid, reported: Sequence[jax.Array]) -> jax.Array:
         """Return the integral from the first frame to every frame, (G,), as points say how.
@@ -313,5 +323,5 @@ def sample(
             law.reported(rate), law.made_of(rate, drawn, reference_time(points)), strict=True
         )
     ]
-    values = numpyro.deterministic(rate.name, law.evaluate(kernels.clock(points), *reported))
+    values = numpyro.deterministic(rate.name, law.evaluate(law.clock(points), *reported))
     return kernels.History(values, law.integrated(points, reported))

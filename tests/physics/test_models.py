@@ -86,7 +86,7 @@ def test_a_model_of_ones_own(tmp_path):
     path.write_text("def mine(grid, priors):\n    return 3\n")
     assert load_model(f"{path}:mine").field(None, None) == 3
     assert load_model(f"{path}:mine") is load_model(f"{path}:mine")
-    assert load_model(len).field is len
+    assert load_model(len).function is len
     assert load_model(MODELS["static"]) is MODELS["static"]
 
 
