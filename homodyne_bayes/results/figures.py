@@ -19,12 +19,14 @@ from homodyne_bayes.results.figures_of_maps import (
     GREY,
     VERMILION,
     lag_cuts,
+    legend,
     log_axis,
     maps,
     panels,
     prior_cuts,
     representative,
     whitened,
+    worst_map,
 )
 from homodyne_bayes.results.flow import Flow, flow
 from homodyne_bayes.results.labels import in_formula, scaled, symbols, with_unit
@@ -38,12 +40,16 @@ MIDDLE: dict[str, Any] = {"color": "0.3", "ha": "center", "va": "center"}
 TRUTH: dict[str, Any] = {"color": "black", "linestyle": "--", "linewidth": 1.0}
 
 
-def rates(tree: xr.DataTree, ncols: int = 2) -> Figure:
-    """Draw D(t), the shear rate and other rates of the model: median, 50 % and 90 % intervals."""
+def rates(tree: xr.DataTree, ncols: int = 2, panel: tuple[float, float] | None = None) -> Figure:
+    """Draw D(t), the shear rate and other rates of the model: median, 50 % and 90 % intervals.
+
+    Panels, in ``ncols`` columns, are of a width and height in inches.
+    """
     dataset = group(tree, "rates").isel(time=slice(1, None))
     true, odds, combined = true_rates(tree), flow(tree), variables.combined_rates(tree)
     names = [str(name) for name in dataset.data_vars]
-    fig, axes = panels(len(names), ncols, 4.75 if len(names) > 1 else 5.5, 3.6)
+    width, height = panel or (4.75 if len(names) > 1 else 5.5, 3.6)
+    fig, axes = panels(len(names), ncols, width, height)
     for ax, name in zip(axes, names, strict=True):
         factor, label = _rate(ax, dataset[name], odds, combined.get(name))
         if name in true:
@@ -54,7 +60,7 @@ def rates(tree: xr.DataTree, ncols: int = 2) -> Figure:
         log_axis(ax, dataset.time.values)
         ax.set(xlabel="$t$ (s)", ylabel=label)
         ax.margins(x=0)
-        ax.legend(frameon=False)
+    legend(fig, axes)
     return fig
 
 
@@ -274,14 +280,33 @@ def _entries(
 
 
 class Plot(NamedTuple):
-    """One figure: how it is drawn, its caption, and whether a result has what it needs."""
+    """One figure.
 
-    draw: Callable[[xr.DataTree], Figure]
+    Attributes
+    ----------
+    draw : callable
+        Draws it of a result.
+    caption : str
+        What it shows.
+    applies : callable
+        Whether a result has what it needs.
+    part : str
+        In which of `homodyne_bayes.results.parts.PARTS` of the page it stands.
+    """
+
+    draw: Callable[..., Figure]
     caption: str
     applies: Callable[[xr.DataTree], bool] = bool  # any result
+    part: str = "checks"
 
 
 FIGURES: dict[str, Plot] = {
+    "worst_map": Plot(
+        worst_map,
+        "The map that is fitted least well: c2 as measured, as fitted, and their difference, the "
+        "residual. Where the model is right, blotches and crosses in it are those of speckle.",
+        part="front",
+    ),
     "maps": Plot(
         maps,
         "c2 measured, fitted (posterior mean), and their difference, the residual, by "
@@ -316,14 +341,16 @@ FIGURES: dict[str, Plot] = {
         "(line: median; bands: 50 % and 90 % of curves), and as measured (points). The prior "
         "should leave room for the data.",
         lambda tree: "cuts" in tree.children,
+        "priors",
     ),
     "rates": Plot(
         rates,
-        "Transport coefficient D(t), shear rate where there is flow, and whatever else of the "
-        "model changes with time: posterior median with pointwise 50 % and 90 % intervals; where "
-        "uncertainties of q, dt or the gap were stated, lines at the ends of the combined one. "
-        "Dashed: truth of simulated data.",
+        "What changes with time, the transport coefficient D(t) and where there is flow the shear "
+        "rate: posterior median with pointwise intervals. Lines at the ends of the combined "
+        "interval where uncertainties of q, dt or the gap were stated. Dashed: truth of simulated "
+        "data.",
         lambda tree: len(group(tree, "rates")) > 0,
+        "front",
     ),
     "pairs": Plot(
         pairs,
@@ -331,11 +358,13 @@ FIGURES: dict[str, Plot] = {
         "where NUTS diverged, on all the data or, where their draws were merged, on the shards; "
         "dashed lines the truth of simulated data. Draws far out in long tails are left out.",
         lambda tree: len(variables.scalars(tree, variables.reported(tree))) > 0,
+        "draws",
     ),
     "coordinate_pairs": Plot(
         lambda tree: pairs(tree, variables.coordinates(tree)),
         "The same draws in the coordinates in which the rates were sampled.",
         lambda tree: len(variables.coordinates(tree)) > 0,
+        "draws",
     ),
     "prior_posterior": Plot(
         prior_posterior,
@@ -343,6 +372,7 @@ FIGURES: dict[str, Plot] = {
         "the posterior's 90 % interval over that of the prior. Where it is nearly as wide, the "
         "prior, not the data, sets it.",
         lambda tree: len(variables.scalars(tree, variables.sampled(tree))) > 0,
+        "priors",
     ),
     "shard_agreement": Plot(
         shard_agreement,
@@ -351,11 +381,13 @@ FIGURES: dict[str, Plot] = {
         "is sampled with the rest of the data as a Gaussian, so its line is as long as the "
         "result’s; for other merges it is sampled alone, and its line is longer.",
         lambda tree: "sub_posteriors" in tree.children,
+        "computing",
     ),
     "traces": Plot(
         traces,
         "Traces and rank histograms of the draws; of contrast and offset, the angle with "
         "the largest R-hat. Chains that agree have flat rank histograms about the dotted line.",
         diagnostics.all_by_nuts,
+        "computing",
     ),
 }

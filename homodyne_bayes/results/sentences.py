@@ -131,6 +131,18 @@ def certificate(numbers: Numbers) -> str:
     )
 
 
+def computed(numbers: Numbers) -> str:
+    """Return the same in plain words where draws were weighed and can be taken as they are."""
+    if not numbers.certified or diagnostics.all_by_nuts(numbers.tree):
+        return certificate(numbers)
+    last = group(numbers.tree, "certificate").isel(attempt=-1)
+    return (
+        f"The draws are those of the posterior of all the data: they are worth "
+        f"{float(last['ess']):.0f} independent ones, and their weights are even (k-hat "
+        f"{float(last['k_hat']):.2f}, below {numbers.limits['max_k_hat']:g})."
+    )
+
+
 def sampled(tree: xr.DataTree) -> str:
     """Return what a posterior is that of, before all the data judge it."""
     return "the compressed data" if diagnostics.compressed(tree) else "all the data"

@@ -59,6 +59,8 @@ class Table(NamedTuple):
         Class of the table on the page.
     media : tuple of str
         Where it is shown: "page", "terminal", "paper".
+    part : str
+        In which of `homodyne_bayes.results.parts.PARTS` of the page it stands.
     """
 
     title: str
@@ -68,6 +70,7 @@ class Table(NamedTuple):
     after: Callable[[Numbers], list[str]] = lambda _: []
     style: str = "plain"
     media: tuple[str, ...] = ("page",)
+    part: str = "found"
 
 
 class Shown(NamedTuple):
@@ -80,6 +83,7 @@ class Shown(NamedTuple):
     cells: list[list[Cell]]
     before: list[str]
     after: list[str]
+    part: str
 
 
 def shown(numbers: Numbers, medium: str = "page") -> list[Shown]:
@@ -91,7 +95,9 @@ def shown(numbers: Numbers, medium: str = "page") -> list[Shown]:
             columns = [c for c in table.columns(numbers, rows) if c.narrow or medium == "page"]
             cells = [[column.cell(row) for column in columns] for row in rows]
             around = (table.before(numbers), table.after(numbers))
-            tables.append(Shown(name, table.title, table.style, columns, cells, *around))
+            tables.append(
+                Shown(name, table.title, table.style, columns, cells, *around, table.part)
+            )
     return tables
 
 
@@ -317,31 +323,36 @@ TABLES: dict[str, Table] = {
         style="posterior",
         media=(*BOTH, "paper"),
     ),
-    "scaling": _of_parameters("Contrast and offset of every angle", ("scaling",), BOTH),
+    "scaling": _of_parameters("Contrast and offset of every angle", ("scaling",), BOTH)._replace(
+        part="draws"
+    ),
     "coordinates": _of_parameters(
         "Coordinates in which the rates were sampled", ("coordinate",), ("page",)
-    ),
+    )._replace(part="draws"),
     "misfit": Table(
-        "Does the model fit?",
+        "Tests of misfit",
         made.misfit,
         _misfit_columns,
         sentences.misfit,
         _misfit_after,
         media=("page", "paper"),
+        part="checks",
     ),
-    "noise": Table("Noise", made.noise, _noise_columns, _noise_before),
+    "noise": Table("Noise", made.noise, _noise_columns, _noise_before, part="noise"),
     "detector": Table(
         "What the detector tells, and what the scatter of the maps says",
         made.detector,
         _detector_columns,
         lambda _: ["Of pixels, how many scatter so where a pixel counts what the detector tells."],
+        part="noise",
     ),
-    "shards": Table("Shards", made.shards, _shards_columns, _shards_before),
+    "shards": Table("Shards", made.shards, _shards_columns, _shards_before, part="computing"),
     "corrections": Table(
         "How far the approximation was off",
         made.corrections,
         _corrections_columns,
         _corrections_before,
+        part="computing",
     ),
     "sensitivity": Table(
         "Sensitivity to the prior",
@@ -349,6 +360,7 @@ TABLES: dict[str, Table] = {
         _sensitivity_columns,
         _sensitivity_before,
         media=("page", "paper"),
+        part="priors",
     ),
-    "priors": Table("Priors", made.priors, _priors_columns, media=("page", "paper")),
+    "priors": Table("Priors", made.priors, _priors_columns, media=("page", "paper"), part="priors"),
 }
