@@ -11,6 +11,7 @@ from click.core import ParameterSource
 from homodyne_bayes import environment
 from homodyne_bayes.errors import InputError
 from homodyne_bayes.files import STORED
+from homodyne_bayes.results import levels
 
 for_machines = click.option("--json", "as_json", is_flag=True, help="Print it for machines.")
 
@@ -49,6 +50,25 @@ def refuse_options(names: tuple[str, ...], why: str) -> None:
     for name in names:
         if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
             raise InputError(f"{why}: leave out --{name.replace('_', '-')}")
+
+
+def chosen_levels(
+    _context: click.Context, _option: click.Parameter, text: str | None
+) -> tuple[float, ...]:
+    """Return percents as typed; none where nothing was."""
+    percents = () if text is None else numbers("--level", text)
+    if percents:
+        levels.checked(percents)
+    return percents
+
+
+level = click.option(
+    "--level",
+    "percents",
+    metavar="PERCENT,PERCENT",
+    callback=chosen_levels,
+    help="Levels of the equal-tailed intervals that are stated, as 68,95.  [default: 90]",
+)
 
 
 def numbers(option: str, text: str) -> tuple[float, ...]:

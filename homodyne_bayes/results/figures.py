@@ -30,6 +30,7 @@ from homodyne_bayes.results.figures_of_maps import (
 )
 from homodyne_bayes.results.flow import Flow, flow
 from homodyne_bayes.results.labels import in_formula, scaled, symbols, with_unit
+from homodyne_bayes.results.levels import in_percent, levels
 from homodyne_bayes.results.variables import TAIL
 from homodyne_bayes.text import azimuth, number, percent
 from homodyne_bayes.thresholds import LIMIT
@@ -41,17 +42,18 @@ TRUTH: dict[str, Any] = {"color": "black", "linestyle": "--", "linewidth": 1.0}
 
 
 def rates(tree: xr.DataTree, ncols: int = 2, panel: tuple[float, float] | None = None) -> Figure:
-    """Draw D(t), the shear rate and other rates of the model: median, 50 % and 90 % intervals.
+    """Draw D(t), the shear rate and other rates of the model: median, two intervals.
 
     Panels, in ``ncols`` columns, are of a width and height in inches.
     """
     dataset = group(tree, "rates").isel(time=slice(1, None))
     true, odds, combined = true_rates(tree), flow(tree), variables.combined_rates(tree)
+    stated = levels(tree)
     names = [str(name) for name in dataset.data_vars]
     width, height = panel or (4.75 if len(names) > 1 else 5.5, 3.6)
     fig, axes = panels(len(names), ncols, width, height)
     for ax, name in zip(axes, names, strict=True):
-        factor, label = _rate(ax, dataset[name], odds, combined.get(name))
+        factor, label = _rate(ax, dataset[name], odds, combined.get(name), stated)
         if name in true:
             ax.plot(dataset.time, factor * true[name].values[1:], label="truth", **TRUTH)
         t_ref = float(group(tree, "constant_data")["t_ref"])
@@ -64,10 +66,14 @@ def rates(tree: xr.DataTree, ncols: int = 2, panel: tuple[float, float] | None =
     return fig
 
 
-def _rate(ax: Axes, draws: xr.DataArray, odds: Flow | None, combined: Any) -> tuple[float, str]:
+def _rate(
+    ax: Axes, draws: xr.DataArray, odds: Flow | None, combined: Any, levels: tuple[float, ...]
+) -> tuple[float, str]:
     """Draw the intervals of a rate, or its upper limit; return the factor and label of its axis."""
     name, about, dims = str(draws.name), draws.attrs, ("chain", "draw")
-    bands = draws.quantile([TAIL, 0.25, 0.5, 0.75, 1 - TAIL], dims)
+    inner, outer = [0.5, *levels][-2:]
+    tails = (1 - outer) / 2, (1 - inner) / 2
+    bands = draws.quantile([*tails, 0.5, 1 - tails[1], 1 - tails[0]], dims)
     limited = odds is not None and odds.leaves_open(name)
     if odds is not None and limited:
         bands = xr.apply_ufunc(odds.limit, draws, input_core_dims=[dims], vectorize=True)
@@ -79,12 +85,14 @@ def _rate(ax: Axes, draws: xr.DataArray, odds: Flow | None, combined: Any) -> tu
         ax.set_ylim(bottom=0)
         return factor, label
     low, lower, median, upper, high = values
-    ax.fill_between(time, low, high, color=BLUE, alpha=0.2, lw=0, label="90 %")
-    ax.fill_between(time, lower, upper, color=BLUE, alpha=0.35, lw=0, label="50 %")
+    ax.fill_between(time, low, high, color=BLUE, alpha=0.2, lw=0, label=f"{in_percent(outer)} %")
+    ax.fill_between(
+        time, lower, upper, color=BLUE, alpha=0.35, lw=0, label=f"{in_percent(inner)} %"
+    )
     ax.plot(time, median, color=BLUE, label="median")
     if combined is not None:
-        ends = factor * combined.sel(time=time).quantile([TAIL, 1 - TAIL], dims).values.T
-        ax.plot(time, ends, color=VERMILION, lw=1, label=["90 % combined", None])
+        ends = factor * combined.sel(time=time).quantile([tails[0], 1 - tails[0]], dims).values.T
+        ax.plot(time, ends, color=VERMILION, lw=1, label=[f"{in_percent(outer)} % combined", None])
     return factor, label
 
 
@@ -280,19 +288,7 @@ def _entries(
 
 
 class Plot(NamedTuple):
-    """One figure.
-
-    Attributes
-    ----------
-    draw : callable
-        Draws it of a result.
-    caption : str
-        What it shows.
-    applies : callable
-        Whether a result has what it needs.
-    part : str
-        In which of `homodyne_bayes.results.parts.PARTS` of the page it stands.
-    """
+    """One figure: how it is drawn, its caption, whether a result has it, its part of the page."""
 
     draw: Callable[..., Figure]
     caption: str

@@ -11,7 +11,6 @@ from homodyne_bayes.results.diagnostics import Numbers, group
 from homodyne_bayes.results.flow import below
 from homodyne_bayes.results.influence import sampled_for
 from homodyne_bayes.results.quantities import Quantity, derived, fitted
-from homodyne_bayes.results.variables import TAIL
 from homodyne_bayes.text import degrees, interval, joined, rounded
 
 MOST = 5  # numbers
@@ -88,13 +87,8 @@ def _number(quantity: Quantity, label: str, symbol: str) -> dict[str, str]:
     sd, median = float(quantity.draws.std()), float(np.median(quantity.draws))
     return said | {
         "value": rounded(median, sd),
-        "interval": interval(*_ends(quantity.draws), sd),
+        "interval": interval(*quantity.widest, sd),
         "combined": ""
         if quantity.combined is None or np.array_equal(quantity.combined, quantity.draws)
-        else interval(*_ends(quantity.combined), float(quantity.combined.std())),
+        else interval(*quantity.widest_combined, float(quantity.combined.std())),
     }
-
-
-def _ends(draws: np.ndarray) -> tuple[float, float]:
-    low, high = np.quantile(draws, [TAIL, 1 - TAIL])
-    return float(low), float(high)

@@ -16,8 +16,8 @@ from homodyne_bayes.files import atomic_path
 from homodyne_bayes.results import diagnostics, front, marks, sentences, tables
 from homodyne_bayes.results.diagnostics import Numbers, group
 from homodyne_bayes.results.figures import FIGURES
+from homodyne_bayes.results.levels import ends, levels
 from homodyne_bayes.results.parts import PARTS
-from homodyne_bayes.results.variables import TAIL
 from homodyne_bayes.text import number, rounded
 
 DPI = 130
@@ -185,7 +185,7 @@ def transport(tree: xr.DataTree) -> dict[str, str] | None:
         return None
     t_ref = float(group(tree, "constant_data")["t_ref"])
     draws = group(tree, "rates")["D"].sel(time=t_ref, method="nearest")
-    low, median, high = draws.quantile([TAIL, 0.5, 1 - TAIL]).values
+    (low, high), median = ends(draws.values, levels(tree)[-1]), float(draws.median())
     sd = float(draws.std())
     return {
         "time": f"{float(draws['time']):.4g}",

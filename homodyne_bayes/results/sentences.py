@@ -11,8 +11,9 @@ import xarray as xr
 from homodyne_bayes.results import diagnostics, influence
 from homodyne_bayes.results.diagnostics import Numbers, group
 from homodyne_bayes.results.flow import Flow, below
+from homodyne_bayes.results.levels import in_percent, levels
 from homodyne_bayes.text import azimuth, number, percent
-from homodyne_bayes.thresholds import INTERVAL, MILLION, REWEIGHTED, Fault
+from homodyne_bayes.thresholds import MILLION, REWEIGHTED, Fault
 
 CLEAR = math.log(MILLION)  # log Bayes factors above which no error of theirs matters
 COMMON = 0.05  # of the speckle of two maps, from which on it is told
@@ -29,9 +30,9 @@ OTHER_OPTIMA = (  # chains do not cross from one to another
 
 
 def interval_label(numbers: Numbers) -> str:
-    """Return what to call the interval: its level, and how far it takes noise as correlated."""
+    """Return what to call the widest interval: level, and how far it takes noise as correlated."""
     note = numbers.words("noise").get("interval", "")
-    return f"{100 * INTERVAL:.0f} % interval" + (f", {note}" if note else "")
+    return f"{in_percent(levels(numbers.tree)[-1])} % interval" + (f", {note}" if note else "")
 
 
 def method(numbers: Numbers) -> str:

@@ -7,9 +7,9 @@ from typing import NamedTuple
 from homodyne_bayes.results import budget, diagnostics, sentences
 from homodyne_bayes.results import rows as made
 from homodyne_bayes.results.diagnostics import Numbers, group
+from homodyne_bayes.results.levels import KIND, in_percent, levels, suffixes
 from homodyne_bayes.results.rows import MAX_SHARDS, Row
-from homodyne_bayes.text import number, percent
-from homodyne_bayes.thresholds import INTERVAL
+from homodyne_bayes.text import number
 
 
 class Cell(NamedTuple):
@@ -120,6 +120,12 @@ def _parameter_columns(numbers: Numbers, rows: list[Row]) -> list[Column]:
         Column("parameter", named, "text"),
         Column("mean", under("mean")),
         Column("sd", under("sd")),
+        Column("median", under("median")),
+        *(
+            Column(f"{in_percent(level)} % interval", under(f"interval{which}"), "wide")
+            for which, level in suffixes(levels(numbers.tree)).items()
+            if which
+        ),
         Column(head, under("interval"), "wide"),
     ]
     if any(row["unit"] for row in rows):
@@ -134,7 +140,7 @@ def _parameter_columns(numbers: Numbers, rows: list[Row]) -> list[Column]:
         Column(compared, under("warm_start"), "wide", narrow=False),
         *([Column("R-hat", under("r_hat"))] if chains else []),
         Column("bulk ESS" if chains else "ESS", under("ess")),
-        Column("Monte Carlo\nerror (sd)", under("mcse"), narrow=False),
+        Column("Monte Carlo\nerror (sd)", under("mcse")),
         Column(
             "of prior’s width",
             lambda row: Cell(row["of_prior"], row["driven"], alarm=bool(row["driven"])),
@@ -147,12 +153,12 @@ def _true(row: Row) -> Cell:
     return Cell(row["truth"], row["inside"], alarm=row["inside"] == "outside")
 
 
-def _budget_columns(_numbers: Numbers, _rows: list[Row]) -> list[Column]:
-    parts = ("statistical", "systematic", "combined")
+def _budget_columns(numbers: Numbers, _rows: list[Row]) -> list[Column]:
+    parts, level = ("statistical", "systematic", "combined"), in_percent(levels(numbers.tree)[-1])
     return [
         Column("quantity", named, "text"),
         Column("median", under("median")),
-        *(Column(f"{part}\n{percent(INTERVAL)} interval", under(part), "wide") for part in parts),
+        *(Column(f"{part}\n{level} % interval", under(part), "wide") for part in parts),
         Column("unit", under("unit"), "text"),
         Column("dominated by,\nof variance", under("dominating"), "text"),
     ]
@@ -167,13 +173,15 @@ def _budget_after(_numbers: Numbers) -> list[str]:
 
 
 def _statistical(numbers: Numbers) -> list[str]:
-    """Return what the intervals of the first table leave out."""
+    """Return of what kind intervals are, and what those of the first table leave out."""
+    kind = f"Intervals are {KIND}: as much of the posterior lies below as above."
     if budget.stated(numbers.tree):
         return [
+            kind,
             "These intervals are statistical; the next table adds what was stated of q, dt, "
-            "the gap and azimuths."
+            "the gap and azimuths.",
         ]
-    return budget.sentences(numbers)
+    return [kind, *budget.sentences(numbers)]
 
 
 def _misfit_columns(_numbers: Numbers, _rows: list[Row]) -> list[Column]:

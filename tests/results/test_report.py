@@ -400,7 +400,7 @@ def test_the_terminal_tells_the_same(speckle_result, laminar_result, capsys):
     independent = capsys.readouterr().out
     (row,) = rows.parameters(Numbers(speckle_result), ["alpha"])
     line = next(line for line in speckle.splitlines() if line.split()[:1] == ["alpha"])
-    assert line.split()[-2] == row["of_uncorrected"]
+    assert line.split()[-3:] == [row["of_uncorrected"], row["ess"], row["mcse"]]
     assert "times" in speckle
     assert "uncorrected" in independent
     assert "times" not in independent
