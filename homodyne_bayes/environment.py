@@ -9,6 +9,7 @@ import platformdirs
 from homodyne_bayes.errors import InputError, MissingPrecisionError
 
 SCHEMA_VERSION = 2  # of results: raised where what reads them must change
+MADE_BY = {"Software": "homodyne-bayes"}  # of figures
 LIBRARIES = ("homodyne-bayes", "jax", "numpyro", "optax", "arviz", "numpy", "xarray")
 
 

@@ -9,7 +9,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from homodyne_bayes.cli import screen
-from homodyne_bayes.cli.options import for_machines, level, numbers, refuse_options, writable
+from homodyne_bayes.cli.options import for_machines, level, numbers, refuse_options
+from homodyne_bayes.cli.places import PAGE, folder, overwrite, writable
 from homodyne_bayes.results import budget, marks, page, paper, sentences, store, tables, view
 from homodyne_bayes.results.diagnostics import Numbers
 from homodyne_bayes.results.levels import with_levels
@@ -50,6 +51,7 @@ def summary(result: str, percents: tuple[float, ...], as_json: bool) -> None:
 )
 @click.option("--radius", type=float, help="Of the particles in Å, for the Péclet number.")
 @level
+@overwrite
 def report(
     result: str,
     out: str | None,
@@ -57,6 +59,7 @@ def report(
     at: str,
     radius: float | None,
     percents: tuple[float, ...],
+    overwrite: bool,
 ) -> None:
     """Write a RESULT file as one self-contained HTML page, or as a folder for a paper."""
     if out is None or out.endswith(".html"):
@@ -64,12 +67,14 @@ def report(
             ("latex", "at", "radius"),
             "one HTML page has no room for it: name a folder by --out, as --out report/",
         )
-        path = writable(out or f"{Path(result).with_suffix('')}.html", result)
+        page_of = out or f"{Path(result).with_suffix('')}.html"
+        path = writable(page_of, PAGE, result, replace=overwrite)
         view.Result(stating(result, percents)).report(path)
         written = [path]
     else:
         times = numbers("--at", at) if at else ()
         made = view.Result(stating(result, percents))
+        folder(out, paper.names(made.tree, latex=latex), replace=overwrite)
         written = made.paper(out, latex=latex, times=times, radius=radius)
     for path in written:
         screen.say(f"wrote {path}")
@@ -83,10 +88,12 @@ def stating(result: str, percents: tuple[float, ...]) -> xr.DataTree:
 
 def print_summary(tree: xr.DataTree) -> None:
     """Print marks, cost, posterior and warnings of a result."""
-    console, numbers = screen.console(), Numbers(tree)
+    numbers = Numbers(tree)
     for mark in marks.marks(numbers):
-        console.print(f"{mark}. ", style=STYLES[mark.kind], highlight=False, end="")
-        console.print(escape(mark.sentence), highlight=False, soft_wrap=True)
+        screen.show(f"{mark}. ", style=STYLES[mark.kind], highlight=False, end="")
+        screen.show(escape(mark.sentence), highlight=False, soft_wrap=True)
+    if screen.quiet():
+        return
     made = page.certificate(numbers)
     attempts = (f"{a['proposal']} {a['k_hat']} ({a['ess']})" for a in made["attempts"])
     flow = sentences.flow(numbers)
@@ -100,11 +107,11 @@ def print_summary(tree: xr.DataTree) -> None:
     ):
         screen.say(line)
     for table in tables.shown(numbers, "terminal"):
-        console.print(laid_out(table))
+        screen.show(laid_out(table))
     for sentence in budget.sentences(numbers):
         screen.say(sentence)
     for sentence in sentences.warnings(numbers):
-        console.print(f"warning: {sentence}", style="yellow", highlight=False, soft_wrap=True)
+        screen.show(f"warning: {sentence}", style="yellow", highlight=False, soft_wrap=True)
 
 
 def laid_out(table: tables.Shown) -> Table:

@@ -79,6 +79,12 @@ def summary(
     }
 
 
+def names(tree: xr.DataTree, *, latex: bool = False) -> tuple[str, ...]:
+    """Return the names of all files that `write` makes."""
+    shown = [f"{name}.pdf" for name in PRINTED if FIGURES[name].applies(tree)]
+    return ("report.html", "summary.json", "summary.csv", *((*LATEX, *shown) if latex else ()))
+
+
 def as_csv(content: dict[str, Any]) -> str:
     """Return what `summary` says of parameters and what follows from them, a row each, as CSV."""
     named_rows = [*content["parameters"], *content["derived"]]
