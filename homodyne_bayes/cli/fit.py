@@ -1,6 +1,5 @@
 """``fit``: sample a posterior and write it."""
 
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +12,7 @@ import xarray as xr
 from homodyne_bayes import environment
 from homodyne_bayes.cli import screen
 from homodyne_bayes.cli.options import computes, following, laws, level, numbers
-from homodyne_bayes.cli.places import RESULT, overwrite, parts_of, writable
+from homodyne_bayes.cli.places import RESULT, give_up, overwrite, parts_of, writable
 from homodyne_bayes.cli.report import print_summary
 from homodyne_bayes.cli.settings import chosen_settings, read_data, settings_options
 from homodyne_bayes.config import DataConfig
@@ -89,7 +88,7 @@ def fit(
     detector = {n: numbers(f"--{n.replace('_', '-')}", text) for n, text in told.items()}
     data = read_data(file, make(DataConfig, chosen["data"]), **detector)
     if not resume:
-        shutil.rmtree(parts, ignore_errors=True)
+        give_up(parts)
     try:
         with _place(cluster) as place:
             limited = place if flags["time_limit"] is None else within(flags["time_limit"], place)
@@ -100,7 +99,7 @@ def fit(
     if any(fault.kind == "stopped" for fault in Result(tree).faults):
         screen.say(f"the same command with --resume goes on from {parts}")
     else:
-        shutil.rmtree(parts, ignore_errors=True)
+        give_up(parts)
 
 
 def fit_and_write(

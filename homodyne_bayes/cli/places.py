@@ -1,6 +1,8 @@
 """Where commands write: found out before the work, and nothing is lost without being asked for."""
 
 import os
+import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -101,23 +103,17 @@ def folder(path: str | Path, names: tuple[str, ...], replace: bool = False) -> P
 
 
 def parts_of(path: Path, resume: bool, replace: bool) -> Path:
-    """Return the folder of finished chains of a fit to ``path``, which is removed in the end.
+    """Return the folder of finished chains of a fit to ``path``.
 
     Raises
     ------
     InputError
-        If chains are there, and neither taken up nor given up, or something else is.
+        If chains are there, and neither taken up nor given up.
     """
     parts = path.with_name(f"{path.name}.parts")
-    if not parts.exists():
-        return parts
-    own = parts.is_dir() and all(map(_of_chains, parts.iterdir()))
-    if not own:
-        raise InputError(
-            f"{parts}: expected finished chains of this package or nothing, found something else; "
-            "choose another --out, or move it away"
-        )
-    if not (resume or replace):
+    if parts.is_file():
+        raise InputError(f"{parts}: expected a folder or nothing, found a file; move it away")
+    if not (resume or replace) and _chains(parts):
         raise InputError(
             f"{parts}: holds finished chains of a fit that was stopped; go on with --resume, or "
             "give them up by --overwrite"
@@ -125,6 +121,19 @@ def parts_of(path: Path, resume: bool, replace: bool) -> Path:
     return parts
 
 
-def _of_chains(path: Path) -> bool:
-    """Return whether a file holds chains, or is what a process that was killed left of them."""
-    return holds(path, b"made_from") or path.name.startswith(".")
+def give_up(parts: Path) -> None:
+    """Remove finished chains and what killed processes left of them, and the folder if it is empty.
+
+    Whatever else is in it stays.
+    """
+    for file in _chains(parts):
+        file.unlink()
+    if parts.is_dir():
+        for unfinished in parts.glob(".*.nc.*"):
+            shutil.rmtree(unfinished, ignore_errors=True)
+        with suppress(OSError):  # something else is in it
+            parts.rmdir()
+
+
+def _chains(parts: Path) -> list[Path]:
+    return [file for file in parts.glob("*.nc") if holds(file, b"made_from")]

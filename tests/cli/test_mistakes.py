@@ -59,7 +59,7 @@ MISTAKES = {
     "no result of ours": ("fit a.h5 --out notes.nc --overwrite", "or move it away"),
     "what is fitted": ("fit a.h5 --out a.h5 --overwrite", "would overwrite what it is made from"),
     "chains": ("fit a.h5 --out b.nc", "go on with --resume, or give them up by --overwrite"),
-    "foreign chains": ("fit a.h5 --out c.nc --overwrite", "finished chains of this package or"),
+    "a file for chains": ("fit a.h5 --out d.nc", "expected a folder or nothing, found a file"),
     "data": ("simulate a.h5", "choose another name, or replace it by --overwrite"),
     "measured data": ("simulate bare.nc --overwrite", "expected simulated data of this package"),
     "settings": ("init --out old.yaml", "replace it by --overwrite"),
@@ -84,7 +84,7 @@ def folder(tmp_path_factory):
         "old.yaml": "analyzer_parameters: {dt: 0.1}\n",
         "r.nc": "an older homodyne_bayes result",
         "b.nc.parts/chains-0.nc": "made_from",
-        "c.nc.parts/thesis.tex": "mine",
+        "d.nc.parts": "mine",
     }
     for name, text in texts.items():
         (path / name).parent.mkdir(exist_ok=True)

@@ -7,8 +7,9 @@ import pytest
 import yaml
 
 from homodyne_bayes.cli import init as initial
-from homodyne_bayes.cli import screen
+from homodyne_bayes.cli import places, screen
 from homodyne_bayes.config import descriptions, read_settings
+from homodyne_bayes.errors import InputError
 from homodyne_bayes.fitting.settings import SECTIONS, make
 from homodyne_bayes.results import store
 from tests.cli.test_cli import run  # noqa: F401 - a fixture
@@ -65,6 +66,26 @@ def test_what_was_made_before_is_replaced_only_where_it_is_asked_for(
     assert code == 2
     assert "folder: expected a report of this package" in err
     assert Path("folder/report.html").read_text() == "mine"
+
+
+def test_chains_are_given_up_and_nothing_else(tmp_path):
+    parts = tmp_path / "r.nc.parts"
+    unfinished = parts / ".chains-1.nc.x7"
+    unfinished.mkdir(parents=True)
+    (unfinished / "chains-1.nc").write_text("half")
+    for name, text in (("chains-0.nc", "made_from"), ("mine.nc", "mine"), ("thesis.tex", "mine")):
+        (parts / name).write_text(text)
+    with pytest.raises(InputError, match="--resume, or give them up by --overwrite"):
+        places.parts_of(tmp_path / "r.nc", resume=False, replace=False)
+    assert places.parts_of(tmp_path / "r.nc", resume=True, replace=False) == parts
+    places.give_up(parts)
+    assert sorted(path.name for path in parts.iterdir()) == ["mine.nc", "thesis.tex"]
+    assert places.parts_of(tmp_path / "r.nc", resume=False, replace=False) == parts
+    for left in parts.iterdir():
+        left.unlink()
+    places.give_up(parts)
+    assert not parts.exists()
+    places.give_up(parts)
 
 
 def test_a_log_has_all_that_is_said_and_quiet_says_less(
