@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 .PHONY: demo test test-slow notebooks lint docs bench bench-gpu clean
 
 demo: $(READY)
-	$(BIN)/homodyne-bayes demo --out demo
+	$(BIN)/homodyne-bayes demo --out demo --overwrite
 
 test: $(READY) # a test that hangs is ended after 20 minutes, and shows where
 	$(BIN)/python -m pytest -o faulthandler_timeout=1200 -o faulthandler_exit_on_timeout=true

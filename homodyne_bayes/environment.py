@@ -11,6 +11,7 @@ from homodyne_bayes.errors import InputError, MissingPrecisionError
 
 MAPPINGS = Path("/proc/self/maps"), Path("/proc/sys/vm/max_map_count")  # of memory, on Linux
 SCHEMA_VERSION = 2  # of results: raised where what reads them must change
+MADE_BY = {"Software": "homodyne-bayes"}  # of figures
 LIBRARIES = ("homodyne-bayes", "jax", "numpyro", "optax", "arviz", "numpy", "xarray")
 
 

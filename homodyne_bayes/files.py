@@ -185,6 +185,15 @@ def check_bytes(path: str | Path, size: int, name: str) -> None:
         )
 
 
+def holds(path: str | Path, sign: bytes) -> bool:
+    """Return whether a file has these bytes among its first ones; a folder or nothing has none."""
+    path = Path(path)
+    if not path.is_file() or not path.stat().st_size:
+        return False
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as whole:
+        return whole.find(sign, 0, SCANNED) >= 0
+
+
 def check_heaps(path: Path) -> None:
     """Refuse an HDF5 file with a heap of strings in which the HDF5 library would loop for ever."""
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as whole:

@@ -11,7 +11,8 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from homodyne_bayes.cli import screen
-from homodyne_bayes.cli.options import computes, numbers, refuse_options, writable
+from homodyne_bayes.cli.options import computes, numbers, refuse_options
+from homodyne_bayes.cli.places import PAGE, STUDY, overwrite, writable
 from homodyne_bayes.cli.settings import chosen_settings, settings_options
 from homodyne_bayes.config import DataConfig, descriptions
 from homodyne_bayes.fitting.settings import FitConfig, make
@@ -47,10 +48,16 @@ GEOMETRY = ("phi", "frames", "q", "dt", "gap")
     help="What was found; its figure goes beside it as PNG, "
     "and a page on coverage as HTML.  [default: calibration.nc or coverage.nc]",
 )
+@overwrite
 @partial(settings_options, without=tuple(descriptions(DataConfig)))
 @computes
 def calibrate(
-    result: str | None, simulations: int, out: str | None, settings: str | None, **flags: Any
+    result: str | None,
+    simulations: int,
+    out: str | None,
+    overwrite: bool,
+    settings: str | None,
+    **flags: Any,
 ) -> None:
     """Test by simulation whether posteriors are right: ranks of truths, or coverage.
 
@@ -69,12 +76,26 @@ def calibrate(
         why = "calibration without --coverage is of independent noise"
         refuse_options(("noise", "bin_frames"), why)
         design = {name: flags[name] for name in GEOMETRY}
-        _rank(make(FitConfig, chosen), design, simulations, writable(out or "calibration.nc"))
+        _rank(
+            make(FitConfig, chosen),
+            design,
+            simulations,
+            _free(out or "calibration.nc", None, overwrite),
+        )
         return
     refuse_options(GEOMETRY, "with --coverage experiments are those of the result")
-    path, tree = writable(out or "coverage.nc", result), store.read(result)
+    path, tree = _free(out or "coverage.nc", result, overwrite), store.read(result)
     config = settings_of(tree, **{"method": coverage.METHOD, **chosen})
     _cover(coverage.like(tree, config.record), config, simulations, path)
+
+
+def _free(out: str, source: str | None, replace: bool) -> Path:
+    """Return where to write a study whose figure and page go beside it, all free or replaced."""
+    path = Path(out)
+    writable(path.with_suffix(".png"), STUDY, source, replace)
+    if source is not None:
+        writable(path.with_suffix(".html"), PAGE, source, replace)
+    return writable(path, STUDY, source, replace)
 
 
 def _rank(config: FitConfig, given: dict[str, Any], simulations: int, path: Path) -> None:
@@ -105,7 +126,7 @@ def print_calibration(ranks: xr.Dataset, tests: pd.DataFrame) -> None:
         cells = (f"{row['chi2']:.1f}", f"{row['p_adjusted']:.2g}")
         table.add_row(str(name).replace("[", "\\["), *cells)
     left_out = f"{ranks.attrs['num_left_out']} of {ranks.sizes['simulation']} simulations"
-    screen.console().print(table)
+    screen.show(table)
     screen.say(f"left out, not certified: {left_out}")
 
 
@@ -129,6 +150,6 @@ def print_coverage(counts: xr.Dataset) -> None:
             cells.append("" if pd.isna(shares["width"]) else f"{shares['width']:.3g}")
         table.add_row(str(name), *cells)
     left = f"{counts.attrs['num_uncertified']} of {counts.sizes['simulation']} experiments"
-    screen.console().print(table)
+    screen.show(table)
     screen.say(f"not certified, and counted like all others: {left}")
     screen.say(coverage.verdict(rows))

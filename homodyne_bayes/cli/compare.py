@@ -63,6 +63,6 @@ def print_comparison(compared: comparison.Comparison) -> None:
             f"{row['loao']:.1f}",
             f"{row['loao_difference']:.1f} ± {row['loao_difference_error']:.1f}",
         )
-    screen.console().print(table)
+    screen.show(table)
     for sentence in comparison.sentences(compared):
         screen.say(sentence)

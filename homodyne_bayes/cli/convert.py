@@ -6,10 +6,9 @@ import click
 import yaml
 
 from homodyne_bayes.cli import screen
-from homodyne_bayes.cli.options import writable
+from homodyne_bayes.cli.places import SETTINGS, overwrite, writable
 from homodyne_bayes.compat.settings import Converted, converted
 from homodyne_bayes.config import DataConfig, read_yaml
-from homodyne_bayes.errors import InputError
 from homodyne_bayes.files import atomic_path
 from homodyne_bayes.fitting.settings import FitConfig, make
 
@@ -17,11 +16,10 @@ from homodyne_bayes.fitting.settings import FitConfig, make
 @click.command()
 @click.argument("config")
 @click.option("--out", default="settings.yaml", show_default=True, help="Settings file to write.")
-def convert(config: str, out: str) -> None:
+@overwrite
+def convert(config: str, out: str, overwrite: bool) -> None:
     """Make settings of a CONFIG of homodyne 2.x, and say what was not taken."""
-    path = writable(out, config)
-    if path.exists():
-        raise InputError(f"{path}: is there already; choose another --out")
+    path = writable(out, SETTINGS, config, replace=overwrite)
     made = converted(read_yaml(config))
     make(DataConfig, made.data)
     make(FitConfig, made.fit)

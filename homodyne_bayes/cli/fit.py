@@ -1,6 +1,5 @@
 """``fit``: sample a posterior and write it."""
 
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,8 +9,10 @@ import click
 import jax
 import xarray as xr
 
+from homodyne_bayes import environment
 from homodyne_bayes.cli import screen
-from homodyne_bayes.cli.options import computes, following, laws, numbers, writable
+from homodyne_bayes.cli.options import computes, following, laws, level, numbers
+from homodyne_bayes.cli.places import RESULT, give_up, overwrite, parts_of, writable
 from homodyne_bayes.cli.report import print_summary
 from homodyne_bayes.cli.settings import chosen_settings, read_data, settings_options
 from homodyne_bayes.config import DataConfig
@@ -21,6 +22,7 @@ from homodyne_bayes.fitting import pipeline
 from homodyne_bayes.fitting.settings import FitConfig, make
 from homodyne_bayes.inference.places import HERE, Workplace, within
 from homodyne_bayes.results import store
+from homodyne_bayes.results.levels import with_levels
 from homodyne_bayes.results.view import Result
 
 
@@ -53,6 +55,8 @@ from homodyne_bayes.results.view import Result
     metavar="VALUE",
     help="Mean count of a pixel in a frame, or of each bin; that of the file without.",
 )
+@overwrite
+@level
 @laws
 @settings_options
 @computes
@@ -60,10 +64,8 @@ def fit(
     file: str,
     out: str | None,
     resume: bool,
+    overwrite: bool,
     cluster: str | None,
-    time_limit: float | None,
-    num_pixels: str | None,
-    photons: str | None,
     settings: str | None,
     **flags: Any,
 ) -> None:
@@ -75,28 +77,29 @@ def fit(
     file. Finished chains are kept in the folder <out>.parts until the result is written.
     """
     chosen = chosen_settings(settings, flags)
-    path = writable(out or f"{Path(file).stem}_posterior.nc", file)
+    path = Path(out or f"{Path(file).stem}_posterior.nc")
+    parts = parts_of(path, resume, overwrite)
+    path = writable(path, RESULT, file, replace=overwrite or (resume and parts.exists()))
     if flags["laws"]:
         model = chosen["fit"].get("model", FitConfig.model)
         chosen["fit"]["model"] = following(model, flags["laws"])
     config = make(FitConfig, chosen["fit"])
-    told = {"num_pixels": num_pixels, "photons": photons}
-    detector = {n: numbers(f"--{n.replace('_', '-')}", text) for n, text in told.items() if text}
+    told = {name: flags[name] for name in ("num_pixels", "photons") if flags[name]}
+    detector = {n: numbers(f"--{n.replace('_', '-')}", text) for n, text in told.items()}
     data = read_data(file, make(DataConfig, chosen["data"]), **detector)
-    parts = path.with_name(f"{path.name}.parts")
     if not resume:
-        shutil.rmtree(parts, ignore_errors=True)
+        give_up(parts)
     try:
         with _place(cluster) as place:
-            limited = place if time_limit is None else within(time_limit, place)
-            tree = fit_and_write(data, config, path, parts, limited)
+            limited = place if flags["time_limit"] is None else within(flags["time_limit"], place)
+            tree = fit_and_write(data, config, path, parts, limited, flags["percents"])
     except KeyboardInterrupt:
         kept = f"finished chains are in {parts}: the same command with --resume goes on"
         raise KeyboardInterrupt(f"interrupted; {kept}" if parts.exists() else "") from None
     if any(fault.kind == "stopped" for fault in Result(tree).faults):
         screen.say(f"the same command with --resume goes on from {parts}")
     else:
-        shutil.rmtree(parts, ignore_errors=True)
+        give_up(parts)
 
 
 def fit_and_write(
@@ -105,13 +108,20 @@ def fit_and_write(
     path: Path,
     parts: Path | None = None,
     place: Workplace = HERE,
+    percents: tuple[float, ...] = (),
 ) -> xr.DataTree:
-    """Fit with progress on the screen, write the result, print its summary, and return it."""
+    """Fit with progress on the screen, write the result, print its summary, and return it.
+
+    Intervals are of the levels ``percents``, where there are any.
+    """
     devices = f"{jax.local_device_count()} × {jax.devices()[0].device_kind}"
     where = devices if place.each is HERE.each else "a cluster"
     work = f"fitting {config.model} to {screen.described(data)}, method {config.method} on {where}"
+    for name, value in {**environment.versions(), **config.recorded()}.items():
+        screen.detail(f"{name:20}{value}")
     with screen.progress_bar(work) as progress:
         tree = pipeline.fit(data, config, progress, parts, place)
+    tree = with_levels(tree, percents) if percents else tree
     store.write(tree, path)
     print_summary(tree)
     screen.say(f"wrote {path}")

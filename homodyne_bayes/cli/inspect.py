@@ -41,7 +41,7 @@ def print_contents(contents: FileContents) -> None:
         angles = [phi for other, phi in contents.bins if other == q]
         azimuths = ", ".join("not given" if phi is None else f"{phi:.6g}" for phi in angles)
         table.add_row("not given" if q is None else f"{q:.6g}", str(len(angles)), azimuths)
-    screen.console().print(table)
+    screen.show(table)
     for note in contents.notes:
         screen.say(f"note: {note}")
 

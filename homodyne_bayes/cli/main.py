@@ -16,7 +16,7 @@ import click
 
 from homodyne_bayes.cli import screen
 from homodyne_bayes.environment import default_devices
-from homodyne_bayes.errors import InputError, MissingPrecisionError
+from homodyne_bayes.errors import InputError, MissingPrecisionError, suggest
 
 OUT_OF_MEMORY = (
     "a device ran out of memory: choose more shards, --chain-method parallel, fewer frames, or "
@@ -58,6 +58,9 @@ COMMANDS = {
         "simulate:simulate",
         "Simulate an experiment into OUT (.h5: APS-U layout; .nc: netCDF; .nxs: NXxpcs).",
     ),
+    "init": Command(
+        "init:init", "Write a settings file with every setting explained, and its JSON schema."
+    ),
     "convert": Command(
         "convert:convert", "Make settings of a CONFIG of homodyne 2.x, and say what was not taken."
     ),
@@ -88,6 +91,14 @@ class Commands(click.Group):
         module, _, attribute = COMMANDS[cmd_name].target.partition(":")
         return getattr(import_module(f"homodyne_bayes.cli.{module}"), attribute)
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return a command by its name, or say which one may have been meant."""
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            raise InputError(f"No such command {args[0]!r}; {suggest(args[0], COMMANDS)}")
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """Write what every command does, importing none."""
         with formatter.section("Commands"):
@@ -100,14 +111,36 @@ class Commands(click.Group):
 )
 @click.version_option(package_name="homodyne-bayes", prog_name="homodyne-bayes")
 @click.option(
+    "--cite",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=lambda context, _, asked: _cite(context) if asked else None,
+    help="Say how to cite the package and what it rests on.",
+)
+@click.option("-v", "--verbose", is_flag=True, help="Say more: settings in force, versions.")
+@click.option("-q", "--quiet", is_flag=True, help="Say less: no progress, no tables of a fit.")
+@click.option("--log", metavar="FILE", help="Add to FILE all that is said, whatever is shown.")
+@click.option(
     "--cpu-devices",
     type=click.IntRange(min=1),
     default=default_devices,
     show_default="the number of cores, at least 2",
     help="CPU devices to sample on, a chain each; another number may round differently.",
 )
-def commands(cpu_devices: int) -> None:
+def commands(cpu_devices: int, verbose: bool, quiet: bool, log: str | None) -> None:  # noqa: ARG001
     """Bayesian inference for two-time correlation maps of a fluid that diffuses and shears."""
+    if verbose and quiet:
+        raise InputError("--verbose and --quiet exclude each other: leave out one")
+    screen.choose(quiet, verbose, log)
+
+
+def _cite(context: click.Context) -> None:
+    """Say how to cite the package, and leave."""
+    from homodyne_bayes.cli import citation  # noqa: PLC0415 - YAML is slow to import
+
+    screen.say(citation.told())
+    context.exit()
 
 
 def main() -> None:
@@ -129,6 +162,8 @@ def main() -> None:
         screen.fail(OUT_OF_MEMORY, 2)
     except OSError as error:
         screen.fail(f"{error.strerror or error}: {error.filename or 'no file named'}", 2)
+    finally:
+        screen.choose(quiet=False, verbose=False, log=None)
 
 
 def _interrupt_once(_signal: int, _frame: object) -> None:

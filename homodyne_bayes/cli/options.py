@@ -1,16 +1,14 @@
-"""What commands share: a flag, a decorator that sets JAX up, text to values, paths to write."""
+"""What commands share: a flag, a decorator that sets JAX up, text to values."""
 
 import functools
-import os
 from collections.abc import Callable
-from pathlib import Path
 
 import click
 from click.core import ParameterSource
 
 from homodyne_bayes import environment
 from homodyne_bayes.errors import InputError
-from homodyne_bayes.files import STORED
+from homodyne_bayes.results import levels
 
 for_machines = click.option("--json", "as_json", is_flag=True, help="Print it for machines.")
 
@@ -51,22 +49,28 @@ def refuse_options(names: tuple[str, ...], why: str) -> None:
             raise InputError(f"{why}: leave out --{name.replace('_', '-')}")
 
 
+def chosen_levels(
+    _context: click.Context, _option: click.Parameter, text: str | None
+) -> tuple[float, ...]:
+    """Return percents as typed; none where nothing was."""
+    percents = () if text is None else numbers("--level", text)
+    if percents:
+        levels.checked(percents)
+    return percents
+
+
+level = click.option(
+    "--level",
+    "percents",
+    metavar="PERCENT,PERCENT",
+    callback=chosen_levels,
+    help="Levels of the equal-tailed intervals that are stated, as 68,95.  [default: 90]",
+)
+
+
 def numbers(option: str, text: str) -> tuple[float, ...]:
     """Return the numbers of an option's text, separated by commas."""
     try:
         return tuple(float(part) for part in text.split(","))
     except ValueError:
         raise InputError(f"{option} must be numbers separated by commas, found {text!r}") from None
-
-
-def writable(path: str | Path, source: str | None = None) -> Path:
-    """Return a path that can be written, found out before the work and not after."""
-    path = Path(path)
-    if not path.parent.is_dir():
-        raise InputError(f"{path}: the folder {path.parent} does not exist; make it first")
-    folder = path.is_dir() and not (path / STORED).is_file()
-    if folder or not os.access(path.parent, os.W_OK):
-        raise InputError(f"{path}: cannot be written; name a file in a folder you may write to")
-    if source is not None and path.exists() and path.samefile(source):
-        raise InputError(f"{path}: would overwrite what it is made from; choose another --out")
-    return path

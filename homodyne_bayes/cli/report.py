@@ -9,19 +9,22 @@ from rich.markup import escape
 from rich.table import Table
 
 from homodyne_bayes.cli import screen
-from homodyne_bayes.cli.options import for_machines, numbers, refuse_options, writable
+from homodyne_bayes.cli.options import for_machines, level, numbers, refuse_options
+from homodyne_bayes.cli.places import PAGE, folder, overwrite, writable
 from homodyne_bayes.results import budget, marks, page, paper, sentences, store, tables, view
 from homodyne_bayes.results.diagnostics import Numbers
+from homodyne_bayes.results.levels import with_levels
 
 STYLES = {"good": "bold green", "bad": "bold red", "open": "bold"}  # of marks
 
 
 @click.command()
 @click.argument("result")
+@level
 @for_machines
-def summary(result: str, as_json: bool) -> None:
+def summary(result: str, percents: tuple[float, ...], as_json: bool) -> None:
     """Print the posterior of a RESULT file, its diagnostics and its cost."""
-    tree = store.read(result)
+    tree = stating(result, percents)
     if as_json:
         screen.print_json(paper.summary(Numbers(tree)))
     else:
@@ -47,29 +50,50 @@ def summary(result: str, as_json: bool) -> None:
     help="Times in s at which D and the shear rate are stated.  [default: the reference time]",
 )
 @click.option("--radius", type=float, help="Of the particles in Å, for the Péclet number.")
-def report(result: str, out: str | None, latex: bool, at: str, radius: float | None) -> None:
+@level
+@overwrite
+def report(
+    result: str,
+    out: str | None,
+    latex: bool,
+    at: str,
+    radius: float | None,
+    percents: tuple[float, ...],
+    overwrite: bool,
+) -> None:
     """Write a RESULT file as one self-contained HTML page, or as a folder for a paper."""
     if out is None or out.endswith(".html"):
         refuse_options(
             ("latex", "at", "radius"),
             "one HTML page has no room for it: name a folder by --out, as --out report/",
         )
-        path = writable(out or f"{Path(result).with_suffix('')}.html", result)
-        view.load(result).report(path)
+        page_of = out or f"{Path(result).with_suffix('')}.html"
+        path = writable(page_of, PAGE, result, replace=overwrite)
+        view.Result(stating(result, percents)).report(path)
         written = [path]
     else:
         times = numbers("--at", at) if at else ()
-        written = view.load(result).paper(out, latex=latex, times=times, radius=radius)
+        made = view.Result(stating(result, percents))
+        folder(out, paper.names(made.tree, latex=latex), replace=overwrite)
+        written = made.paper(out, latex=latex, times=times, radius=radius)
     for path in written:
         screen.say(f"wrote {path}")
 
 
+def stating(result: str, percents: tuple[float, ...]) -> xr.DataTree:
+    """Return a result with intervals of these levels, or of its own where there are none."""
+    tree = store.read(result)
+    return with_levels(tree, percents) if percents else tree
+
+
 def print_summary(tree: xr.DataTree) -> None:
     """Print marks, cost, posterior and warnings of a result."""
-    console, numbers = screen.console(), Numbers(tree)
+    numbers = Numbers(tree)
     for mark in marks.marks(numbers):
-        console.print(f"{mark}. ", style=STYLES[mark.kind], highlight=False, end="")
-        console.print(escape(mark.sentence), highlight=False, soft_wrap=True)
+        screen.show(f"{mark}. ", style=STYLES[mark.kind], highlight=False, end="")
+        screen.show(escape(mark.sentence), highlight=False, soft_wrap=True)
+    if screen.quiet():
+        return
     made = page.certificate(numbers)
     attempts = (f"{a['proposal']} {a['k_hat']} ({a['ess']})" for a in made["attempts"])
     flow = sentences.flow(numbers)
@@ -83,11 +107,11 @@ def print_summary(tree: xr.DataTree) -> None:
     ):
         screen.say(line)
     for table in tables.shown(numbers, "terminal"):
-        console.print(laid_out(table))
+        screen.show(laid_out(table))
     for sentence in budget.sentences(numbers):
         screen.say(sentence)
     for sentence in sentences.warnings(numbers):
-        console.print(f"warning: {sentence}", style="yellow", highlight=False, soft_wrap=True)
+        screen.show(f"warning: {sentence}", style="yellow", highlight=False, soft_wrap=True)
 
 
 def laid_out(table: tables.Shown) -> Table:

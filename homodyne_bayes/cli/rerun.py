@@ -3,7 +3,8 @@
 import click
 
 from homodyne_bayes.cli import screen
-from homodyne_bayes.cli.options import computes, writable
+from homodyne_bayes.cli.options import computes
+from homodyne_bayes.cli.places import RESULT, overwrite, writable
 from homodyne_bayes.results import store
 from homodyne_bayes.studies.rerun import rerun as repeat
 
@@ -11,10 +12,11 @@ from homodyne_bayes.studies.rerun import rerun as repeat
 @click.command()
 @click.argument("result")
 @click.option("--out", metavar="FILE.nc", help="Where to write the new result; nowhere without.")
+@overwrite
 @computes
-def rerun(result: str, out: str | None) -> None:
+def rerun(result: str, out: str | None, overwrite: bool) -> None:
     """Repeat a RESULT file from what it recorded, and say whether the draws are the same."""
-    path = None if out is None else writable(out, result)
+    path = None if out is None else writable(out, RESULT, result, replace=overwrite)
     tree = store.read(result)
     with screen.progress_bar(f"repeating {result}") as progress:
         again = repeat(tree, progress)

@@ -1,10 +1,12 @@
 """What a terminal shows: tables, progress, warnings, and how a command fails."""
 
 import json
+import shlex
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from rich.console import Console
@@ -24,6 +26,62 @@ if TYPE_CHECKING:
 
 LOG_EVERY = 10.0  # s between two lines of a stage in a log
 MIN_WIDTH = 144  # of tables: where the terminal is narrower, it wraps and nothing is lost
+
+
+class _Choice:
+    """What is shown beside errors, and where a log goes, for the whole command."""
+
+    quiet = False
+    verbose = False
+    log: Console | None = None
+
+
+def choose(quiet: bool, verbose: bool, log: str | None) -> None:
+    """Say less or more, and add all that is said to a file.
+
+    Raises
+    ------
+    InputError
+        If the file is no log of this package, or cannot be written.
+    """
+    if _Choice.log is not None:
+        _Choice.log.file.close()
+    _Choice.quiet, _Choice.verbose, _Choice.log = quiet, verbose, None
+    if log is None:
+        return
+    from homodyne_bayes.cli.places import LOG, writable  # noqa: PLC0415 - help needs none
+
+    stream = writable(log, LOG, replace=True).open("a", encoding="utf-8")
+    _Choice.log = Console(file=stream, width=MIN_WIDTH, force_terminal=False, color_system=None)
+    call = shlex.join(sys.argv[1:])
+    written(f"{time.strftime('%Y-%m-%d %H:%M:%S')} homodyne-bayes {call}")
+
+
+def quiet() -> bool:
+    """Return whether less is to be said."""
+    return _Choice.quiet
+
+
+def detail(sentence: str) -> None:
+    """Say what only those want to know who asked for more; a log has it always."""
+    if _Choice.verbose:
+        console().print(sentence, markup=False, highlight=False, soft_wrap=True)
+    written(sentence)
+
+
+def written(sentence: str) -> None:
+    """Add a sentence to the log, where there is one."""
+    if _Choice.log is not None:
+        _Choice.log.print(sentence, markup=False, highlight=False, soft_wrap=True)
+        _Choice.log.file.flush()
+
+
+def show(what: Any, **how: Any) -> None:
+    """Print a table or a text with its style, on the screen and into the log."""
+    console().print(what, **how)
+    if _Choice.log is not None:
+        _Choice.log.print(what, **how)
+        _Choice.log.file.flush()
 
 
 def print_json(values: Any) -> None:
@@ -47,10 +105,25 @@ def progress_bar(work: str) -> Iterator[Callable[[str, int, int], None]]:
 
     Where no terminal is there to redraw them, as in a log, it prints a line now and then.
     """
-    screen = console(stderr=True)
-    if not screen.is_terminal:
-        yield _logged(screen, work)
-        return
+    screen, log = console(stderr=True), _Choice.log
+    lines = [log] if log is not None else []
+    if not (screen.is_terminal or _Choice.quiet):
+        lines.append(screen)
+    with ExitStack() as logs:
+        written = [logs.enter_context(_lines(one, work)) for one in lines]
+        drawn = screen.is_terminal and not _Choice.quiet
+        shown = [*written, *([logs.enter_context(_bars(screen, work))] if drawn else [])]
+
+        def update(stage: str, done: int, total: int) -> None:
+            for one in shown:
+                one(stage, done, total)
+
+        yield update
+
+
+@contextmanager
+def _bars(screen: Console, work: str) -> Iterator[Callable[[str, int, int], None]]:
+    """Give a function that draws progress as bars, below one for all that moves as long as any."""
     columns = (TextColumn("{task.description:10}"), BarColumn(20), MofNCompleteColumn())
     times = (TimeElapsedColumn(), TextColumn("elapsed,"), TimeRemainingColumn(), TextColumn("left"))
     bar = Progress(*columns, *times, console=screen)
@@ -60,6 +133,7 @@ def progress_bar(work: str) -> Iterator[Callable[[str, int, int], None]]:
         if not tasks:
             bar.console.print(work, highlight=False, soft_wrap=True)
             bar.start()
+            tasks[""] = bar.add_task("in all", total=None)
         if stage not in tasks:
             tasks[stage] = bar.add_task(stage, total=total)
         bar.update(tasks[stage], completed=done, total=total)
@@ -69,6 +143,30 @@ def progress_bar(work: str) -> Iterator[Callable[[str, int, int], None]]:
     finally:
         if tasks:
             bar.stop()
+
+
+@contextmanager
+def _lines(screen: Console, work: str) -> Iterator[Callable[[str, int, int], None]]:
+    """Give a function that prints progress as lines, and a sign of life where none comes."""
+    ended, stages = threading.Event(), [""]
+    tell = _logged(screen, work)
+
+    def update(stage: str, done: int, total: int) -> None:
+        stages[0] = stage
+        tell(stage, done, total)
+
+    def live() -> None:
+        began = time.perf_counter()
+        while not ended.wait(LOG_EVERY):
+            spent = time.perf_counter() - began
+            line = f"at work, {spent:.0f} s elapsed in all, last heard of {stages[0] or 'nothing'}"
+            screen.print(line, highlight=False, soft_wrap=True)
+
+    threading.Thread(target=live, daemon=True).start()
+    try:
+        yield update
+    finally:
+        ended.set()
 
 
 def _logged(screen: Console, work: str) -> Callable[[str, int, int], None]:
@@ -94,6 +192,7 @@ def _logged(screen: Console, work: str) -> Callable[[str, int, int], None]:
 def say(sentence: str) -> None:
     """Print a sentence as it is, however long and whatever brackets it holds."""
     console().print(sentence, markup=False, highlight=False, soft_wrap=True)
+    written(sentence)
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -106,6 +205,7 @@ def console(*, stderr: bool = False) -> Console:
 def show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
     """Print a Python warning as one line."""
     print(f"warning: {message}", file=sys.stderr)  # noqa: T201
+    written(f"warning: {message}")
 
 
 def fail(sentence: str, code: int) -> NoReturn:
@@ -117,3 +217,4 @@ def fail(sentence: str, code: int) -> NoReturn:
 def say_error(sentence: str) -> None:
     """Print an error at once."""
     print(f"error: {sentence}", file=sys.stderr, flush=True)  # noqa: T201
+    written(f"error: {sentence}")

@@ -55,20 +55,20 @@ def _shorthands(command: Callable[..., None]) -> Callable[..., None]:
 def _option(name: str, setting: FieldInfo) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Return the option of a setting; its text goes to `config.make`, which checks it."""
     repeated = name == "priors"
-    choices = _choices(setting)
+    allowed = choices(setting)
     silent = repeated or setting.default in (None, ())
     shown = "" if silent else f"  [default: {setting.default}]"
     return click.option(
         "--prior" if repeated else "--" + name.replace("_", "-"),
         name,
-        type=click.Choice(choices) if choices else str,
-        metavar=None if choices else "NAME=PRIOR" if repeated else "VALUE",
+        type=click.Choice(allowed) if allowed else str,
+        metavar=None if allowed else "NAME=PRIOR" if repeated else "VALUE",
         multiple=repeated,
         help=f"{setting.description}{shown}",
     )
 
 
-def _choices(setting: FieldInfo) -> tuple[str, ...]:
+def choices(setting: FieldInfo) -> tuple[str, ...]:
     """Return the rows of the table of which a setting names one; none for another kind."""
     checks = (getattr(validator, "func", None) for validator in setting.metadata)
     return next((check.choices for check in checks if isinstance(check, OneOf)), ())

@@ -6,7 +6,8 @@ import click
 import jax
 
 from homodyne_bayes.cli import screen
-from homodyne_bayes.cli.options import computes, following, laws, numbers, refuse_options, writable
+from homodyne_bayes.cli.options import computes, following, laws, numbers, refuse_options
+from homodyne_bayes.cli.places import DATA, overwrite, writable
 from homodyne_bayes.data.writing import WRITERS, write
 from homodyne_bayes.errors import InputError
 from homodyne_bayes.model_files import load_model
@@ -53,12 +54,13 @@ DETECTOR = ("pixels", "photons", "flicker", "speckle_size", "groups")
 @click.option("--sigma", type=float, help="Instead of speckle, independent noise of this scatter.")
 @click.option("--set", "values", multiple=True, metavar="NAME=VALUE", help="True parameter.")
 @click.option("--seed", default=0, show_default=True)
+@overwrite
 @computes
 def simulate(
     out: str, model: str, laws: tuple[str, ...], phi: str, values: tuple[str, ...], **o: Any
 ) -> None:
     """Simulate an experiment into OUT (.h5: APS-U layout; .nc: netCDF; .nxs: NXxpcs)."""
-    path = writable(out)
+    path = writable(out, DATA, replace=o.pop("overwrite"))
     if path.suffix not in WRITERS:
         raise InputError(f"{path}: the ending must be one of {', '.join(WRITERS)}")
     if o["sigma"] is not None:

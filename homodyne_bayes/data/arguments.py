@@ -35,6 +35,36 @@ def as_array(values: Any) -> np.ndarray:
         return np.empty(0, object)
 
 
+OTHERS = {  # units that are mistaken for that of `UNITS`, and what one of them is in it
+    "q": {"1/nm": 0.1, "1/µm": 1e-4, "1/m": 1e-10},
+    "dt": {"ms": 1e-3, "µs": 1e-6},
+    "gap": {"mm": 1e7, "m": 1e10, "µm": 1e4, "cm": 1e8, "nm": 10.0},
+}
+
+
+def meant(name: str, value: float, right: Callable[[float], bool]) -> str:
+    """Return which unit was probably meant and what to type, or nothing.
+
+    Parameters
+    ----------
+    name : str
+        Key of `OTHERS`.
+    value : float
+        As it was given.
+    right : callable
+        Whether a value in the unit of `UNITS` can be.
+
+    Examples
+    --------
+    >>> meant("gap", 0.2, lambda gap: 1e5 <= gap <= 1e8)
+    '; is it 0.2 mm? then --gap 2e+06'
+    """
+    for unit, factor in OTHERS[name].items():
+        if right(factor * value):
+            return f"; is it {value:g} {unit}? then --{name} {factor * value:.6g}"
+    return ""
+
+
 def positive(value: Any, name: str) -> float:
     """Return a single number as float.
 

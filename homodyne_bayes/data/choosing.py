@@ -1,14 +1,15 @@
 """What is read of a file: what it tells, joined with what a user passes beside it."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from types import MappingProxyType
 from typing import Literal, NamedTuple, TypedDict
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from homodyne_bayes.data.arguments import numbers, positive
+from homodyne_bayes.data.arguments import meant, numbers, positive
 from homodyne_bayes.data.axes import (
     check_azimuths,
     frame_range,
@@ -160,11 +161,15 @@ def maps_of_q(contents: FileContents, q: Wavevectors) -> list[int]:
         if not abs(in_file[label] - value) <= Q_TOLERANCE * in_file[label]:
             raise InputError(
                 f"expected a q within 0.5 % of one in the file, found {value:.6g}; "
-                f"pass --q with {choices}"
+                f"pass --q with {choices}" + meant("q", value, partial(_one_of, in_file.values()))
             )
         labels.add(label)
     names = ["" if value is None else f"{value:.6g}" for value, _ in contents.bins]
     return [i for i, name in enumerate(names) if name in labels]
+
+
+def _one_of(known: Iterable[float], value: float) -> bool:
+    return any(math.isclose(value, one, rel_tol=Q_TOLERANCE) for one in known)
 
 
 def _is_all(q: Wavevectors) -> bool:
@@ -223,5 +228,6 @@ def _agree(name: str, in_file: float | None, given: float | None) -> float | Non
         raise InputError(
             f"expected --{name} to agree with the file, {in_file:.9g} {UNITS[name]}, "
             f"found {given:.9g} {UNITS[name]}; leave out --{name} or correct the file"
+            + meant(name, given, partial(math.isclose, in_file, rel_tol=SCALAR_TOLERANCE))
         )
     return given

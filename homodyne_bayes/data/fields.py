@@ -64,9 +64,9 @@ def _as_floats(values: np.ndarray, name: str) -> np.ndarray:
 
 
 def as_wavevectors(q: ArrayLike, count: int) -> float | np.ndarray:
-    """Return one q of all maps as a float, or that of every map, (count,)."""
+    """Return one q of all maps, () or (1,), as a float, or that of every map, (count,)."""
     q = numbers(q, "q")
-    if q.shape not in {(), (count,)}:
+    if q.shape not in {(), (1,), (count,)}:
         raise InputError(
             f"q must be one value or {count}, one per map, but has shape {q.shape}; "
             "pass one per map"

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import warnings
+from functools import partial
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from homodyne_bayes import files
-from homodyne_bayes.data.arguments import not_negative
+from homodyne_bayes.data.arguments import meant, not_negative
 from homodyne_bayes.data.axes import record_selection
 from homodyne_bayes.data.choosing import Selection, Wavevectors, choose, narrow, unknown
 from homodyne_bayes.data.formats.limits import FileContents
@@ -148,10 +149,11 @@ def warn_untypical(data: TwoTimeData) -> None:
     values = [("q", q) for q in np.unique(data.q)] + list(data.scalars.items())
     for name, value in values:
         low, high = TYPICAL[name]
-        if not low <= value <= high:
+        if not _typical(name, value):
             warnings.warn(
                 f"{name} = {value:g} {UNITS[name]} is outside the usual {low:g} to "
-                f"{high:g} {UNITS[name]}; check its unit",
+                f"{high:g} {UNITS[name]}"
+                + (meant(name, value, partial(_typical, name)) or "; check its unit"),
                 stacklevel=3,
             )
     off_diagonal = ~np.eye(data.num_frames, dtype=bool)
@@ -165,6 +167,11 @@ def warn_untypical(data: TwoTimeData) -> None:
                 f"outside {low:g} to {high:g}; its baseline should be 1",
                 stacklevel=3,
             )
+
+
+def _typical(name: str, value: float) -> bool:
+    low, high = TYPICAL[name]
+    return low <= value <= high
 
 
 def _provenance(held: FileContents, assumed: list[str]) -> dict[str, Any]:

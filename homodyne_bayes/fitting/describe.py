@@ -57,6 +57,7 @@ def describe(
             "scaling": {"warning": config.scale.warning},
             "convention": {"explanation": formula.text},
             "model": {
+                "title": config.record.title,
                 "explanation": formula.text,
                 "latex": [*rate_formulas(config.record), *filter(None, [formula.latex])],
                 "terms": list(formula.terms),

@@ -11,7 +11,7 @@ from homodyne_bayes.files import as_attributes
 from homodyne_bayes.fitting import schema
 from homodyne_bayes.fitting.plan import plan
 from homodyne_bayes.fitting.pointwise import map_by_map
-from homodyne_bayes.fitting.sample import sample
+from homodyne_bayes.fitting.sample import during, sample
 from homodyne_bayes.fitting.settings import FitConfig
 from homodyne_bayes.fitting.still import compare_with_rest
 from homodyne_bayes.fitting.tree import make_tree
@@ -74,9 +74,10 @@ def fit(
     made = sample(data, planned, progress, shelf=shelf, place=place)
     seconds, still = made.inference.seconds, None
     if config.record.still is not None:
-        with timed(seconds, "no flow"):
+        with timed(seconds, "no flow"), during(progress, "no flow"):
             still = compare_with_rest(data, made, config.record.still, progress, place)
-    tree = make_tree(data, config, made, still)
+    with during(progress, "checking"):
+        tree = make_tree(data, config, made, still)
     with timed(seconds, "map by map"):
         tree["log_likelihood"] = xr.DataTree(map_by_map(data, made, progress, place))
     made_by = schema.making(made.inference, config.sampling.nuts.num_warmup)

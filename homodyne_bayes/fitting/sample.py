@@ -167,7 +167,8 @@ def draws(
 
     def cheaper(cloud: np.ndarray) -> Problem:
         maps = as_one_shard(split(whole))
-        small = compress(model, maps, np.asarray(laplace.mean), cloud, place.each)
+        with during(progress, "compressing"):
+            small = compress(model, maps, np.asarray(laplace.mean), cloud, place.each)
         return Problem(of_compressed(model), redealt(small, *hands(data, K)), laplace)
 
     every = Problem(model, as_one_shard(all_parts(data, planned, whole)), laplace)

@@ -14,9 +14,9 @@ import xarray as xr
 
 from homodyne_bayes.results import store
 from homodyne_bayes.results.diagnostics import Numbers
+from homodyne_bayes.results.levels import ends
 from homodyne_bayes.results.quantities import Quantity, derived, fitted
 from homodyne_bayes.results.store import group
-from homodyne_bayes.results.variables import TAIL
 from homodyne_bayes.text import joined, percent, plain, short
 
 STATISTICS = "statistics"
@@ -51,19 +51,19 @@ class Line(NamedTuple):
     @property
     def statistical(self) -> Interval:
         """Interval of the posterior."""
-        return _interval(self.quantity.draws)
+        return self.quantity.widest
 
     @property
     def combined(self) -> Interval:
         """Interval with what was stated; the statistical one where that has no part."""
-        return self.statistical if self.moved is None else _interval(self.moved)
+        return self.statistical if self.moved is None else self.quantity.widest_combined
 
     @property
     def systematic(self) -> Interval | None:
         """Interval that what was stated alone makes about the median; None without a part."""
         if self.moved is None:
             return None
-        return _interval(self.median + self.moved - self.quantity.draws)
+        return ends(self.median + self.moved - self.quantity.draws, self.quantity.levels[-1])
 
     @property
     def moved(self) -> np.ndarray | None:
@@ -90,11 +90,6 @@ class Line(NamedTuple):
         return variances[self.dominating] / (math.fsum(variances.values()) or 1.0)
 
 
-def _interval(draws: np.ndarray) -> Interval:
-    low, high = np.quantile(draws, [TAIL, 1 - TAIL])
-    return float(low), float(high)
-
-
 def stated(tree: xr.DataTree) -> dict[str, float]:
     """Return the standard uncertainties that were stated; none where q and the like are exact."""
     if "factors" not in tree.children:
@@ -116,8 +111,8 @@ def lines(tree: xr.DataTree) -> list[Line]:
 def recorded(numbers: Numbers) -> dict[str, Any]:
     """Return the budget as JSON holds it: what was stated, in words, and every quantity.
 
-    Of a quantity: median, the 90 % intervals statistical, systematic (None where there is no such
-    part) and combined, standard uncertainties by source, and which dominates.
+    Of a quantity: median, the widest intervals, statistical, systematic (None where there is no
+    such part) and combined, standard uncertainties by source, and which dominates.
     """
     tree = numbers.tree
     names = stated(tree)

@@ -12,15 +12,13 @@ import xarray as xr
 
 from homodyne_bayes.results import influence, store, told
 from homodyne_bayes.results.flow import Flow, flow
+from homodyne_bayes.results.levels import levels, suffixes
 from homodyne_bayes.results.store import Parameter, group
 from homodyne_bayes.results.told import Comparison
 from homodyne_bayes.results.variables import coordinates, held, reported, widths
 from homodyne_bayes.thresholds import INTERVAL, REWEIGHTED, Fault
 
-COLUMNS = (
-    *("mean", "sd", "lower", "upper", "mcse", "ess", "r_hat", "ess_per_1000_evaluations"),
-    *("of_prior", "of_uncorrected"),
-)
+COLUMNS = ("mcse", "ess", "r_hat", "ess_per_1000_evaluations", "of_prior", "of_uncorrected")
 
 
 class Numbers:
@@ -144,7 +142,7 @@ class Numbers:
 
 
 def summary(tree: xr.DataTree, names: list[str] | None = None) -> pd.DataFrame:
-    """Return mean, sd, 90 % interval, diagnostics and cost of every parameter.
+    """Return mean, sd, median, intervals, diagnostics and cost of every parameter.
 
     Parameters
     ----------
@@ -156,20 +154,22 @@ def summary(tree: xr.DataTree, names: list[str] | None = None) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        One row a scalar: mean, sd, lower and upper end of the equal-tailed 90 % interval; mcse,
-        the Monte Carlo error of the mean, and ess, as many independent draws have it; r_hat, NaN
+        One row a scalar: mean, sd, median, lower and upper end of the widest equal-tailed interval
+        of `homodyne_bayes.results.levels`, then of others, such as lower_68; mcse, the
+        Monte Carlo error of the mean, and ess, as many independent draws have it; r_hat, NaN
         but for chains of NUTS on all the data; ESS per 1000 evaluations of what was sampled;
         of_prior and of_uncorrected: width of the interval over that of the prior, and over that of
         the least squares fit under independent noise; NaN where noise is taken as independent.
         What the data leave open, as the parameters of flow where no flow is not excluded, has no
-        mean, sd and lower end; the upper end of a rate is then its 95 % upper limit.
+        mean, sd, median and lower end; the upper end of a rate is then its 95 % upper limit.
     """
     names = reported(tree) if names is None else names
     table = az.summary(
         tree, var_names=names, ci_prob=INTERVAL, ci_kind="eti", round_to="none", fmt="wide"
-    )
-    lower, upper = (column for column in table.columns if column.startswith("eti"))
-    table = table.rename(columns={lower: "lower", upper: "upper"}).astype(float)
+    ).astype(float)
+    table = table.assign(**_quantiles(tree, names))
+    stated = [f"{end}{which}" for which in suffixes(levels(tree)) for end in ("lower", "upper")]
+    shown = ["mean", "sd", "median", *stated]
     if all_by_nuts(tree):
         table = table.rename(columns={"mcse_mean": "mcse", "ess_bulk": "ess"})
     else:
@@ -185,8 +185,21 @@ def summary(tree: xr.DataTree, names: list[str] | None = None) -> pd.DataFrame:
     for name in names:
         if odds is not None and odds.leaves_open(name):
             limit = odds.limit_of(group(tree, "posterior")[name])
-            table.loc[name, ["mean", "sd", "mcse", "lower", "upper"]] = [*[np.nan] * 4, limit]
-    return table[[*COLUMNS]]
+            table.loc[name, [*shown, "mcse"]] = np.nan
+            table.loc[name, "upper"] = limit
+    return table[[*shown, *COLUMNS]]
+
+
+def _quantiles(tree: xr.DataTree, names: list[str]) -> dict[str, np.ndarray]:
+    """Return medians and ends of the stated intervals of every scalar of some variables."""
+    posterior = group(tree, "posterior")
+    draws = [posterior[name].values.reshape(*posterior[name].shape[:2], -1) for name in names]
+    every = np.concatenate(draws, axis=-1)
+    made = {"median": np.median(every, axis=(0, 1))}
+    for which, level in suffixes(levels(tree)).items():
+        low, high = np.quantile(every, [(1 - level) / 2, (1 + level) / 2], axis=(0, 1))
+        made |= {f"lower{which}": low, f"upper{which}": high}
+    return made
 
 
 def _errors(tree: xr.DataTree, names: list[str]) -> np.ndarray:

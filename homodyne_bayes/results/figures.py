@@ -19,15 +19,18 @@ from homodyne_bayes.results.figures_of_maps import (
     GREY,
     VERMILION,
     lag_cuts,
+    legend,
     log_axis,
     maps,
     panels,
     prior_cuts,
     representative,
     whitened,
+    worst_map,
 )
 from homodyne_bayes.results.flow import Flow, flow
 from homodyne_bayes.results.labels import in_formula, scaled, symbols, with_unit
+from homodyne_bayes.results.levels import in_percent, levels
 from homodyne_bayes.results.variables import TAIL
 from homodyne_bayes.text import azimuth, number, percent
 from homodyne_bayes.thresholds import LIMIT
@@ -38,14 +41,19 @@ MIDDLE: dict[str, Any] = {"color": "0.3", "ha": "center", "va": "center"}
 TRUTH: dict[str, Any] = {"color": "black", "linestyle": "--", "linewidth": 1.0}
 
 
-def rates(tree: xr.DataTree, ncols: int = 2) -> Figure:
-    """Draw D(t), the shear rate and other rates of the model: median, 50 % and 90 % intervals."""
+def rates(tree: xr.DataTree, ncols: int = 2, panel: tuple[float, float] | None = None) -> Figure:
+    """Draw D(t), the shear rate and other rates of the model: median, two intervals.
+
+    Panels, in ``ncols`` columns, are of a width and height in inches.
+    """
     dataset = group(tree, "rates").isel(time=slice(1, None))
     true, odds, combined = true_rates(tree), flow(tree), variables.combined_rates(tree)
+    stated = levels(tree)
     names = [str(name) for name in dataset.data_vars]
-    fig, axes = panels(len(names), ncols, 4.75 if len(names) > 1 else 5.5, 3.6)
+    width, height = panel or (4.75 if len(names) > 1 else 5.5, 3.6)
+    fig, axes = panels(len(names), ncols, width, height)
     for ax, name in zip(axes, names, strict=True):
-        factor, label = _rate(ax, dataset[name], odds, combined.get(name))
+        factor, label = _rate(ax, dataset[name], odds, combined.get(name), stated)
         if name in true:
             ax.plot(dataset.time, factor * true[name].values[1:], label="truth", **TRUTH)
         t_ref = float(group(tree, "constant_data")["t_ref"])
@@ -54,14 +62,18 @@ def rates(tree: xr.DataTree, ncols: int = 2) -> Figure:
         log_axis(ax, dataset.time.values)
         ax.set(xlabel="$t$ (s)", ylabel=label)
         ax.margins(x=0)
-        ax.legend(frameon=False)
+    legend(fig, axes)
     return fig
 
 
-def _rate(ax: Axes, draws: xr.DataArray, odds: Flow | None, combined: Any) -> tuple[float, str]:
+def _rate(
+    ax: Axes, draws: xr.DataArray, odds: Flow | None, combined: Any, levels: tuple[float, ...]
+) -> tuple[float, str]:
     """Draw the intervals of a rate, or its upper limit; return the factor and label of its axis."""
     name, about, dims = str(draws.name), draws.attrs, ("chain", "draw")
-    bands = draws.quantile([TAIL, 0.25, 0.5, 0.75, 1 - TAIL], dims)
+    inner, outer = [0.5, *levels][-2:]
+    tails = (1 - outer) / 2, (1 - inner) / 2
+    bands = draws.quantile([*tails, 0.5, 1 - tails[1], 1 - tails[0]], dims)
     limited = odds is not None and odds.leaves_open(name)
     if odds is not None and limited:
         bands = xr.apply_ufunc(odds.limit, draws, input_core_dims=[dims], vectorize=True)
@@ -73,12 +85,14 @@ def _rate(ax: Axes, draws: xr.DataArray, odds: Flow | None, combined: Any) -> tu
         ax.set_ylim(bottom=0)
         return factor, label
     low, lower, median, upper, high = values
-    ax.fill_between(time, low, high, color=BLUE, alpha=0.2, lw=0, label="90 %")
-    ax.fill_between(time, lower, upper, color=BLUE, alpha=0.35, lw=0, label="50 %")
+    ax.fill_between(time, low, high, color=BLUE, alpha=0.2, lw=0, label=f"{in_percent(outer)} %")
+    ax.fill_between(
+        time, lower, upper, color=BLUE, alpha=0.35, lw=0, label=f"{in_percent(inner)} %"
+    )
     ax.plot(time, median, color=BLUE, label="median")
     if combined is not None:
-        ends = factor * combined.sel(time=time).quantile([TAIL, 1 - TAIL], dims).values.T
-        ax.plot(time, ends, color=VERMILION, lw=1, label=["90 % combined", None])
+        ends = factor * combined.sel(time=time).quantile([tails[0], 1 - tails[0]], dims).values.T
+        ax.plot(time, ends, color=VERMILION, lw=1, label=[f"{in_percent(outer)} % combined", None])
     return factor, label
 
 
@@ -274,14 +288,21 @@ def _entries(
 
 
 class Plot(NamedTuple):
-    """One figure: how it is drawn, its caption, and whether a result has what it needs."""
+    """One figure: how it is drawn, its caption, whether a result has it, its part of the page."""
 
-    draw: Callable[[xr.DataTree], Figure]
+    draw: Callable[..., Figure]
     caption: str
     applies: Callable[[xr.DataTree], bool] = bool  # any result
+    part: str = "checks"
 
 
 FIGURES: dict[str, Plot] = {
+    "worst_map": Plot(
+        worst_map,
+        "The map that is fitted least well: c2 as measured, as fitted, and their difference, the "
+        "residual. Where the model is right, blotches and crosses in it are those of speckle.",
+        part="front",
+    ),
     "maps": Plot(
         maps,
         "c2 measured, fitted (posterior mean), and their difference, the residual, by "
@@ -316,14 +337,16 @@ FIGURES: dict[str, Plot] = {
         "(line: median; bands: 50 % and 90 % of curves), and as measured (points). The prior "
         "should leave room for the data.",
         lambda tree: "cuts" in tree.children,
+        "priors",
     ),
     "rates": Plot(
         rates,
-        "Transport coefficient D(t), shear rate where there is flow, and whatever else of the "
-        "model changes with time: posterior median with pointwise 50 % and 90 % intervals; where "
-        "uncertainties of q, dt or the gap were stated, lines at the ends of the combined one. "
-        "Dashed: truth of simulated data.",
+        "What changes with time, the transport coefficient D(t) and where there is flow the shear "
+        "rate: posterior median with pointwise intervals. Lines at the ends of the combined "
+        "interval where uncertainties of q, dt or the gap were stated. Dashed: truth of simulated "
+        "data.",
         lambda tree: len(group(tree, "rates")) > 0,
+        "front",
     ),
     "pairs": Plot(
         pairs,
@@ -331,11 +354,13 @@ FIGURES: dict[str, Plot] = {
         "where NUTS diverged, on all the data or, where their draws were merged, on the shards; "
         "dashed lines the truth of simulated data. Draws far out in long tails are left out.",
         lambda tree: len(variables.scalars(tree, variables.reported(tree))) > 0,
+        "draws",
     ),
     "coordinate_pairs": Plot(
         lambda tree: pairs(tree, variables.coordinates(tree)),
         "The same draws in the coordinates in which the rates were sampled.",
         lambda tree: len(variables.coordinates(tree)) > 0,
+        "draws",
     ),
     "prior_posterior": Plot(
         prior_posterior,
@@ -343,6 +368,7 @@ FIGURES: dict[str, Plot] = {
         "the posterior's 90 % interval over that of the prior. Where it is nearly as wide, the "
         "prior, not the data, sets it.",
         lambda tree: len(variables.scalars(tree, variables.sampled(tree))) > 0,
+        "priors",
     ),
     "shard_agreement": Plot(
         shard_agreement,
@@ -351,11 +377,13 @@ FIGURES: dict[str, Plot] = {
         "is sampled with the rest of the data as a Gaussian, so its line is as long as the "
         "result’s; for other merges it is sampled alone, and its line is longer.",
         lambda tree: "sub_posteriors" in tree.children,
+        "computing",
     ),
     "traces": Plot(
         traces,
         "Traces and rank histograms of the draws; of contrast and offset, the angle with "
         "the largest R-hat. Chains that agree have flat rank histograms about the dotted line.",
         diagnostics.all_by_nuts,
+        "computing",
     ),
 }

@@ -21,9 +21,19 @@ CYCLE = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000
 BLUE, VERMILION, GREY = CYCLE[0], CYCLE[3], "0.8"
 
 
-def maps(tree: xr.DataTree) -> Figure:
-    """Draw measured c2, fitted c2 and residual of every angle, of at most 6 if there are more."""
-    shown = representative(group(tree, "observed_data")["phi"])
+def worst_map(tree: xr.DataTree, panel: float = 1.9) -> Figure:
+    """Draw measured c2, fitted c2 and residual of the map with the largest residuals."""
+    spread = _difference(tree).std(("t1", "t2"))
+    return maps(tree, np.array([int(spread.values.argmax())]), panel)
+
+
+def maps(tree: xr.DataTree, shown: np.ndarray | None = None, panel: float = 3.0) -> Figure:
+    """Draw measured c2, fitted c2 and residual of every angle, of at most 6 if there are more.
+
+    Or of the angles ``shown``, indices (n,), a map being ``panel`` inches wide.
+    """
+    chosen = shown
+    shown = representative(group(tree, "observed_data")["phi"]) if chosen is None else chosen
     measured, fitted, residual = (
         off_diagonal(c2).isel(phi=shown)
         for c2 in (group(tree, "observed_data")["c2"], group(tree, "fitted")["c2"], residuals(tree))
@@ -35,9 +45,9 @@ def maps(tree: xr.DataTree) -> Figure:
     extreme = float(np.nanpercentile(np.abs(residual), 99))
     unit = r"$\sigma$" if "sigma" in group(tree, "posterior") else "its sd"
     wide = len(shown) > 3
-    side, panel = ("right", 1.75) if wide else ("bottom", 3.0)
+    side, panel = ("right", 1.75) if wide else ("bottom", panel)
     nrows, ncols = (3, len(shown)) if wide else (len(shown), 3)
-    fig = Figure((1.5 + panel * ncols, 0.9 + panel * nrows), layout="compressed")
+    fig = Figure((1.2 + panel * ncols, 1.2 + panel * nrows), layout="compressed")
     axes = fig.subplots(nrows, ncols, sharex=True, sharey=True, squeeze=False)
     kinds = (
         ("measured", measured, span, "viridis"),
@@ -63,7 +73,8 @@ def maps(tree: xr.DataTree) -> Figure:
         aspect=15,
         label=f"residual / {unit}",
     )
-    title_subset(fig, tree, shown)
+    if chosen is None:
+        title_subset(fig, tree, shown)
     return fig
 
 

@@ -71,7 +71,7 @@ def verdict(three: list[Mark]) -> str:
 
 
 def _computed(numbers: Numbers) -> tuple[str, str]:
-    return YES if numbers.certified else NO, sentences.certificate(numbers)
+    return YES if numbers.certified else NO, sentences.computed(numbers)
 
 
 def _fits(numbers: Numbers) -> tuple[str, str]:
@@ -79,10 +79,14 @@ def _fits(numbers: Numbers) -> tuple[str, str]:
     meanings = numbers.words("misfit")
     causes = [meanings.get(name, "all kinds of misfit together") for name in kinds]
     causes += sentences.baseline(numbers)
-    said = [f"The data depart from the model: {'; '.join(causes)}."] if causes else []
-    said += [comparison.sentence() for comparison in numbers.unlike]
-    if said:
-        return NO, " ".join(said)
+    if causes:
+        others = len(causes) - 1 + len(numbers.unlike)
+        more = (
+            f" That is the largest of {others + 1} departures: see the warnings." if others else ""
+        )
+        return NO, f"The data depart from the model: {causes[0]}.{more}"
+    if numbers.unlike:
+        return NO, " ".join(comparison.sentence() for comparison in numbers.unlike)
     if not tested:
         return CANNOT_TELL, (
             "Under this noise there are no tests of misfit; under noise speckle there are."

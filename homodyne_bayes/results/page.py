@@ -13,14 +13,16 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 
 from homodyne_bayes.files import atomic_path
-from homodyne_bayes.results import diagnostics, marks, sentences, tables
+from homodyne_bayes.results import diagnostics, front, marks, sentences, tables
 from homodyne_bayes.results.diagnostics import Numbers, group
 from homodyne_bayes.results.figures import FIGURES
-from homodyne_bayes.results.variables import TAIL
+from homodyne_bayes.results.levels import ends, levels
+from homodyne_bayes.results.parts import PARTS
 from homodyne_bayes.text import number, rounded
 
 DPI = 130
 SCREEN_PIXELS = 115  # of a figure, per inch
+SIZES: dict[str, Any] = {"rates": {"panel": (3.0, 2.45)}}  # of panels, inches, on the page
 UNWEIGHTED = " Draws of NUTS on all the data need none: here they only give the evidence."
 
 
@@ -53,18 +55,18 @@ def contents(numbers: Numbers) -> dict[str, Any]:
     tree = numbers.tree
     return {
         "model": tree.attrs["model"],
+        "title": numbers.words("model").get("title", ""),
+        "measured": front.measured(tree),
         "head": head(numbers),
+        "found": front.main_numbers(numbers),
+        "interval": sentences.interval_label(numbers),
+        "front": drawn(tree, "front"),
         "certificate": certificate(numbers),
         "facts": facts(tree),
         "warnings": sentences.warnings(numbers),
-        "tables": tables.shown(numbers),
+        "parts": parts(numbers),
         "transport": transport(tree),
         "convention": convention(numbers),
-        "figures": [
-            {"name": name, "caption": row.caption, **embedded(row.draw(tree))}
-            for name, row in FIGURES.items()
-            if row.applies(tree)
-        ],
         "records": {
             "Settings": _record(tree, "settings"),
             "Provenance": {
@@ -75,6 +77,34 @@ def contents(numbers: Numbers) -> dict[str, Any]:
             "Devices": {"devices": ", ".join(json.loads(tree.attrs["devices"]))},
         },
     }
+
+
+def parts(numbers: Numbers) -> list[dict[str, Any]]:
+    """Return title, lead, tables and figures of every part of the page, in order."""
+    shown = tables.shown(numbers)
+    return [
+        {
+            "name": name,
+            **part._asdict(),
+            "lead": part.lead(numbers),
+            "tables": [table for table in shown if table.part == name],
+            "figures": drawn(numbers.tree, name),
+        }
+        for name, part in PARTS.items()
+    ]
+
+
+def drawn(tree: xr.DataTree, part: str) -> list[dict[str, str]]:
+    """Return the figures of one part: name, caption, and as `embedded` returns them."""
+    return [
+        {
+            "name": name,
+            "caption": row.caption,
+            **embedded(row.draw(tree, **SIZES.get(name, {}))),
+        }
+        for name, row in FIGURES.items()
+        if row.part == part and row.applies(tree)
+    ]
 
 
 def head(numbers: Numbers) -> dict[str, Any]:
@@ -155,7 +185,7 @@ def transport(tree: xr.DataTree) -> dict[str, str] | None:
         return None
     t_ref = float(group(tree, "constant_data")["t_ref"])
     draws = group(tree, "rates")["D"].sel(time=t_ref, method="nearest")
-    low, median, high = draws.quantile([TAIL, 0.5, 1 - TAIL]).values
+    (low, high), median = ends(draws.values, levels(tree)[-1]), float(draws.median())
     sd = float(draws.std())
     return {
         "time": f"{float(draws['time']):.4g}",

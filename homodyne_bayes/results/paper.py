@@ -8,6 +8,7 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 import xarray as xr
 from matplotlib.figure import Figure
 
@@ -26,10 +27,10 @@ from homodyne_bayes.results import (
 from homodyne_bayes.results import latex as tex
 from homodyne_bayes.results.diagnostics import Numbers
 from homodyne_bayes.results.figures import FIGURES
+from homodyne_bayes.results.levels import KIND, in_percent, levels
 from homodyne_bayes.results.quantities import Quantity, derived, described, fitted
-from homodyne_bayes.results.variables import TAIL
 from homodyne_bayes.text import joined, plain
-from homodyne_bayes.thresholds import INTERVAL, LIMIT, faults_to_json
+from homodyne_bayes.thresholds import LIMIT, faults_to_json
 
 COLUMNS = {"single": 3.375, "double": 7.0}  # inches
 PRINTED: dict[str, tuple[Callable[[xr.DataTree], Figure], str]] = {
@@ -63,7 +64,9 @@ def summary(
         "certified": numbers.certified,
         "flow": _flow(numbers),
         "faults": faults_to_json(numbers.faults),
-        "interval": INTERVAL,
+        "interval": levels(tree)[-1],
+        "intervals": [*levels(tree)],
+        "interval_kind": KIND,
         "parameters": [
             described(quantity) | plain(line)
             for quantity, line in zip(fitted(tree), quality, strict=True)
@@ -74,6 +77,18 @@ def summary(
         "data_sha256": tree.attrs["data_sha256"],
         **{name: json.loads(tree.attrs[name]) for name in stored},
     }
+
+
+def names(tree: xr.DataTree, *, latex: bool = False) -> tuple[str, ...]:
+    """Return the names of all files that `write` makes."""
+    shown = [f"{name}.pdf" for name in PRINTED if FIGURES[name].applies(tree)]
+    return ("report.html", "summary.json", "summary.csv", *((*LATEX, *shown) if latex else ()))
+
+
+def as_csv(content: dict[str, Any]) -> str:
+    """Return what `summary` says of parameters and what follows from them, a row each, as CSV."""
+    named_rows = [*content["parameters"], *content["derived"]]
+    return pd.DataFrame(named_rows).to_csv(index=False)
 
 
 def _flow(numbers: Numbers) -> dict[str, Any] | None:
@@ -93,8 +108,8 @@ def latex_value(quantity: Quantity) -> str:
         return rf"\(< \num{{{quantity.limit:.2g}}}\) (\qty{{{100 * LIMIT:.0f}}}{{\percent}})"
     if quantity.kind != "interval":
         return quantity.kind
-    low, median, high = np.quantile(quantity.draws, [TAIL, 0.5, 1 - TAIL])
-    return rf"\({tex.asymmetric(low, median, high)}\)"
+    low, high = quantity.widest
+    return rf"\({tex.asymmetric(low, float(np.median(quantity.draws)), high)}\)"
 
 
 def latex_combined(quantity: Quantity) -> str:
@@ -161,7 +176,9 @@ def write(
     times: Sequence[float] = (),
     radius: float | None = None,
 ) -> list[Path]:
-    """Write page.html and summary.json, and with ``latex`` what a paper needs, into a folder.
+    """Write report.html, summary.json and .csv, and with ``latex`` what a paper needs.
+
+    The folder is made where it is not there.
 
     With ``latex``: ``paper.tex``, which compiles, and what it inputs: ``table.tex`` (booktabs,
     siunitx), ``scaling.tex`` (longtable) with contrast and offset of every map, ``tables.tex`` with
@@ -191,6 +208,7 @@ def write(
     pieces: dict[str, Callable[[Path], object]] = {
         "report.html": _text(page.render(numbers)),
         "summary.json": _text(json.dumps(content, ensure_ascii=False, indent=2)),
+        "summary.csv": _text(as_csv(content)),
     }
     if latex:
         shown = [name for name in PRINTED if FIGURES[name].applies(numbers.tree)]
@@ -235,7 +253,7 @@ def _paper(
         "derived": [latex_row(item) for item in derived(tree, times, radius)],
         "tables": [latex_table(item) for item in tables.shown(numbers, "paper")],
         "scaling": scaling_rows([item for item in parameters if "phi" in item.at]),
-        "level": f"{100 * INTERVAL:.0f}",
+        "level": in_percent(levels(tree)[-1]),
         "marks": marks.marks(numbers),
         "flow": sentences.flow(numbers),
         "stated": budget.stated(tree),

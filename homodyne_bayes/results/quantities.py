@@ -11,9 +11,10 @@ import xarray as xr
 from homodyne_bayes.errors import InputError
 from homodyne_bayes.results import store, variables
 from homodyne_bayes.results.flow import Flow, flow
+from homodyne_bayes.results.levels import ends, levels, suffixes
 from homodyne_bayes.results.store import group
-from homodyne_bayes.results.variables import TAIL
 from homodyne_bayes.text import plain
+from homodyne_bayes.thresholds import INTERVAL
 
 OF_FLOW = ("gamma_dot", "Pe")
 
@@ -40,6 +41,8 @@ class Quantity(NamedTuple):
         The sd that each of these adds.
     combined_limit : float
         The upper limit by the combined draws.
+    levels : tuple of float
+        Of the intervals that are stated, ascending.
     """
 
     name: str
@@ -52,6 +55,18 @@ class Quantity(NamedTuple):
     combined: np.ndarray | None = None
     added: dict[str, float] = {}  # noqa: RUF012 - is replaced, never changed
     combined_limit: float = math.nan
+    levels: tuple[float, ...] = (INTERVAL,)
+
+    @property
+    def widest(self) -> tuple[float, float]:
+        """Ends of the widest interval."""
+        return ends(self.draws, self.levels[-1])
+
+    @property
+    def widest_combined(self) -> tuple[float, float]:
+        """The same of the combined draws; of the draws where nothing was stated."""
+        draws = self.draws if self.combined is None else self.combined
+        return ends(draws, self.levels[-1])
 
 
 def limited(quantity: Quantity, limit: Callable[[np.ndarray], float]) -> Quantity:
@@ -78,6 +93,7 @@ def fitted(tree: xr.DataTree) -> list[Quantity]:
             at = {"phi": scalar["phi"].item()} if "phi" in dims else numbered
             values = scalar.values.ravel()
             quantity = Quantity(name, rows[name].latex, draws.attrs["units"], at, values)
+            quantity = quantity._replace(levels=levels(tree))
             quantity = with_uncertainty(quantity, tree, dict(zip(dims, index, strict=True)))
             if odds is not None and odds.leaves_open(name):
                 quantity = limited(quantity, partial(_limit_of, odds, draws))
@@ -143,8 +159,9 @@ def derived(
     if radius is not None and not (math.isfinite(radius) and radius > 0):
         raise InputError(f"--radius {radius:g}: expected a positive length in Å")
     wavevectors = np.unique(fixed["q"])
+    stated = levels(tree)
     quantities = [
-        quantity
+        quantity._replace(levels=stated)
         for t in times
         for quantity in _combined(tree, list(_derived(rates, wavevectors, t, radius)), radius)
     ]
@@ -210,25 +227,31 @@ def _derived(
 def described(quantity: Quantity) -> dict[str, Any]:
     """Return name, unit, place, kind and median, mean, sd and ends of the interval of a quantity.
 
-    The interval is that of 90 %; where there is only an upper limit, ``upper`` is that, at 95 %,
-    and other numbers are None. ``combined_lower`` and ``combined_upper`` are there where
-    uncertainties of q and the like were stated.
+    The interval is the widest that is stated, others have ends such as ``lower_68``; where there
+    is only an upper limit, ``upper`` is that, at 95 %, and other numbers are None.
+    ``combined_lower`` and ``combined_upper`` are there where uncertainties of q and the like were
+    stated.
     """
     named = {"name": quantity.name, "unit": quantity.unit or "1", **quantity.at}
-    low, median, high = np.quantile(quantity.draws, [TAIL, 0.5, 1 - TAIL])
-    moments = quantity.draws.mean(), quantity.draws.std(ddof=1)
-    values: tuple[Any, ...] = (median, *moments, low, high)
+    moments = np.median(quantity.draws), quantity.draws.mean(), quantity.draws.std(ddof=1)
+    values: tuple[Any, ...] = (*moments, *quantity.widest)
     if quantity.kind != "interval":
         values = (None, None, None, None, quantity.limit)
     said = zip(("median", "mean", "sd", "lower", "upper"), values, strict=True)
-    return plain({**named, "kind": quantity.kind, **dict(said), **_described(quantity)})
+    others = {
+        f"{end}{which}": value if quantity.kind == "interval" else None
+        for which, level in suffixes(quantity.levels).items()
+        for end, value in zip(("lower", "upper"), ends(quantity.draws, level), strict=True)
+        if which
+    }
+    return plain({**named, "kind": quantity.kind, **dict(said), **others, **_described(quantity)})
 
 
 def _described(quantity: Quantity) -> dict[str, float | None]:
     """Return the ends of the combined interval, or limit, where there is one."""
     if quantity.combined is None:
         return {}
-    ends: tuple[float | None, float] = (None, quantity.combined_limit)
+    both: tuple[float | None, float] = (None, quantity.combined_limit)
     if quantity.kind == "interval":
-        ends = tuple(np.quantile(quantity.combined, [TAIL, 1 - TAIL]))
-    return dict(zip(("combined_lower", "combined_upper"), ends, strict=True))
+        both = quantity.widest_combined
+    return dict(zip(("combined_lower", "combined_upper"), both, strict=True))

@@ -12,12 +12,13 @@ from homodyne_bayes.results import budget as uncertainty
 from homodyne_bayes.results import diagnostics, influence, sentences
 from homodyne_bayes.results.diagnostics import Numbers, group
 from homodyne_bayes.results.flow import below
+from homodyne_bayes.results.levels import levels, suffixes
 from homodyne_bayes.results.variables import TAIL
 from homodyne_bayes.text import azimuth, interval, number, percent, rounded, short
 
 MAX_LISTED = 6  # angles
 MAX_SHARDS = 16  # of a table
-OF_DRAWS = ("sd", "mcse", "ess", "r_hat", "of_prior", "of_uncorrected", "warm_start")
+OF_DRAWS = ("sd", "median", "mcse", "ess", "r_hat", "of_prior", "of_uncorrected", "warm_start")
 NOT_KNOWN = np.array([np.nan])
 
 Row = dict[str, str]
@@ -26,10 +27,11 @@ Row = dict[str, str]
 def parameters(numbers: Numbers, names: Sequence[str]) -> list[Row]:
     """Return one row of text for every scalar of some variables.
 
-    Keys are label, name, mean, sd, interval (an upper limit, or that there is none, where the data
-    leave it open), unit, mcse (over the sd), ess, r_hat, of_prior, driven (not empty
-    where the prior sets the interval), warm_start, of_uncorrected (a dash where noise is taken as
-    independent), and truth and inside, empty for measured data.
+    Keys are label, name, mean, sd, median, interval, the widest (an upper limit, or that there is
+    none, where the data leave it open), and others such as interval_68, unit, mcse (over the sd),
+    ess, r_hat, of_prior, driven (not empty where the prior sets the interval), warm_start,
+    of_uncorrected (a dash where noise is taken as independent), and truth and inside, empty for
+    measured data.
     """
     scalars = [(name, at) for name in names for at in _entries_of(numbers, name)]
     lines = numbers.lines(names).iterrows()
@@ -67,7 +69,12 @@ def _held(numbers: Numbers, name: str, value: float) -> Row:
         "interval": f"held, {given}" if given else "held",
         "unit": group(numbers.tree, "posterior")[name].attrs["units"],
     }
-    return dict.fromkeys(OF_DRAWS, "–") | dict.fromkeys(("driven", "truth", "inside"), "") | said
+    others = [f"interval{which}" for which in suffixes(levels(numbers.tree)) if which]
+    return (
+        dict.fromkeys((*OF_DRAWS, *others), "–")
+        | dict.fromkeys(("driven", "truth", "inside"), "")
+        | said
+    )
 
 
 def _row(numbers: Numbers, name: str, at: tuple[int, ...], line: pd.Series) -> Row:
@@ -85,6 +92,12 @@ def _row(numbers: Numbers, name: str, at: tuple[int, ...], line: pd.Series) -> R
         "interval": below(line["upper"])
         if left_open
         else interval(line["lower"], line["upper"], sd),
+        **{
+            f"interval{which}": interval(line[f"lower{which}"], line[f"upper{which}"], sd)
+            for which in suffixes(levels(numbers.tree))
+            if which
+        },
+        "median": rounded(line["median"], sd),
         "unit": posterior.attrs["units"],
         "mcse": number(line["mcse"] / sd),
         "ess": number(line["ess"], 0),

@@ -11,8 +11,9 @@ import xarray as xr
 from homodyne_bayes.results import diagnostics, influence
 from homodyne_bayes.results.diagnostics import Numbers, group
 from homodyne_bayes.results.flow import Flow, below
+from homodyne_bayes.results.levels import in_percent, levels
 from homodyne_bayes.text import azimuth, number, percent
-from homodyne_bayes.thresholds import INTERVAL, MILLION, REWEIGHTED, Fault
+from homodyne_bayes.thresholds import MILLION, REWEIGHTED, Fault
 
 CLEAR = math.log(MILLION)  # log Bayes factors above which no error of theirs matters
 COMMON = 0.05  # of the speckle of two maps, from which on it is told
@@ -29,9 +30,9 @@ OTHER_OPTIMA = (  # chains do not cross from one to another
 
 
 def interval_label(numbers: Numbers) -> str:
-    """Return what to call the interval: its level, and how far it takes noise as correlated."""
+    """Return what to call the widest interval: level, and how far it takes noise as correlated."""
     note = numbers.words("noise").get("interval", "")
-    return f"{100 * INTERVAL:.0f} % interval" + (f", {note}" if note else "")
+    return f"{in_percent(levels(numbers.tree)[-1])} % interval" + (f", {note}" if note else "")
 
 
 def method(numbers: Numbers) -> str:
@@ -128,6 +129,18 @@ def certificate(numbers: Numbers) -> str:
         f"of {data}, k-hat {float(last['k_hat']):.2f}, ESS {float(last['ess']):.0f}"
         + ("." if sound else "; but other optima are left out.")
         + judged
+    )
+
+
+def computed(numbers: Numbers) -> str:
+    """Return the same in plain words where draws were weighed and can be taken as they are."""
+    if not numbers.certified or diagnostics.all_by_nuts(numbers.tree):
+        return certificate(numbers)
+    last = group(numbers.tree, "certificate").isel(attempt=-1)
+    return (
+        f"The draws are those of the posterior of all the data: they are worth "
+        f"{float(last['ess']):.0f} independent ones, and their weights are even (k-hat "
+        f"{float(last['k_hat']):.2f}, below {numbers.limits['max_k_hat']:g})."
     )
 
 

@@ -57,7 +57,8 @@ variables with the attribute ``symbol`` are told in reports, with their ``meanin
 
 The attributes of the root hold versions, settings, priors, seed, convention, data hash, provenance
 and cost, and what ArviZ's schema asks for: ``created_at``, ``creation_library``,
-``inference_library``, ``sampling_time`` in s, ``tuning_steps``. These explain the rest, so that a
+``inference_library``, ``sampling_time`` in s, ``tuning_steps``; and ``levels``, those of the
+intervals that are stated, where other than 90 % were chosen. These explain the rest, so that a
 reader needs no other source:
 
 ================== ===============================================================================
@@ -84,6 +85,7 @@ from homodyne_bayes.environment import SCHEMA_VERSION
 from homodyne_bayes.errors import InputError
 from homodyne_bayes.files import atomic_path, check_stored, naming, reading, text_as_characters
 from homodyne_bayes.results import folders
+from homodyne_bayes.results.levels import levels
 from homodyne_bayes.thresholds import Fault, faults_from_json
 
 GROUPS = ("posterior", "certificate", "warm_start", "observed_data")
@@ -177,6 +179,7 @@ def check(tree: xr.DataTree) -> None:
             )
     parameters(tree)
     faults(tree)
+    levels(tree)
     missing = [name for name in CHOICES if not isinstance(described(tree, "words").get(name), dict)]
     if missing:
         raise InputError(

@@ -7,9 +7,9 @@ from typing import NamedTuple
 from homodyne_bayes.results import budget, diagnostics, sentences
 from homodyne_bayes.results import rows as made
 from homodyne_bayes.results.diagnostics import Numbers, group
+from homodyne_bayes.results.levels import KIND, in_percent, levels, suffixes
 from homodyne_bayes.results.rows import MAX_SHARDS, Row
-from homodyne_bayes.text import number, percent
-from homodyne_bayes.thresholds import INTERVAL
+from homodyne_bayes.text import number
 
 
 class Cell(NamedTuple):
@@ -59,6 +59,8 @@ class Table(NamedTuple):
         Class of the table on the page.
     media : tuple of str
         Where it is shown: "page", "terminal", "paper".
+    part : str
+        In which of `homodyne_bayes.results.parts.PARTS` of the page it stands.
     """
 
     title: str
@@ -68,6 +70,7 @@ class Table(NamedTuple):
     after: Callable[[Numbers], list[str]] = lambda _: []
     style: str = "plain"
     media: tuple[str, ...] = ("page",)
+    part: str = "found"
 
 
 class Shown(NamedTuple):
@@ -80,6 +83,7 @@ class Shown(NamedTuple):
     cells: list[list[Cell]]
     before: list[str]
     after: list[str]
+    part: str
 
 
 def shown(numbers: Numbers, medium: str = "page") -> list[Shown]:
@@ -91,7 +95,9 @@ def shown(numbers: Numbers, medium: str = "page") -> list[Shown]:
             columns = [c for c in table.columns(numbers, rows) if c.narrow or medium == "page"]
             cells = [[column.cell(row) for column in columns] for row in rows]
             around = (table.before(numbers), table.after(numbers))
-            tables.append(Shown(name, table.title, table.style, columns, cells, *around))
+            tables.append(
+                Shown(name, table.title, table.style, columns, cells, *around, table.part)
+            )
     return tables
 
 
@@ -114,6 +120,12 @@ def _parameter_columns(numbers: Numbers, rows: list[Row]) -> list[Column]:
         Column("parameter", named, "text"),
         Column("mean", under("mean")),
         Column("sd", under("sd")),
+        Column("median", under("median")),
+        *(
+            Column(f"{in_percent(level)} % interval", under(f"interval{which}"), "wide")
+            for which, level in suffixes(levels(numbers.tree)).items()
+            if which
+        ),
         Column(head, under("interval"), "wide"),
     ]
     if any(row["unit"] for row in rows):
@@ -128,7 +140,7 @@ def _parameter_columns(numbers: Numbers, rows: list[Row]) -> list[Column]:
         Column(compared, under("warm_start"), "wide", narrow=False),
         *([Column("R-hat", under("r_hat"))] if chains else []),
         Column("bulk ESS" if chains else "ESS", under("ess")),
-        Column("Monte Carlo\nerror (sd)", under("mcse"), narrow=False),
+        Column("Monte Carlo\nerror (sd)", under("mcse")),
         Column(
             "of prior’s width",
             lambda row: Cell(row["of_prior"], row["driven"], alarm=bool(row["driven"])),
@@ -141,12 +153,12 @@ def _true(row: Row) -> Cell:
     return Cell(row["truth"], row["inside"], alarm=row["inside"] == "outside")
 
 
-def _budget_columns(_numbers: Numbers, _rows: list[Row]) -> list[Column]:
-    parts = ("statistical", "systematic", "combined")
+def _budget_columns(numbers: Numbers, _rows: list[Row]) -> list[Column]:
+    parts, level = ("statistical", "systematic", "combined"), in_percent(levels(numbers.tree)[-1])
     return [
         Column("quantity", named, "text"),
         Column("median", under("median")),
-        *(Column(f"{part}\n{percent(INTERVAL)} interval", under(part), "wide") for part in parts),
+        *(Column(f"{part}\n{level} % interval", under(part), "wide") for part in parts),
         Column("unit", under("unit"), "text"),
         Column("dominated by,\nof variance", under("dominating"), "text"),
     ]
@@ -161,13 +173,15 @@ def _budget_after(_numbers: Numbers) -> list[str]:
 
 
 def _statistical(numbers: Numbers) -> list[str]:
-    """Return what the intervals of the first table leave out."""
+    """Return of what kind intervals are, and what those of the first table leave out."""
+    kind = f"Intervals are {KIND}: as much of the posterior lies below as above."
     if budget.stated(numbers.tree):
         return [
+            kind,
             "These intervals are statistical; the next table adds what was stated of q, dt, "
-            "the gap and azimuths."
+            "the gap and azimuths.",
         ]
-    return budget.sentences(numbers)
+    return [kind, *budget.sentences(numbers)]
 
 
 def _misfit_columns(_numbers: Numbers, _rows: list[Row]) -> list[Column]:
@@ -317,31 +331,36 @@ TABLES: dict[str, Table] = {
         style="posterior",
         media=(*BOTH, "paper"),
     ),
-    "scaling": _of_parameters("Contrast and offset of every angle", ("scaling",), BOTH),
+    "scaling": _of_parameters("Contrast and offset of every angle", ("scaling",), BOTH)._replace(
+        part="draws"
+    ),
     "coordinates": _of_parameters(
         "Coordinates in which the rates were sampled", ("coordinate",), ("page",)
-    ),
+    )._replace(part="draws"),
     "misfit": Table(
-        "Does the model fit?",
+        "Tests of misfit",
         made.misfit,
         _misfit_columns,
         sentences.misfit,
         _misfit_after,
         media=("page", "paper"),
+        part="checks",
     ),
-    "noise": Table("Noise", made.noise, _noise_columns, _noise_before),
+    "noise": Table("Noise", made.noise, _noise_columns, _noise_before, part="noise"),
     "detector": Table(
         "What the detector tells, and what the scatter of the maps says",
         made.detector,
         _detector_columns,
         lambda _: ["Of pixels, how many scatter so where a pixel counts what the detector tells."],
+        part="noise",
     ),
-    "shards": Table("Shards", made.shards, _shards_columns, _shards_before),
+    "shards": Table("Shards", made.shards, _shards_columns, _shards_before, part="computing"),
     "corrections": Table(
         "How far the approximation was off",
         made.corrections,
         _corrections_columns,
         _corrections_before,
+        part="computing",
     ),
     "sensitivity": Table(
         "Sensitivity to the prior",
@@ -349,6 +368,7 @@ TABLES: dict[str, Table] = {
         _sensitivity_columns,
         _sensitivity_before,
         media=("page", "paper"),
+        part="priors",
     ),
-    "priors": Table("Priors", made.priors, _priors_columns, media=("page", "paper")),
+    "priors": Table("Priors", made.priors, _priors_columns, media=("page", "paper"), part="priors"),
 }

@@ -15,6 +15,7 @@ from homodyne_bayes.errors import refuse_unknown
 from homodyne_bayes.results import (
     budget,
     for_arviz,
+    levels,
     marks,
     page,
     paper,
@@ -34,8 +35,10 @@ BUDGET_COLUMNS = (
     *("at", "unit", "median", "dominating"),
     *(f"{part}_{end}" for part in ("statistical", "systematic", "combined") for end in ENDS),
 )
-COMBINED = ("combined_lower", "combined_upper")
 AT_COLUMNS = ("t", "q", "median", "mean", "sd", "lower", "upper", "unit", "kind")
+
+
+KEYS = ("name", *AT_COLUMNS, "radius")
 
 
 class Plots:
@@ -130,7 +133,7 @@ class Result:
         return sentences.warnings(self._numbers)
 
     def summary(self, names: Sequence[str] | None = None) -> pd.DataFrame:
-        """Return mean, sd, 90 % interval, diagnostics and cost of parameters.
+        """Return mean, sd, median, intervals, diagnostics and cost of parameters.
 
         Parameters
         ----------
@@ -169,7 +172,7 @@ class Result:
             One row a quantity and time, the index its name: D, D_Brownian = J/2, tau = 2/(q² J),
             gamma_dot, Pe, and other rates of the model by their names. Columns are t in s, q in
             1/Å (NaN where a quantity does not depend on it), median, mean, sd, lower and upper end
-            of the equal-tailed 90 % interval, unit and kind: "interval", or "upper limit" where
+            of the widest equal-tailed interval, unit and kind: "interval", or "upper limit" where
             ``upper`` is the 95 % upper limit and there is nothing else to say; where uncertainties
             of q and the like were stated, combined_lower and combined_upper as well.
 
@@ -181,11 +184,11 @@ class Result:
         listed = tuple(float(t) for t in np.atleast_1d(np.asarray(times, float)))
         derived = quantities.derived(self.tree, listed, radius)
         rows = [{"q": math.nan, **quantities.described(quantity)} for quantity in derived]
-        more = [name for name in COMBINED if any(name in row for row in rows)]
+        more = list(dict.fromkeys(name for row in rows for name in row if name not in KEYS))
         return pd.DataFrame(rows, columns=["name", *AT_COLUMNS, *more]).set_index("name")
 
     def budget(self) -> pd.DataFrame:
-        """Return statistical, systematic and combined 90 % intervals, and which source dominates.
+        """Return statistical, systematic and combined intervals, and which source dominates.
 
         Returns
         -------
@@ -199,6 +202,19 @@ class Result:
         made = budget.lines(self.tree) if budget.stated(self.tree) else []
         columns = ["name", *BUDGET_COLUMNS]
         return pd.DataFrame(map(budget.row, made), columns=columns).set_index("name")
+
+    def with_levels(self, *percents: float) -> "Result":
+        """Return the same result with intervals of these levels, ``result.with_levels(68, 95)``.
+
+        The widest is that of ``lower`` and ``upper``, of figures and budgets, and others stand
+        beside it. All are equal-tailed.
+
+        Raises
+        ------
+        InputError
+            If one is not a percent from 1 to below 100.
+        """
+        return Result(levels.with_levels(self.tree, percents))
 
     def report(self, path: str | Path) -> None:
         """Write one self-contained HTML page, whole or not at all."""

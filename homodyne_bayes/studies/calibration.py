@@ -222,7 +222,7 @@ def write(ranks: xr.Dataset, path: Path) -> Path:
     """Write ranks to netCDF and their figure as PNG beside it; return the path of the figure."""
     drawn = path.with_suffix(".png")
     with atomic_path(drawn) as temporary_figure, atomic_path(path) as temporary:
-        figure(ranks).savefig(temporary_figure, dpi=150)
+        figure(ranks).savefig(temporary_figure, dpi=150, metadata=environment.MADE_BY)
         ranks.to_netcdf(temporary, engine="netcdf4", encoding=files.text_as_characters(ranks))
     return drawn
 

@@ -234,7 +234,7 @@ def write(dataset: xr.Dataset, path: Path) -> tuple[Path, Path]:
         atomic_path(path) as temporary,
     ):
         temporary_page.write_text(text, encoding="utf-8")
-        figure(dataset).savefig(temporary_figure, dpi=200)
+        figure(dataset).savefig(temporary_figure, dpi=200, metadata=environment.MADE_BY)
         dataset.to_netcdf(temporary, engine="netcdf4", encoding=files.text_as_characters(dataset))
     return drawn, page
 

@@ -40,6 +40,7 @@ def test_what_a_report_for_a_paper_holds(folder):
         "references.bib",
         "report.html",
         "scaling.tex",
+        "summary.csv",
         "summary.json",
         "table.tex",
         "tables.tex",

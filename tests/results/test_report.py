@@ -14,9 +14,20 @@ from homodyne_bayes.cli.report import print_summary
 from homodyne_bayes.likelihood.noises import NOISES
 from homodyne_bayes.model_files import MODELS
 from homodyne_bayes.physics.convention import CONVENTIONS
-from homodyne_bayes.results import diagnostics, figures, influence, marks, rows, sentences, tables
+from homodyne_bayes.results import (
+    diagnostics,
+    figures,
+    front,
+    influence,
+    marks,
+    rows,
+    sentences,
+    tables,
+)
 from homodyne_bayes.results import page as report
 from homodyne_bayes.results.diagnostics import Numbers
+from homodyne_bayes.results.parts import PARTS
+from homodyne_bayes.results.view import Result
 from homodyne_bayes.thresholds import Fault, faults_to_json
 
 VOID = {"meta", "img"}
@@ -205,7 +216,9 @@ def test_a_result_without_shards(laplace_result, monkeypatch):
 def test_every_figure_is_embedded_with_its_caption(page):
     assert page.find("figure") != []
     ids = [page.elements[i][1]["id"] for i in page.find("figure")]
-    assert ids == [name for name in figures.FIGURES if name not in ("whitened", "traces")]
+    order = ["front", *PARTS]
+    there = [name for name in figures.FIGURES if name not in ("whitened", "traces")]
+    assert ids == sorted(there, key=lambda name: order.index(figures.FIGURES[name].part))
     for index, name in zip(page.find("img"), ids, strict=True):
         row = figures.FIGURES[name]
         attributes = page.elements[index][1]
@@ -223,6 +236,49 @@ def test_nothing_is_loaded_from_elsewhere(page, source):
         assert attributes.get("src", "data:").startswith("data:")
         assert "href" not in attributes
     assert len(source) < 5e6
+
+
+def test_the_first_screen_is_what_was_measured_and_found(page, laminar_result):
+    """Marks, numbers, one map and the rates, before any warning and table."""
+    assert page.texts("p", **{"class": "measured"}) == [
+        "A fluid that diffuses and shears between two walls. 3 two-time maps of 20 frames, 0.4 s "
+        "apart, at q = 0.0054 1/Å, φ = −60°, 0° and 60°, in a gap of 2000000 Å, simulated."
+    ]
+    (found,) = page.find("dl", **{"class": "numbers"})
+    shown = [page.elements[i][1]["id"] for i in page.find("figure")[:2]]
+    assert shown == ["worst_map", "rates"]
+    assert page.find("section", id="marks")[0] < found < page.find("figure")[0]
+    assert page.find("figure")[1] < page.find("section", id="warnings")[0]
+    numbers = front.main_numbers(Numbers(laminar_result))
+    labels = ["transport coefficient", "diffusion coefficient, if Brownian"]
+    labels += ["relaxation time without flow", "shear rate", "flow direction"]
+    assert [number["label"] for number in numbers] == labels
+    line = Result(laminar_result).at().loc["gamma_dot"]
+    assert float(numbers[3]["value"]) == pytest.approx(line["median"], rel=1e-2)
+    low, high = map(float, numbers[3]["interval"].split(" to "))
+    assert (low, high) == pytest.approx((line["lower"], line["upper"]), rel=1e-2)
+    assert page.texts("dl", **{"class": "numbers"})[0].count(numbers[3]["interval"]) == 1
+
+
+def test_numbers_with_stated_uncertainties_and_without_flow(uncertain_result, speckle_result):
+    numbers = front.main_numbers(Numbers(uncertain_result))
+    stated = Result(uncertain_result).at().loc["gamma_dot"]
+    low, high = map(float, numbers[3]["combined"].split(" to "))
+    assert (low, high) == pytest.approx((stated["combined_lower"], stated["combined_upper"]), 1e-2)
+    labels = [number["label"] for number in front.main_numbers(Numbers(speckle_result))]
+    assert labels[2:] == ["relaxation time without flow", "diffusion exponent"]
+
+
+def test_what_few_readers_need_is_folded_and_explained(page, laminar_result):
+    folded = [page.elements[i][1]["id"] for i in page.find("details")]
+    assert folded == [name for name, part in PARTS.items() if part.folded and name != "noise"]
+    inside = dict(zip(folded, page.texts("details"), strict=True))
+    assert "k-hat says how uneven the weights are" in inside["computing"]
+    assert "dealt to 2 shards, parts that are sampled at the same time" in inside["computing"]
+    assert "sha256 of the data" in inside["records"]
+    assert not any("open" in page.elements[i][1] for i in page.find("details"))
+    for name in (*figures.FIGURES.values(), *tables.TABLES.values()):
+        assert name.part in {*PARTS, "front"}
 
 
 def test_head_says_what_was_fitted(page, laminar_result):
@@ -344,7 +400,7 @@ def test_the_terminal_tells_the_same(speckle_result, laminar_result, capsys):
     independent = capsys.readouterr().out
     (row,) = rows.parameters(Numbers(speckle_result), ["alpha"])
     line = next(line for line in speckle.splitlines() if line.split()[:1] == ["alpha"])
-    assert line.split()[-2] == row["of_uncorrected"]
+    assert line.split()[-3:] == [row["of_uncorrected"], row["ess"], row["mcse"]]
     assert "times" in speckle
     assert "uncorrected" in independent
     assert "times" not in independent

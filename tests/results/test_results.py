@@ -120,7 +120,10 @@ def test_certificate_counts_and_judges(laminar_result, laplace_result):
         assert float(found["k_hat"][-1]) < 0.7
         assert 400 <= float(found["ess"][-1]) <= total
         assert Result(tree).refused() == Result(tree).advice() == []
-        assert Result(tree).marks[0].sentence.startswith(f"{total} draws of proposals were weighed")
+        said = sentences.certificate(Numbers(tree))
+        assert said.startswith(f"{total} draws of proposals were weighed")
+        worth = f"worth {float(found['ess'][-1]):.0f} independent ones"
+        assert worth in Result(tree).marks[0].sentence
     assert str(laplace_result["certificate"]["proposal"].values[0]) == "least squares fit"
     assert sentences.method(Numbers(laminar_result)) == "consensus: cavity merge of 2 shards"
 

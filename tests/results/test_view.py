@@ -1,6 +1,7 @@
 """The result as a user sees it, and that it explains itself to whoever reads it."""
 
 import copy
+import io
 import json
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import numpyro
 import numpyro.distributions as dist
+import pandas as pd
 import pytest
 import xarray as xr
 
@@ -20,8 +22,17 @@ from homodyne_bayes.cli.report import print_summary
 from homodyne_bayes.environment import SCHEMA_VERSION
 from homodyne_bayes.fitting.pipeline import fit
 from homodyne_bayes.likelihood.noises import NOISES
-from homodyne_bayes.results import diagnostics, figures, quantities, rows, store, variables, view
-from homodyne_bayes.results.view import Result
+from homodyne_bayes.results import (
+    diagnostics,
+    figures,
+    paper,
+    quantities,
+    rows,
+    store,
+    variables,
+    view,
+)
+from homodyne_bayes.results.view import Result, load
 from tests.results.test_report import with_attrs
 
 ROOT = Path(__file__).parents[2]
@@ -85,7 +96,7 @@ def test_files_of_a_result(result, tmp_path, monkeypatch):
     assert again.warnings() == result.warnings()
     assert (tmp_path / "r.html").read_text().rstrip().endswith("</html>")
     written = result.paper(tmp_path / "paper", latex=False)
-    assert [path.name for path in written] == ["report.html", "summary.json"]
+    assert [path.name for path in written] == ["report.html", "summary.json", "summary.csv"]
 
 
 def test_repr_is_short_and_says_the_verdict(result, speckle_result):
@@ -332,3 +343,39 @@ def test_derived_quantities_of_own_rates(laminar_result):
     assert found["drift"].unit == "Å/s"
     np.testing.assert_allclose(found["drift"].draws, 3.0)
     assert len(figures.rates(tree).axes) == 3
+
+
+def test_levels_are_chosen_and_their_kind_is_told(uncertain_result, tmp_path):
+    """Every number at the level that was chosen is a quantile of the draws."""
+    result = Result(uncertain_result).with_levels(95, 68)
+    draws = uncertain_result["posterior"]["alpha"].values
+    line = result.summary(["alpha"]).iloc[0]
+    names = ["lower", "lower_68", "median", "upper_68", "upper"]
+    np.testing.assert_allclose(line[names], np.quantile(draws, [0.025, 0.16, 0.5, 0.84, 0.975]))
+    at = result.at(2.0).loc["gamma_dot"]
+    assert at["lower"] < at["lower_68"] < at["median"] < at["upper_68"] < at["upper"]
+    rates = uncertain_result["combined_rates"]["gamma_dot"].interp(time=2.0)
+    assert at["combined_upper"] == pytest.approx(float(rates.quantile(0.975)))
+    assert result.summary().columns.tolist()[:7] == [
+        *("mean", "sd", "median", "lower", "upper", "lower_68", "upper_68")
+    ]
+    (row,) = rows.parameters(result._numbers, ["alpha"])
+    assert row["interval_68"] != row["interval"]
+    labels = [band.get_label() for band in result.plot.rates().axes[0].collections]
+    assert labels[:2] == ["95 %", "68 %"]
+    result.save(tmp_path / "chosen.nc")
+    again = load(tmp_path / "chosen.nc")
+    assert again.summary(["alpha"]).iloc[0]["lower"] == line["lower"]
+    found = paper.summary(again._numbers)
+    assert (found["intervals"], found["interval_kind"]) == ([0.68, 0.95], "equal-tailed")
+    table = pd.read_csv(io.StringIO(paper.as_csv(found)))
+    stored = table[table["name"] == "alpha"].iloc[0]
+    assert stored["lower_68"] == pytest.approx(line["lower_68"])
+    assert stored["mcse"] == pytest.approx(line["mcse"])
+    assert {"D", "tau", "gamma_dot", "contrast"} <= {*table["name"]}
+
+
+@pytest.mark.parametrize("percents", [(0.68,), (100,), (-5,), (), (float("nan"),)])
+def test_what_is_no_level_is_refused(laplace_result, percents):
+    with pytest.raises(InputError, match="--level must be percents"):
+        Result(laplace_result).with_levels(*percents)
