@@ -179,6 +179,7 @@ def compare(
     data: TwoTimeData,
     models: Sequence[Any] = comparison.CANDIDATES,
     *,
+    odds: Sequence[float] | None = None,
     progress: Progress = silent,
     **settings: Any,
 ) -> comparison.Comparison:
@@ -190,6 +191,8 @@ def compare(
         Measured maps.
     models : sequence
         Two models or more: names, functions or records.
+    odds : sequence of float, optional
+        How probable each model is before the data, beside the others; all alike by default.
     progress : callable
         Called as ``progress(stage, done, total)``.
     **settings
@@ -205,7 +208,7 @@ def compare(
     InputError
         If fewer than two models are named, two have the same name, or a setting is invalid.
     """
-    return comparison.compare(data, comparison.candidates(models, settings), progress)
+    return comparison.compare(data, comparison.candidates(models, settings), progress, odds)
 
 
 def calibrate(

@@ -8,7 +8,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from homodyne_bayes.cli import screen
-from homodyne_bayes.cli.options import computes, for_machines
+from homodyne_bayes.cli.options import computes, for_machines, numbers
 from homodyne_bayes.cli.settings import chosen_settings, read_data, settings_options
 from homodyne_bayes.config import DataConfig
 from homodyne_bayes.fitting.settings import make
@@ -25,6 +25,11 @@ from homodyne_bayes.studies import comparison
     help="Two or more, separated by commas.",
 )
 @click.option(
+    "--odds",
+    metavar="NUMBER,NUMBER",
+    help="How probable each model is before the data, beside the others.  [default: all alike]",
+)
+@click.option(
     "--method",
     type=click.Choice(list(METHODS)),
     help="As of fit; the evidence comes "
@@ -33,7 +38,9 @@ from homodyne_bayes.studies import comparison
 @for_machines
 @partial(settings_options, without=("model", "method", "uncertainty"))
 @computes
-def compare(file: str, models: str, settings: str | None, as_json: bool, **flags: Any) -> None:
+def compare(
+    file: str, models: str, odds: str | None, settings: str | None, as_json: bool, **flags: Any
+) -> None:
     """Say which model the data in FILE prefer, by evidence and by leaving out angles.
 
     Every model is fitted to all angles and to all but each one.
@@ -41,9 +48,10 @@ def compare(file: str, models: str, settings: str | None, as_json: bool, **flags
     chosen = chosen_settings(settings, flags)
     names = [name.strip() for name in models.split(",") if name.strip()]
     configs = comparison.candidates(names, chosen["fit"])
+    weights = numbers("--odds", odds) if odds else None
     data = read_data(file, make(DataConfig, chosen["data"]))
     with screen.progress_bar(f"fitting {screen.described(data)}") as progress:
-        compared = comparison.compare(data, configs, progress)
+        compared = comparison.compare(data, configs, progress, weights)
     if as_json:
         screen.print_json(comparison.recorded(compared))
     else:

@@ -4,12 +4,14 @@ Evidence comes from the weights that certify a posterior. Entries that share a f
 correlated, so that leaving out single ones would flatter every model; angles are other pixels.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 import pandas as pd
+import scipy.special
+from numpy.typing import ArrayLike
 
 from homodyne_bayes.data.two_time import TwoTimeData
 from homodyne_bayes.errors import InputError
@@ -21,11 +23,13 @@ from homodyne_bayes.likelihood.covariance import WorkingCovariance
 from homodyne_bayes.likelihood.estimate import Estimate
 from homodyne_bayes.likelihood.noises import NOISES
 from homodyne_bayes.model_files import model_name
+from homodyne_bayes.studies.widths import WIDTHS, log_evidence_ratios
 from homodyne_bayes.thresholds import MAX_K_HAT
 
 METHOD = "laplace"  # the cheapest; NUTS on all the data follows where its weights fail
 FINITE_VARIANCE = 0.5  # k-hat of weights below which their standard error means something
 CANDIDATES = ("static", "laminar_flow")
+BAYES_FACTORS = tuple(f"log_bayes_factor_priors_x{width:g}" for width in WIDTHS)
 STRENGTH = {"not worth more than a bare mention": 1.0, "positive": 3.0, "strong": 5.0}
 
 
@@ -55,7 +59,9 @@ class Comparison(NamedTuple):
     ----------
     models : pandas.DataFrame
         One row a model, highest evidence first, with all its numbers against the first: evidence
-        as in `Evidence`, log_bayes_factor and its error; the leave-one-angle-out score loao
+        as in `Evidence`, log_bayes_factor and its error, the same with priors of the fluid half
+        and twice as wide (`BAYES_FACTORS`); prior odds, and the probability of the model given
+        that one of them is true, and its error; the leave-one-angle-out score loao
         = Σ log p(angle | other angles), loao_difference and its error. NaN where not known.
     angles : pandas.DataFrame
         log p(angle | other angles), one row an azimuth in degree, one column a model.
@@ -101,6 +107,7 @@ def compare(
     data: TwoTimeData,
     configs: Mapping[str, FitConfig] | None = None,
     progress: Progress = silent,
+    odds: Sequence[float] | None = None,
 ) -> Comparison:
     """Fit every model to all angles and to all but one, and compare.
 
@@ -113,18 +120,21 @@ def compare(
         one that flows.
     progress : callable
         Called as ``progress(stage, done, total)``.
+    odds : sequence of float, optional
+        How probable each model is before the data, beside the others; all alike by default.
 
     Raises
     ------
     InputError
-        If there are fewer than two models, or they are fitted under different noises, and as
-        `homodyne_bayes.fitting.pipeline.fit`.
+        If there are fewer than two models, or they are fitted under different noises, or odds are
+        not a positive number of each, and as `homodyne_bayes.fitting.pipeline.fit`.
     """
     configs = candidates(CANDIDATES, {}) if configs is None else configs
     if len(configs) < 2:
         raise InputError(
             f"a comparison needs two models or more, found {', '.join(configs) or 'none'}"
         )
+    _check_odds(odds, configs)
     for config in configs.values():  # all before the first is fitted
         check_needs(data, config.record, model_name(config.model))
     kinds = {config.noise for config in configs.values()}
@@ -135,15 +145,28 @@ def compare(
     subsets = [everything, *(np.delete(everything, p) for p in range(P if P > 1 else 0))]
     total = len(configs) * len(subsets)
     fits: list[Evidence] = []
+    ratios = []
     for config in configs.values():
         for kept in subsets:
             progress("comparing", len(fits), total)
             own = None if noise is None else jax.tree.map(lambda leaf, kept=kept: leaf[kept], noise)
             made = sample_posterior(data.take(kept), config, noise=own)
             fits.append(evidence(made.inference.certificate))
+            if kept is everything:
+                ratios.append(log_evidence_ratios(made))
     progress("comparing", total, total)
     stacked = Evidence(*(np.reshape(leaf, (len(configs), -1)) for leaf in zip(*fits, strict=True)))
-    return tabulate(list(configs), data.phi[: len(subsets) - 1], stacked, kinds.pop())
+    phi = data.phi[: len(subsets) - 1]
+    return tabulate(list(configs), phi, stacked, kinds.pop(), odds, ratios)
+
+
+def _check_odds(odds: Sequence[float] | None, names: Collection[str]) -> None:
+    if odds is None or (len(odds) == len(names) and all(0 < value < np.inf for value in odds)):
+        return
+    raise InputError(
+        f"odds must be a positive number of each of {', '.join(names)}, as 2,1, found "
+        f"{','.join(f'{value:g}' for value in odds)}"
+    )
 
 
 def best_noise(
@@ -177,7 +200,12 @@ def evidence(certificate: Certificate) -> Evidence:
 
 
 def tabulate(
-    names: list[str], phi: np.ndarray, fits: Evidence, noise: str = "independent"
+    names: list[str],
+    phi: np.ndarray,
+    fits: Evidence,
+    noise: str = "independent",
+    odds: Sequence[float] | None = None,
+    ratios: ArrayLike | None = None,
 ) -> Comparison:
     """Return the comparison of M models by evidences (M, 1 + P): of all angles, then without each.
 
@@ -194,6 +222,10 @@ def tabulate(
         Arrays (M, 1 + P).
     noise : str
         Under which all were made.
+    odds : sequence of float, optional
+        (M,) before the data; all alike by default.
+    ratios : array_like, optional
+        (M, 2) as of `log_evidence_ratios`; NaN by default.
     """
     order = np.argsort(-np.asarray(fits.log_evidence)[:, 0])  # NaN last
     log_evidence, error, k_hat, certified = (np.asarray(leaf)[order] for leaf in fits)
@@ -203,6 +235,11 @@ def tabulate(
     scored = 1.0 if P > 1 else np.nan
     spread = np.sqrt(P) * difference.std(axis=1, ddof=1) if P > 1 else np.nan
     other = np.where(np.arange(len(order)) > 0, 1.0, 0.0)  # the first is not against itself
+    weight = np.ones(len(order)) if odds is None else np.asarray(odds, float)[order]
+    share, share_error = probabilities(log_evidence[:, 0], error[:, 0], weight)
+    no_ratios = np.full((len(order), len(WIDTHS)), np.nan)
+    changed = no_ratios if ratios is None else np.asarray(ratios, float)[order]
+    changed = changed + log_evidence[:, :1]
     index = pd.Index([names[i] for i in order], name="model")
     models = pd.DataFrame(
         {
@@ -212,6 +249,10 @@ def tabulate(
             "certified": certified[:, 0],
             "log_bayes_factor": log_evidence[:, 0] - log_evidence[0, 0],
             "log_bayes_factor_error": other * np.hypot(error[:, 0], error[0, 0]),
+            **dict(zip(BAYES_FACTORS, (changed - changed[0]).T, strict=True)),
+            "odds": weight,
+            "probability": share,
+            "probability_error": share_error,
             "loao": scored * scores.sum(axis=1),
             "loao_difference": scored * difference.sum(axis=1),
             "loao_difference_error": np.hypot(
@@ -223,6 +264,18 @@ def tabulate(
     rows = pd.Index(phi, name="phi")
     angles, without = (pd.DataFrame(leaf.T, rows, index) for leaf in (scores, k_hat[:, 1:]))
     return Comparison(models, angles, without, noise)
+
+
+def probabilities(
+    log_evidence: np.ndarray, error: np.ndarray, odds: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return probabilities of models, one of which is true, and their errors; all (M,).
+
+    NaN where the evidence of any is not known.
+    """
+    share = scipy.special.softmax(log_evidence + np.log(odds))
+    slopes = np.diag(share) - np.outer(share, share)
+    return share, np.sqrt((slopes * error) ** 2 @ np.ones(len(share)))
 
 
 def held_out(log_evidence: np.ndarray) -> np.ndarray:
@@ -242,10 +295,16 @@ def sentences(compared: Comparison) -> list[str]:
     said = []
     for name, row in others[others["log_bayes_factor"].notna()].iterrows():
         ratio, difference = -row["log_bayes_factor"], -row["loao_difference"]
+        narrow, wide = -row[list(BAYES_FACTORS)]
         said.append(
             f"The data prefer {best} over {name} by a log Bayes factor of {ratio:.2f} ± "
             f"{row['log_bayes_factor_error']:.2f}: {strength(ratio)} (Kass & Raftery 1995)."
         )
+        if np.isfinite([narrow, wide]).all():
+            said.append(
+                f"With priors of the fluid half as wide it is {narrow:.2f}, twice as wide "
+                f"{wide:.2f}" + (", so that priors decide." if narrow * wide < 0 else ".")
+            )
         if np.isfinite(difference):
             said.append(
                 f"Angles left out are predicted {'better' if difference > 0 else 'worse'} by "
@@ -253,6 +312,11 @@ def sentences(compared: Comparison) -> list[str]:
                 f"{row['loao_difference_error']:.1f}, by the spread over {len(compared.angles)} "
                 "angles."
             )
+    shares = compared.models["probability"]
+    if shares.notna().all():
+        odds = ":".join(f"{value:g}" for value in compared.models["odds"])
+        listed = ", ".join(f"{name} {_percent(value)}" for name, value in shares.items())
+        said.append(f"If one of them is true, at prior odds {odds}: {listed}.")
     for name, k_hat in compared.models["k_hat"][compared.models["log_evidence"].isna()].items():
         said.append(f"The evidence of {name} cannot be trusted: {_why(k_hat)}.")
     unsure = compared.models["k_hat"].between(FINITE_VARIANCE, MAX_K_HAT, inclusive="left")
@@ -277,6 +341,13 @@ def strength(log_bayes_factor: float) -> str:
     """Return a log Bayes factor in words (Kass & Raftery, J. Am. Stat. Assoc. 90:773, 1995)."""
     weaker = (words for words, below in STRENGTH.items() if log_bayes_factor < below)
     return next(weaker, "very strong") + " evidence"
+
+
+def _percent(share: float) -> str:
+    """Return a probability in per cent, without rounding it to none or all."""
+    if 1e-3 < share < 1 - 1e-3:
+        return f"{100 * share:.1f} %"
+    return f"{100 * share:.1g} %" if share < 0.5 else "over 99.9 %"
 
 
 def _why(k_hat: float) -> str:

@@ -18,6 +18,7 @@ import scipy.stats
 from homodyne_bayes import FitConfig, InputError
 from homodyne_bayes.cli import main, screen
 from homodyne_bayes.data import writing
+from homodyne_bayes.fitting.sample import sample_posterior
 from homodyne_bayes.inference.infer import infer
 from homodyne_bayes.inference.methods import Problem
 from homodyne_bayes.inference.nuts import Gaussian
@@ -25,15 +26,18 @@ from homodyne_bayes.likelihood.noises import NOISES
 from homodyne_bayes.model_files import MODELS
 from homodyne_bayes.physics import simulate
 from homodyne_bayes.studies.comparison import (
+    BAYES_FACTORS,
     Evidence,
     compare,
     evidence,
     held_out,
+    probabilities,
     recorded,
     sentences,
     strength,
     tabulate,
 )
+from homodyne_bayes.studies.widths import WIDTHS, log_evidence_ratios
 from tests.truth import LAMINAR, STATIC
 
 D = 5
@@ -117,13 +121,40 @@ def test_the_table():
     assert other["loao_difference"] == -9
     spread, monte_carlo = 3 * np.var([1, 2, 6], ddof=1), 2 * (9 + 3) * 0.1**2
     assert other["loao_difference_error"] == pytest.approx(np.sqrt(spread + monte_carlo))
-    bayes, predicted, caveat = sentences(found)
+    bayes, predicted, shares, caveat = sentences(found)
     assert bayes == (
         "The data prefer b over a by a log Bayes factor of 10.00 ± 0.14: very strong "
         "evidence (Kass & Raftery 1995)."
     )
     assert "better by b than by a: log score +9.0 ± 4.6, by the spread over 3 angles" in predicted
+    assert shares == "If one of them is true, at prior odds 1:1: b over 99.9 %, a 0.005 %."
     assert caveat == NOISES["independent"].words.caveat
+
+
+def test_probabilities_at_prior_odds():
+    """Errors are those of draws of the evidences."""
+    evidence, error, odds = np.array([10.0, 9.0, 8.5]), np.array([0.02, 0.03, 0.01]), [1, 4, 1]
+    share, sd = probabilities(evidence, error, np.array(odds, float))
+    weight = np.exp(evidence - 10) * odds
+    np.testing.assert_allclose(share, weight / weight.sum())
+    drawn = evidence + error * RNG.normal(size=(20_000, 3))
+    drawn = np.exp(drawn - 10) * odds
+    np.testing.assert_allclose((drawn.T / drawn.sum(axis=1)).std(axis=1), sd, rtol=0.05)
+    found = tabulate(["a", "b"], np.array([]), fits([[10.0], [9.0]]), odds=(1, 9))
+    assert found.models.loc["b", "probability"] == pytest.approx(9 / (9 + np.e))
+    assert "at prior odds 1:9: a 23.2 %, b 76.8 %" in " ".join(sentences(found))
+
+
+def test_priors_that_decide_are_told():
+    """With wider priors the other model wins."""
+    ratios = [[0.3, -2.0], [-0.2, 0.5]]
+    found = tabulate(["a", "b"], np.array([]), fits([[10.0], [8.5]]), ratios=ratios)
+    narrow, wide = found.models.loc["b", list(BAYES_FACTORS)]
+    assert (narrow, wide) == pytest.approx((-2.0, 1.0))
+    assert (
+        "With priors of the fluid half as wide it is 2.00, twice as wide -1.00, so that priors "
+        "decide." in sentences(found)
+    )
 
 
 def test_what_is_not_known_is_said(capsys):
@@ -173,9 +204,26 @@ def test_the_true_model_wins_once(truth):
     found = compare(measured(TRUTHS[truth], 0), progress=lambda *now: seen.append(now))
     assert found.models.index[0] == truth, found.models
     assert found.models["log_evidence"].notna().all()
+    assert found.models["probability"].sum() == pytest.approx(1)
+    assert found.models[BAYES_FACTORS[0]].iloc[1] < 0
     np.testing.assert_allclose(found.angles.sum(), found.models["loao"][found.angles.columns])
     noise = [("noise", done, 2) for done in range(3)]
     assert seen == noise + [("comparing", done, 8) for done in range(9)]
+
+
+def test_evidence_with_wider_priors_is_that_of_a_fit_with_them():
+    data = measured(STATIC, 0).take(np.array([0]))
+    config = FitConfig(model="static", method="laplace")
+    made = sample_posterior(data, config)
+    rows = [(name, row) for name, row in made.model.priors if name in ("D_slope", "D_bend")]
+    level = dict(made.model.priors)["log_D_ref"]
+    ratios = log_evidence_ratios(made)
+    for width, ratio in zip(WIDTHS, ratios, strict=True):
+        priors = {name: (row.loc, width * row.scale) for name, row in [*rows, ("log_D_ref", level)]}
+        other = sample_posterior(data, replace(config, priors=priors), noise=made.whole.noise)
+        one, two = (evidence(each.inference.certificate) for each in (made, other))
+        assert two.log_evidence - one.log_evidence == pytest.approx(ratio, abs=0.1)
+        assert abs(ratio) > 0.5
 
 
 @pytest.mark.slow
@@ -259,6 +307,12 @@ def test_from_the_command_line(run, data_file):
         (["--models", "static"], "two models or more, found static"),
         (["--models", "static,static"], "models must differ by name, found static, static"),
         (["--models", "static,flow"], "model must be one of static, laminar_flow.*'flow'"),
+        (
+            ["--odds", "2"],
+            "odds must be a positive number of each of static, laminar_flow.*found 2",
+        ),
+        (["--odds", "2,0"], "odds must be a positive number of each"),
+        (["--odds", "two,one"], "--odds must be numbers separated by commas, found 'two,one'"),
         (["--model", "static"], "No such option.*--model"),
         (["--method", "guess"], "guess.*not one of.*laplace"),
         (["--num-samples", "many"], "fit.num_samples: .*integer"),
