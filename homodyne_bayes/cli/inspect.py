@@ -8,8 +8,10 @@ from rich.table import Table
 from homodyne_bayes.cli import screen
 from homodyne_bayes.cli.options import for_machines
 from homodyne_bayes.data import reading
+from homodyne_bayes.data.choosing import choose
 from homodyne_bayes.data.formats.limits import FileContents
 from homodyne_bayes.data.words import listed
+from homodyne_bayes.errors import InputError
 
 
 @click.command()
@@ -44,6 +46,18 @@ def print_contents(contents: FileContents) -> None:
     screen.show(table)
     for note in contents.notes:
         screen.say(f"note: {note}")
+    screen.say(f"a fit takes: {would_take(contents)}")
+
+
+def would_take(contents: FileContents) -> str:
+    """Return which maps a fit without more flags takes, or what it needs first."""
+    try:
+        made = choose(contents)
+    except InputError as error:
+        return f"nothing yet: {error}"
+    frames = f"frames 0 to {contents.num_frames - 1}"
+    gap = "" if made.gap is not None else "; flow needs --gap, rest is --model static"
+    return f"{len(made.maps)} maps at q = {listed(made.q.tolist(), 'q')}, {frames}{gap}"
 
 
 def _with_unit(value: float | None, unit: str) -> str:

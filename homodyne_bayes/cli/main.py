@@ -34,6 +34,9 @@ class Command(NamedTuple):
 
 COMMANDS = {
     "inspect": Command("inspect:inspect", "Say what is in a data FILE, without reading the maps."),
+    "plot": Command(
+        "plot:plot", "Draw the maps of a data FILE, its lag cuts and its frames, before any fit."
+    ),
     "fit": Command("fit:fit", "Sample the posterior of a data FILE and write it."),
     "summary": Command(
         "report:summary", "Print the posterior of a RESULT file, its diagnostics and its cost."

@@ -83,7 +83,9 @@ def _number(quantity: Quantity, label: str, symbol: str) -> dict[str, str]:
     said = {"label": label, "symbol": symbol, "unit": quantity.unit.replace("degree", "°")}
     if quantity.kind != "interval":
         combined = "" if quantity.combined is None else below(quantity.combined_limit)
-        return said | {"value": below(quantity.limit), "interval": "", "combined": combined}
+        limit, _, level = below(quantity.limit).partition(" (")
+        kept = {"interval": f"{level.rstrip(')')} upper limit"} if level else {"unit": ""}
+        return {"interval": ""} | said | {"value": limit, "combined": combined} | kept
     sd, median = float(quantity.draws.std()), float(np.median(quantity.draws))
     return said | {
         "value": rounded(median, sd),

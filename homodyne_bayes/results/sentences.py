@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from homodyne_bayes.results import diagnostics, influence
+from homodyne_bayes.results import diagnostics
 from homodyne_bayes.results.diagnostics import Numbers, group
 from homodyne_bayes.results.flow import Flow, below
 from homodyne_bayes.results.levels import in_percent, levels
+from homodyne_bayes.results.quantities import derived
 from homodyne_bayes.text import azimuth, number, percent
 from homodyne_bayes.thresholds import MILLION, REWEIGHTED, Fault
 
@@ -19,10 +20,10 @@ CLEAR = math.log(MILLION)  # log Bayes factors above which no error of theirs ma
 COMMON = 0.05  # of the speckle of two maps, from which on it is told
 TINY_P = 1e-6  # below this a χ² is no longer exact enough to tell how small
 MORE_TIME = "Give it more time: the same command with --resume goes on from where it stopped."
-MORE_DRAWS = "Draw more: raise num_warmup and num_samples."
-SMALLER_STEPS = "Raise target_accept_prob towards 1, so that transitions diverge less."
+MORE_DRAWS = "Draw more: raise --num-warmup and --num-samples."
+SMALLER_STEPS = "Raise --target-accept-prob towards 1, so that transitions diverge less."
 OTHER_OPTIMA = (  # chains do not cross from one to another
-    "Fit with other seeds, which start elsewhere, and see in which parameter the optima differ; "
+    "Fit with another --seed, which start elsewhere, and see in which parameter the optima differ; "
     "more draws do not help, as chains do not cross from one optimum to another.",
     "Give that parameter a tighter prior, if you know more of it than the prior says.",
     "Split the data, by angles or frames, to see whether its parts ask for different optima.",
@@ -187,8 +188,8 @@ def flow(numbers: Numbers) -> str:
 
 
 def _limit(numbers: Numbers, odds: Flow) -> str:
-    level = influence.rate_at_reference(numbers.tree, odds.rate)
-    limit = below(odds.limit(level.values)).replace("<", "below").replace(" (", f" {odds.unit} (")
+    (most,) = (q.limit for q in derived(numbers.tree) if q.name == odds.rate)
+    limit = below(most).replace("<", "below").replace(" (", f" {odds.unit} (")
     few = numbers.limits["min_ess_per_chain"]
     doubt = f"; it rests on {odds.ess:.0f} draws only" if odds.ess < few else ""
     flat = str(group(numbers.tree, "still").attrs["level"])
@@ -225,16 +226,16 @@ def advice(numbers: Numbers) -> list[str]:
     sharded, cavity = settings["method"] == "consensus", settings["merge"] == "cavity"
     far, rival = bool(kinds & {"k_hat", "disagreement"}), "rival_optimum" in kinds
     rescue = (
-        "Let NUTS on all the data take over: raise rescue_pairs, now "
+        "Let NUTS on all the data take over: raise --rescue-pairs, now "
         f"{settings['rescue_pairs']}, well above the {int(numbers.tree.attrs['num_pairs'])} pairs "
-        "of the data, or choose method full."
+        "of the data, or choose --method full."
     )
     steps = {
         MORE_TIME: "stopped" in kinds,
         MORE_DRAWS: bool(kinds & {"r_hat", "shard_r_hat", "ess", "weights_ess"}),
         SMALLER_STEPS: "diverging" in kinds,
-        "Merge by the rule cavity, which is exactest.": far and sharded and not cavity,
-        "Deal fewer shards: lower num_shards.": far and sharded and settings["num_shards"] > 2,
+        "Merge by --merge cavity, which is exactest.": far and sharded and not cavity,
+        "Deal fewer shards: lower --num-shards.": far and sharded and settings["num_shards"] > 2,
         rescue: not diagnostics.all_by_nuts(numbers.tree) and not rival,
         **dict.fromkeys(OTHER_OPTIMA, rival),
     }

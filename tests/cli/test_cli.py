@@ -73,7 +73,7 @@ def test_from_simulation_to_report(run, tmp_path, monkeypatch):
     code, out, _ = run("inspect", "data.h5")
     assert code == 0
     assert "aps-u" in out
-    assert "0.0054" in out
+    assert "a fit takes: 3 maps at q = 0.0054 1/Å, frames 0 to 19" in out
     code, printed, _ = run("inspect", "data.h5", "--json")
     found = json.loads(printed)
     assert (found["format"], found["num_frames"], found["gap"]) == ("aps-u", 20, 2e6)

@@ -92,6 +92,13 @@ def folder(tmp_path_factory):
     return path
 
 
+def test_inspect_says_what_a_fit_lacks(run, folder, monkeypatch):  # noqa: F811
+    monkeypatch.chdir(folder)
+    _, out, _ = run("inspect", "bare.npy")
+    assert "a fit takes: nothing yet:" in out
+    assert "pass --q and --dt and --phi" in out
+
+
 @pytest.mark.filterwarnings("default")
 @pytest.mark.parametrize(("line", "told"), MISTAKES.values(), ids=MISTAKES)
 def test_a_mistake_is_told(run, folder, monkeypatch, line, told):  # noqa: F811

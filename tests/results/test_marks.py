@@ -12,6 +12,7 @@ from homodyne_bayes.likelihood.information import alone
 from homodyne_bayes.results import (
     diagnostics,
     flow,
+    front,
     influence,
     marks,
     page,
@@ -165,6 +166,10 @@ def test_no_flow_has_no_interval_anywhere(laminar_result, monkeypatch, capsys, t
     assert shown["gamma_dot_t0"] == flow.below(limit)
     assert shown["beta"] == shown["phi0"] == "not decided"
     assert table.loc["D0"].equals(diagnostics.summary(laminar_result).loc["D0"])
+    shear, direction = front.main_numbers(numbers)[3:]
+    assert shear["interval"] == "95 % upper limit"
+    assert f"below {shear['value'].removeprefix('< ')} 1/s" in result.flow()
+    assert (direction["value"], direction["unit"]) == ("not decided", "")
     print_summary(tree)
     printed = capsys.readouterr().out
     assert result.flow() in printed

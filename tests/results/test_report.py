@@ -144,7 +144,7 @@ def test_an_uncertified_result_says_so_and_what_to_do(laminar_result, monkeypatc
     assert page.texts("h2")[0] == marks.HEADS["bad"]
     assert page.texts("dd")[0].startswith(f"The draws are those of the {name}, which could not")
     said = page.texts("li")
-    assert said[0].startswith("Let NUTS on all the data take over: raise rescue_pairs")
+    assert said[0].startswith("Let NUTS on all the data take over: raise --rescue-pairs")
     assert f"{name}: k-hat is 0.93, not below 0.7." in said
     assert source.count("2 shards &lt;b&gt;: k-hat is 0.93") == 1
     assert page.find("section", id="corrections") == []

@@ -138,10 +138,10 @@ def test_an_uncertified_merge_says_what_to_do(laminar_result):
     )
     assert Result(tree).refused() == [f"{name}: k-hat is 0.93, not below 0.7."]
     assert Result(tree).advice() == [
-        "Merge by the rule cavity, which is exactest.",
-        "Deal fewer shards: lower num_shards.",
-        "Let NUTS on all the data take over: raise rescue_pairs, now 100, well above the 570 pairs "
-        "of the data, or choose method full.",
+        "Merge by --merge cavity, which is exactest.",
+        "Deal fewer shards: lower --num-shards.",
+        "Let NUTS on all the data take over: raise --rescue-pairs, now 100, well above the 570 "
+        "pairs of the data, or choose --method full.",
     ]
     assert not any("k-hat" in sentence for sentence in Result(tree).warnings())
 
@@ -153,8 +153,8 @@ def test_uncertified_nuts_says_what_to_do(laplace_result):
     said = "The draws are those of NUTS on all the data, which did not converge."
     assert Result(tree).marks[0] == ("computed right", "no", said)
     assert Result(tree).advice() == [
-        "Draw more: raise num_warmup and num_samples.",
-        "Raise target_accept_prob towards 1, so that transitions diverge less.",
+        "Draw more: raise --num-warmup and --num-samples.",
+        "Raise --target-accept-prob towards 1, so that transitions diverge less.",
     ]
     tree["posterior"]["alpha"][0] += 1.0
     assert not any("R-hat" in sentence for sentence in Result(tree).warnings())
@@ -172,13 +172,13 @@ def test_a_rival_optimum_is_not_answered_by_more_draws(laminar_result):
     result = Result(tree)
     assert result.refused() == ["warm start: other optima hold about 30% of the posterior."]
     said = result.advice()
-    assert not any("rescue_pairs" in one or "num_samples" in one for one in said)
-    for words in ("other seeds", "tighter prior", "Split the data"):
+    assert not any("rescue-pairs" in one or "num-samples" in one for one in said)
+    for words in ("another --seed", "tighter prior", "Split the data"):
         assert any(words in one for one in said)
     both = uncertified(
         laminar_result, "x", [fault, Fault("k_hat", "x", (0.9,), 0.7)], rescue_pairs=9
     )
-    assert not any("rescue_pairs" in one for one in Result(both).advice())
+    assert not any("rescue-pairs" in one for one in Result(both).advice())
 
 
 def test_a_fit_that_ran_out_of_time_asks_for_more(laminar_result):
