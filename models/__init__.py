@@ -27,6 +27,7 @@ from homodyne_bayes.model_files import (
     static,
     stretched,
     stretched_flow,
+    two_components,
     two_relaxations,
     wall_slip,
 )
@@ -47,6 +48,7 @@ MODELS: dict[str, Model] = {
     "frozen_flow": frozen_flow.MODEL,
     "oscillatory_flow": oscillatory_flow.MODEL,
     "wall_slip": wall_slip.MODEL,
+    "two_components": two_components.MODEL,
 }
 
 

@@ -19,19 +19,20 @@ def single_pixel(g1, contrast, nugget):
 
     Fourth moments of the intensity of equal modes with contrast β, counted as photons: pair
     correlations, the three and the six ways to chain three and four intensities, and what photons
-    add where frames coincide.
+    add where frames coincide. ``g1`` is the correlation of the field, real or Hermitian: the two
+    senses of a chain are conjugates of each other, so that their sum is twice the real part.
     """
     n, e, G = len(g1), nugget, g1
     a, b = (index[:, None] for index in entries(n))
     c, d = (index[None, :] for index in entries(n))
-    s = contrast * G**2
+    s = contrast * np.abs(G) ** 2
     k = s + e * np.eye(n)
 
     def same(i, j):
         return (i == j).astype(float)
 
     def three(i, j, m):
-        return 2 * contrast**2 * G[i, j] * G[j, m] * G[i, m]
+        return 2 * contrast**2 * (G[i, j] * G[j, m] * G[m, i]).real
 
     fourth = (
         k[a, c] * k[b, d]
@@ -39,10 +40,10 @@ def single_pixel(g1, contrast, nugget):
         + 2
         * contrast**3
         * (
-            G[a, b] * G[c, d] * G[b, c] * G[a, d]
-            + G[a, b] * G[c, d] * G[b, d] * G[a, c]
-            + G[a, c] * G[b, c] * G[b, d] * G[a, d]
-        )
+            G[a, b] * G[b, c] * G[c, d] * G[d, a]
+            + G[a, b] * G[b, d] * G[d, c] * G[c, a]
+            + G[a, c] * G[c, b] * G[b, d] * G[d, a]
+        ).real
         + e * (same(a, c) + same(b, c)) * three(a, b, d)
         + e * (same(a, d) + same(b, d)) * three(a, b, c)
         + e**2 * (same(a, c) * same(b, d) + same(a, d) * same(b, c)) * s[a, b]

@@ -38,7 +38,8 @@ def models(as_json: bool) -> None:
     if as_json:
         screen.print_json(titles)
         return
+    width = max(len(name) for rows in titles.values() for name in rows) + 2
     for heading, rows in titles.items():
         screen.say(heading)
         for name, title in rows.items():
-            screen.say(f"  {name:14}{title}".rstrip())
+            screen.say(f"  {name:{width}}{title}".rstrip())

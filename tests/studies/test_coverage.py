@@ -106,6 +106,10 @@ OTHERS = {  # models and laws: what truths vary in, as their priors say, and wha
     "frozen_flow": (("D_bend", "gamma_dot_bend", "frozen_share", "mean_velocity"), FAST),
     "oscillatory_flow": (("D_bend", "gamma_dot_turns"), {}),
     "wall_slip": (("D_bend", "gamma_dot_bend", "slip"), {}),
+    "two_components": (
+        ("D_reference_bend", "D_sample_bend", "velocity_bend", "share_log_odds"),
+        {},
+    ),
     "laminar_flow:gamma_dot=start": (("D_bend", "gamma_dot_log_width"), {}),
 }
 STATED = {"oscillatory_flow": {"gamma_dot_frequency": (1.0, 1e-5)}}  # that of the drive

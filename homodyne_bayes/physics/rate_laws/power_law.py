@@ -59,6 +59,11 @@ UPSTREAM = {
         ),
     ),
 }
+HETERODYNE = {  # names of the two components of heterodyne 2.x
+    "D_reference": ("D0_ref", "alpha_ref", "D_offset_ref"),
+    "D_sample": ("D0_sample", "alpha_sample", "D_offset_sample"),
+    "velocity": ("v0", "beta", "v_offset"),
+}
 SHORT = {"gamma_dot": ("γ", r"\dot\gamma")}  # subscripts of slope and bend
 
 
@@ -90,15 +95,16 @@ def reported(rate: Rate) -> tuple[Parameter, ...]:
         ("exponent", "", f"exponent of the {rate.meaning}"),
         ("offset", rate.unit, f"constant {rate.meaning}"),
     )
+    names = HETERODYNE.get(rate.name, [f"{rate.name}_{what}" for what, *_ in parts])
     return tuple(
         Parameter(
-            f"{rate.name}_{what}",
+            name,
             f"{rate.symbol} {what}",
             rf"{rate.latex}^\mathrm{{{what}}}",
             unit,
             meaning,
         )
-        for what, unit, meaning in parts
+        for name, (what, unit, meaning) in zip(names, parts, strict=True)
     )
 
 
