@@ -50,7 +50,7 @@ RELAXING = kit.Model(
 def used(model, folder):
     data = hb.simulate(model, phi=(0.0,), num_frames=16, num_pixels=1000)
     result = hb.fit(data, model=model, method="laplace", num_samples=100)
-    legend = result.plot.rates().axes[0].get_legend()
+    (legend,) = result.plot.rates().legends
     assert "truth" in {text.get_text() for text in legend.get_texts()}
     covered = hb.coverage(result, 1, model=model)
     assert hb.rerun(result, model=model).same
