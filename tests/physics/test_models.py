@@ -1,5 +1,6 @@
 """Coordinates of the rates, and what the models sample."""
 
+from dataclasses import replace
 from importlib.metadata import EntryPoint, EntryPoints
 
 import jax
@@ -12,10 +13,12 @@ from homodyne_bayes.fitting.plan import models_of
 from homodyne_bayes.fitting.shards import some_pairs
 from homodyne_bayes.inference import density
 from homodyne_bayes.model_files import MODELS, load_model, models
+from homodyne_bayes.parameters import Prior
 from homodyne_bayes.physics import kernels
 from homodyne_bayes.physics.experiment import true_sites
 from homodyne_bayes.physics.points import map_grid
 from homodyne_bayes.physics.rate_laws.power_law import (
+    POWER_LAW,
     Coordinates,
     PowerLaw,
     to_coordinates,
@@ -88,6 +91,17 @@ def test_a_model_of_ones_own(tmp_path):
     assert load_model(f"{path}:mine") is load_model(f"{path}:mine")
     assert load_model(len).function is len
     assert load_model(MODELS["static"]) is MODELS["static"]
+
+
+def test_a_model_is_given_all_that_its_record_lists_or_samples_it_itself():
+    record = MODELS["stretched"]
+    with pytest.raises(InputError, match="is given D must be given all .* none of stretch among"):
+        replace(record, function=lambda points, D: 1.0)
+    itself = replace(record, function=lambda points, priors: priors["stretch"])
+    priors = {"stretch": Prior("lognormal", 0.0, 1.0)}
+    assert itself.field(None, priors) is priors["stretch"]
+    with pytest.raises(InputError, match="for no rate of this model"):
+        itself.following(D=POWER_LAW)
 
 
 def test_another_package_adds_a_model(monkeypatch):
