@@ -53,7 +53,7 @@ def compare(
     with screen.progress_bar(f"fitting {screen.described(data)}") as progress:
         compared = comparison.compare(data, configs, progress, weights)
     if as_json:
-        screen.print_json(comparison.recorded(compared))
+        screen.print_json(compared.record)
     else:
         print_comparison(compared)
 

@@ -11,7 +11,17 @@ from rich.table import Table
 from homodyne_bayes.cli import screen
 from homodyne_bayes.cli.options import for_machines, level, numbers, refuse_options
 from homodyne_bayes.cli.places import PAGE, folder, overwrite, writable
-from homodyne_bayes.results import budget, marks, page, paper, sentences, store, tables, view
+from homodyne_bayes.results import (
+    budget,
+    compared,
+    marks,
+    page,
+    paper,
+    sentences,
+    store,
+    tables,
+    view,
+)
 from homodyne_bayes.results.diagnostics import Numbers
 from homodyne_bayes.results.levels import with_levels
 
@@ -50,6 +60,11 @@ def summary(result: str, percents: tuple[float, ...], as_json: bool) -> None:
     help="Times in s at which D and the shear rate are stated.  [default: the reference time]",
 )
 @click.option("--radius", type=float, help="Of the particles in Å, for the Péclet number.")
+@click.option(
+    "--comparison",
+    metavar="FILE.json",
+    help="What `homodyne-bayes compare DATA --json` printed, to be shown beside the result.",
+)
 @level
 @overwrite
 def report(
@@ -58,10 +73,14 @@ def report(
     latex: bool,
     at: str,
     radius: float | None,
+    comparison: str | None,
     percents: tuple[float, ...],
     overwrite: bool,
 ) -> None:
     """Write a RESULT file as one self-contained HTML page, or as a folder for a paper."""
+    shown = stating(result, percents)
+    if comparison is not None:
+        shown = compared.with_comparison(shown, compared.read(comparison))
     if out is None or out.endswith(".html"):
         refuse_options(
             ("latex", "at", "radius"),
@@ -69,11 +88,11 @@ def report(
         )
         page_of = out or f"{Path(result).with_suffix('')}.html"
         path = writable(page_of, PAGE, result, replace=overwrite)
-        view.Result(stating(result, percents)).report(path)
+        view.Result(shown).report(path)
         written = [path]
     else:
         times = numbers("--at", at) if at else ()
-        made = view.Result(stating(result, percents))
+        made = view.Result(shown)
         folder(out, paper.names(made.tree, latex=latex), replace=overwrite)
         written = made.paper(out, latex=latex, times=times, radius=radius)
     for path in written:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
-from homodyne_bayes.results import budget, diagnostics, sentences
+from homodyne_bayes.results import budget, compared, diagnostics, sentences
 from homodyne_bayes.results import rows as made
 from homodyne_bayes.results.diagnostics import Numbers, group
 from homodyne_bayes.results.levels import KIND, in_percent, levels, suffixes
@@ -203,6 +203,16 @@ def _misfit_after(numbers: Numbers) -> list[str]:
     ]
 
 
+def _comparison_columns(_numbers: Numbers, _rows: list[Row]) -> list[Column]:
+    return [
+        Column("model", under("model"), "text"),
+        Column("log evidence", under("evidence")),
+        Column("log Bayes factor,\nagainst the first", under("factor")),
+        Column("probability", under("probability")),
+        Column("log score of angles\nleft out, less the first’s", under("angles")),
+    ]
+
+
 def _noise_columns(_numbers: Numbers, _rows: list[Row]) -> list[Column]:
     return [
         Column("symbol", under("symbol"), "text"),
@@ -343,6 +353,15 @@ TABLES: dict[str, Table] = {
         _misfit_columns,
         sentences.misfit,
         _misfit_after,
+        media=("page", "paper"),
+        part="checks",
+    ),
+    "comparison": Table(
+        "Models compared",
+        compared.rows,
+        _comparison_columns,
+        compared.odds,
+        compared.sentences,
         media=("page", "paper"),
         part="checks",
     ),

@@ -2,9 +2,10 @@
 
 import html
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ from matplotlib.figure import Figure
 from homodyne_bayes.errors import refuse_unknown
 from homodyne_bayes.results import (
     budget,
+    compared,
     for_arviz,
     levels,
     marks,
@@ -215,6 +217,18 @@ class Result:
             If one is not a percent from 1 to below 100.
         """
         return Result(levels.with_levels(self.tree, percents))
+
+    def with_comparison(self, record: Mapping[str, Any]) -> "Result":
+        """Return the same result with a comparison of models, ``hb.compare(...).record``.
+
+        Pages and folders for a paper show it.
+
+        Raises
+        ------
+        InputError
+            If the comparison is of other data, or without the model of the result.
+        """
+        return Result(compared.with_comparison(self.tree, record))
 
     def report(self, path: str | Path) -> None:
         """Write one self-contained HTML page, whole or not at all."""

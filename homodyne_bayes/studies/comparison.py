@@ -69,12 +69,25 @@ class Comparison(NamedTuple):
         k-hat of the evidence without an angle, likewise.
     noise : str
         As in `homodyne_bayes.config.FitConfig`.
+    data_sha256 : str
+        Of the data that were compared.
     """
 
     models: pd.DataFrame
     angles: pd.DataFrame
     k_hat: pd.DataFrame
     noise: str
+    data_sha256: str = ""
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """The models, highest evidence first, and what `sentences` says of them."""
+        return {
+            "noise": self.noise,
+            "data_sha256": self.data_sha256,
+            "models": self.models.rename_axis("model").reset_index().to_dict("records"),
+            "sentences": sentences(self),
+        }
 
 
 def candidates(models: Sequence[Any], settings: Mapping[str, Any]) -> dict[str, FitConfig]:
@@ -157,7 +170,8 @@ def compare(
     progress("comparing", total, total)
     stacked = Evidence(*(np.reshape(leaf, (len(configs), -1)) for leaf in zip(*fits, strict=True)))
     phi = data.phi[: len(subsets) - 1]
-    return tabulate(list(configs), phi, stacked, kinds.pop(), odds, ratios)
+    compared = tabulate(list(configs), phi, stacked, kinds.pop(), odds, ratios)
+    return compared._replace(data_sha256=data.sha256())
 
 
 def _check_odds(odds: Sequence[float] | None, names: Collection[str]) -> None:
@@ -281,12 +295,6 @@ def probabilities(
 def held_out(log_evidence: np.ndarray) -> np.ndarray:
     """Return log p(part | rest), (..., P), of evidences of all data and without each part."""
     return log_evidence[..., :1] - log_evidence[..., 1:]
-
-
-def recorded(compared: Comparison) -> dict[str, Any]:
-    """Return the models, highest evidence first, and what `sentences` says of them."""
-    rows = compared.models.rename_axis("model").reset_index().to_dict("records")
-    return {"noise": compared.noise, "models": rows, "sentences": sentences(compared)}
 
 
 def sentences(compared: Comparison) -> list[str]:

@@ -32,7 +32,6 @@ from homodyne_bayes.studies.comparison import (
     evidence,
     held_out,
     probabilities,
-    recorded,
     sentences,
     strength,
     tabulate,
@@ -161,7 +160,7 @@ def test_what_is_not_known_is_said(capsys):
     nan = np.nan
     one = tabulate(["a", "b"], np.array(PHI), fits([[nan, 7, 7, 7], [20.0, 16, 15, 11]], k_hat=0.8))
     assert one.models["log_bayes_factor"].isna()["a"]
-    screen.print_json(recorded(one))
+    screen.print_json(one.record)
     known, unknown = json.loads(capsys.readouterr().out)["models"]
     assert (known["model"], known["log_evidence"]) == ("b", 20.0)
     assert (unknown["model"], unknown["log_bayes_factor"]) == ("a", None)
