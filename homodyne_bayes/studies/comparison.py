@@ -29,7 +29,7 @@ from homodyne_bayes.thresholds import MAX_K_HAT
 METHOD = "laplace"  # the cheapest; NUTS on all the data follows where its weights fail
 FINITE_VARIANCE = 0.5  # k-hat of weights below which their standard error means something
 CANDIDATES = ("static", "laminar_flow")
-BAYES_FACTORS = tuple(f"log_bayes_factor_priors_x{width:g}" for width in WIDTHS)
+BAYES_FACTORS = ("log_bayes_factor_narrower", "log_bayes_factor_wider")  # of `WIDTHS`
 STRENGTH = {"not worth more than a bare mention": 1.0, "positive": 3.0, "strong": 5.0}
 
 
@@ -59,9 +59,9 @@ class Comparison(NamedTuple):
     ----------
     models : pandas.DataFrame
         One row a model, highest evidence first, with all its numbers against the first: evidence
-        as in `Evidence`, log_bayes_factor and its error, the same with priors of the fluid half
-        and twice as wide (`BAYES_FACTORS`); prior odds, and the probability of the model given
-        that one of them is true, and its error; the leave-one-angle-out score loao
+        as in `Evidence`, log_bayes_factor and its error, the same with priors of the fluid that
+        are narrower and wider (`BAYES_FACTORS`); prior odds, and the probability of the model
+        given that one of them is true, and its error; the leave-one-angle-out score loao
         = Σ log p(angle | other angles), loao_difference and its error. NaN where not known.
     angles : pandas.DataFrame
         log p(angle | other angles), one row an azimuth in degree, one column a model.
@@ -310,8 +310,9 @@ def sentences(compared: Comparison) -> list[str]:
         )
         if np.isfinite([narrow, wide]).all():
             said.append(
-                f"With priors of the fluid half as wide it is {narrow:.2f}, twice as wide "
-                f"{wide:.2f}" + (", so that priors decide." if narrow * wide < 0 else ".")
+                f"With priors of the fluid two thirds as wide it is {narrow:.2f}, one and a half "
+                f"times as wide {wide:.2f}"
+                + (", so that priors decide." if narrow * wide < 0 else ".")
             )
         if np.isfinite(difference):
             said.append(

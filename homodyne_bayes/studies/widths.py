@@ -17,7 +17,7 @@ from homodyne_bayes.physics.points import shard, split
 from homodyne_bayes.physics.rates import distribution
 from homodyne_bayes.thresholds import MAX_K_HAT
 
-WIDTHS = (0.5, 2.0)  # of the priors of the fluid, in their own widths
+WIDTHS = (1 / 1.5, 1.5)  # of priors, in their own: twice as wide is too far, k-hat being 3/4
 BOUNDED = {"fixed", "uniform", "circular"}  # whose ends are meant
 
 
