@@ -133,8 +133,8 @@ def series(
         If there is no file, two have one name, something is in the way in ``out``, or ``against``
         does not tell of every file; nothing is fitted then.
     """
-    paths = _results(files, Path(out), how)
     told = None if how.against is None else _told(how.against, files)
+    paths = _results(files, Path(out), how)
     found: dict[str, Found] = {}
     failed: dict[str, str] = {}
     for number, (file, path) in enumerate(paths.items(), start=1):
@@ -254,7 +254,7 @@ def _found(file: str, tree: xr.DataTree, percents: tuple[float, ...]) -> Found:
     tree = with_levels(tree, percents) if percents else tree
     quantities = [*derived(tree), *fitted(tree)]
     marks = dict(zip(MARKS, (mark.state for mark in Result(tree).marks), strict=True))
-    rows = [{"file": file, **described(quantity), **marks} for quantity in quantities]
+    rows = [{"file": file, **described(q), **marks, "error": ""} for q in quantities]
     labels = {quantity.name: in_formula(quantity.latex, quantity.name) for quantity in quantities}
     c2 = store.group(tree, "observed_data")["c2"]
     middle = int(np.argsort(c2["phi"].values)[c2.sizes["phi"] // 2])
@@ -274,7 +274,6 @@ def _table(
     table = pd.DataFrame(rows)
     more = [column for column in table.columns if column not in TAKEN]
     table = table.reindex(columns=[*HEAD, *more, *MARKS, "error"])
-    table["error"] = table["error"].fillna("")
     return table if told is None else table.join(told, on="file")
 
 

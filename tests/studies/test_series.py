@@ -73,7 +73,18 @@ def test_a_broken_file_has_a_row_and_stops_none(whole):
     assert np.isnan(row["median"])
 
 
-def same_but_seconds(one, two):
+def test_where_all_fail_the_table_says_why(home, tmp_path):
+    np.save(tmp_path / "flat.npy", np.ones((2, 3, 4)))
+    files = [home / "broken.nc", tmp_path / "flat.npy", tmp_path / "none.h5"]
+    table = hb.series(files, tmp_path / "out", q=0.005, dt=0.1, phi=[0.0, 60.0], **QUICK)
+    for error, said in zip(
+        table["error"], ("complete file", "flat.npy: ", "nothing of"), strict=True
+    ):
+        assert said in error
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["series.csv"]
+
+
+def same_draws(one, two):
     for name in LEVELS:
         here, there = (store.read(folder / f"{name}_posterior.nc") for folder in (one, two))
         xr.testing.assert_identical(here["posterior"].dataset, there["posterior"].dataset)
@@ -102,7 +113,7 @@ def test_stopped_in_the_second_fit_and_gone_on_with(home, whole, monkeypatch):
     pd.testing.assert_frame_equal(table, whole)
     assert (out / "series.csv").read_bytes() == (home / "whole" / "series.csv").read_bytes()
     assert (out / "cold_posterior.nc").read_bytes() == kept
-    same_but_seconds(out, home / "whole")
+    same_draws(out, home / "whole")
     other = hb.series(files[:1], out, resume=True, **QUICK, seed=1)
     assert "made with settings.seed = 0, and now it is 1" in other["error"].iloc[0]
     assert (out / "cold_posterior.nc").read_bytes() == kept
