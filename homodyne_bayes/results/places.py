@@ -24,6 +24,7 @@ STUDY = Kind("study", b"homodyne-bayes")
 LOG = Kind("a log", b"homodyne-bayes")
 SETTINGS = Kind("settings", b"homodyne")
 SERIES = Kind("a table of a series", b"file,name,unit,")
+POOLED = Kind("a table of a series", b"name,unit,t,q,num_files,")
 
 
 def writable(

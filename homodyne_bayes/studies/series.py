@@ -34,11 +34,12 @@ from homodyne_bayes.results import store
 from homodyne_bayes.results.figures_of_series import MARKS, maps, trends
 from homodyne_bayes.results.labels import in_formula
 from homodyne_bayes.results.levels import with_levels
-from homodyne_bayes.results.places import RESULT, SERIES, STUDY, give_up, parts_of, writable
+from homodyne_bayes.results.places import POOLED, RESULT, SERIES, STUDY, give_up, parts_of, writable
 from homodyne_bayes.results.quantities import derived, described, fitted
 from homodyne_bayes.results.view import Result
+from homodyne_bayes.studies.together import together
 
-TABLE, TRENDS, MAPS = "series.csv", "trends.png", "maps.png"
+TABLE, TOGETHER, TRENDS, MAPS = "series.csv", "together.csv", "trends.png", "maps.png"
 HEAD = ("file", "name", "unit", "phi", "t", "q", "kind", "median", "mean", "sd", "lower", "upper")
 TAKEN = (*HEAD, *MARKS, "error")
 FAILURES = (InputError, OSError, jax.errors.JaxRuntimeError)  # of one file, not of the others
@@ -103,7 +104,7 @@ def series(
     watch: Watch = unwatched,
     place: Workplace = HERE,
 ) -> pd.DataFrame:
-    """Fit many files, and write their results, a table and two figures into a folder.
+    """Fit many files, and write their results, tables and figures into a folder.
 
     Parameters
     ----------
@@ -172,7 +173,7 @@ def _results(files: Sequence[str | Path], out: Path, how: Series) -> dict[Path, 
         raise InputError(f"{out}: expected a folder, found a file; choose another --out")
     out.mkdir(exist_ok=True, parents=True)
     replace = how.resume or how.overwrite
-    for name, kind in ((TABLE, SERIES), (TRENDS, STUDY), (MAPS, STUDY)):
+    for name, kind in ((TABLE, SERIES), (TOGETHER, POOLED), (TRENDS, STUDY), (MAPS, STUDY)):
         writable(out / name, kind, replace=replace)
     for file, path in paths.items():
         writable(path, RESULT, str(file) if file.exists() else None, replace)
@@ -278,9 +279,10 @@ def _table(
 
 
 def _write(table: pd.DataFrame, found: dict[str, Found], out: Path, against: list[str]) -> None:
-    """Write the table, and figures where there is something to draw."""
-    with atomic_path(out / TABLE) as temporary:
-        table.to_csv(temporary, index=False)
+    """Write the tables, and figures where there is something to draw."""
+    for made, name in ((table, TABLE), (together(table), TOGETHER)):
+        with atomic_path(out / name) as temporary:
+            made.to_csv(temporary, index=False)
     if not found:
         return
     labels = {name: label for one in found.values() for name, label in one.labels.items()}
@@ -294,6 +296,6 @@ def _draw(figure: Figure, path: Path) -> None:
 
 
 def written(table: pd.DataFrame, out: str | Path) -> list[Path]:
-    """Return the table and figures of a series in its folder."""
+    """Return the tables and figures of a series in its folder."""
     figures = [TRENDS, MAPS] if table["name"].notna().any() else []
-    return [Path(out) / name for name in (TABLE, *figures)]
+    return [Path(out) / name for name in (TABLE, TOGETHER, *figures)]

@@ -12,6 +12,7 @@ from homodyne_bayes.data import writing
 from homodyne_bayes.fitting import pipeline
 from homodyne_bayes.results import store
 from homodyne_bayes.results.figures_of_series import ORDER, maps, trends
+from homodyne_bayes.studies.together import spread_of, together
 from tests.cli.test_cli import run  # noqa: F401 - a fixture
 
 QUICK = {"model": "static", "noise": "independent", "method": "laplace", "num_samples": 50}
@@ -81,7 +82,10 @@ def test_where_all_fail_the_table_says_why(home, tmp_path):
         table["error"], ("complete file", "flat.npy: ", "nothing of"), strict=True
     ):
         assert said in error
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["series.csv"]
+    assert [path.name for path in sorted((tmp_path / "out").iterdir())] == [
+        "series.csv",
+        "together.csv",
+    ]
 
 
 def same_draws(one, two):
@@ -134,7 +138,7 @@ def test_from_the_command_line(run, home, whole, monkeypatch, tmp_path):  # noqa
     assert "failed" in next(line for line in table if "broken.nc" in line)
     assert "error: broken.nc: expected a complete file" in err
     assert "1 of 4 files failed: broken.nc; mend them" in err
-    for name in ("series.csv", "trends.png", "maps.png"):
+    for name in ("series.csv", "together.csv", "trends.png", "maps.png"):
         assert name in out
         assert (tmp_path / "out" / name).stat().st_size > 0
 
@@ -150,6 +154,33 @@ def test_the_figures_show_every_file(home, whole):
     measured = store.read(home / "whole" / "cold_posterior.nc")["observed_data"]["c2"][0]
     sheet = maps({"one": measured, "two": measured})
     assert [len(ax.images) for ax in sheet.axes[:2]] == [1, 1]
+
+
+def test_what_files_say_together(home, whole):
+    pooled = pd.read_csv(home / "whole" / "together.csv").set_index("name")
+    assert pooled.loc["D", "num_files"] == 3
+    assert pooled.loc["D", "p_alike"] < 1e-6
+    assert pooled.loc["D", "spread"] == pytest.approx(np.std([*LEVELS.values()], ddof=1), rel=0.3)
+    assert pooled.loc["sigma", "p_alike"] > 0.01
+    assert not {"contrast", "offset"} & set(pooled.index)
+
+
+def test_mean_and_spread_are_those_that_files_were_drawn_from():
+    """500 series of 8 files: the mean is held by its error, and the spread is not biased."""
+    rng, found = np.random.default_rng(0), []
+    for _ in range(500):
+        sds = rng.uniform(0.5, 1.5, 8)
+        means = 5.0 + rng.normal(0.0, np.hypot(2.0, sds))
+        rows = {"name": "x", "unit": "1", "t": 1.0, "q": np.nan, "phi": np.nan, "kind": "interval"}
+        table = pd.DataFrame({"computed_right": "yes", "mean": means, "sd": sds, **rows})
+        found.append(together(table).iloc[0])
+    pooled = pd.DataFrame(found)
+    z = ((pooled["mean"] - 5.0) / pooled["error"]).astype(float)
+    assert z.mean() == pytest.approx(0.0, abs=0.2)
+    assert z.std() == pytest.approx(1.1, abs=0.15)  # heavier tails: the spread is estimated
+    assert (pooled["spread"] ** 2).mean() == pytest.approx(4.0, rel=0.15)
+    alike = np.full(4, 3.0)
+    assert spread_of(alike, np.ones(4)) == 0.0
 
 
 REFUSED = [
