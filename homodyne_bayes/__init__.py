@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         rates,
         read,
         rerun,
+        series,
         setup,
         simulate,
     )
@@ -47,6 +48,7 @@ __all__ = [
     "rates",
     "read",
     "rerun",
+    "series",
     "setup",
     "simulate",
 ]

@@ -1,14 +1,17 @@
 """The public functions that compose rooms; `homodyne_bayes` imports them when they are used."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
+import pandas as pd
 import xarray as xr
 
+from homodyne_bayes.config import DataConfig, descriptions
 from homodyne_bayes.data.formats.record import Format
 from homodyne_bayes.data.formats.table import formats as all_formats
 from homodyne_bayes.data.reading import contents as inspect
@@ -19,7 +22,7 @@ from homodyne_bayes.errors import refuse_unknown
 from homodyne_bayes.fitting import pipeline
 from homodyne_bayes.fitting.plan import plan
 from homodyne_bayes.fitting.sample import noise_of
-from homodyne_bayes.fitting.settings import FitConfig
+from homodyne_bayes.fitting.settings import FitConfig, make
 from homodyne_bayes.inference.infer import Progress, silent
 from homodyne_bayes.inference.places import HERE, Workplace
 from homodyne_bayes.likelihood.noise import Noise
@@ -37,6 +40,7 @@ from homodyne_bayes.results.view import Result, load
 from homodyne_bayes.studies import calibration, comparison
 from homodyne_bayes.studies import coverage as covering
 from homodyne_bayes.studies import rerun as repeating
+from homodyne_bayes.studies import series as many
 
 __all__ = ["inspect", "load", "read", "setup"]
 
@@ -306,6 +310,61 @@ def rerun(
     """
     others = {} if model is None else {"model": model}
     return repeating.rerun(result.tree, progress, **others)
+
+
+def series(
+    paths: Sequence[str | Path],
+    out: str | Path,
+    *,
+    against: str | Path | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    progress: Progress = silent,
+    place: Workplace = HERE,
+    **settings: Any,
+) -> pd.DataFrame:
+    """Fit many files by one setting, and write results, a table and figures into a folder.
+
+    Parameters
+    ----------
+    paths : sequence of path
+        Data files; the result of ``a.h5`` is ``a_posterior.nc``.
+    out : path
+        The folder of the results, ``series.csv``, ``trends.png`` and ``maps.png``.
+    against : path, optional
+        A CSV file for the trends: first column names of the files, others numbers, as a
+        temperature; without it trends are drawn in the order of the files.
+    resume : bool
+        Take up results and finished chains that are there.
+    overwrite : bool
+        Replace what is there.
+    progress : callable
+        Called as ``progress(stage, done, total)``; the stage begins with the file's number.
+    place : Workplace
+        Where the work is done; on the local devices by default.
+    **settings
+        What to read of each file, as `read` takes it (``q``, ``gap``, ``angles`` and others), and
+        fields of `FitConfig`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a file and quantity, as `homodyne_bayes.studies.series.series` says; a file that
+        failed has one row, with its error.
+
+    Raises
+    ------
+    InputError
+        If a setting is unknown or invalid, or something is in the way; nothing is fitted then.
+    """
+
+    def watch(work: str) -> AbstractContextManager[Progress]:
+        return nullcontext(lambda stage, *now: progress(f"{work}: {stage}", *now))
+
+    read_of = {name: settings.pop(name) for name in descriptions(DataConfig) if name in settings}
+    chosen = FitConfig(**settings), make(DataConfig, read_of)
+    how = many.Series(*chosen, against, resume=resume, overwrite=overwrite)
+    return many.series(paths, out, how, watch, place)
 
 
 def _settings(config: FitConfig | None, settings: Mapping[str, Any]) -> FitConfig:

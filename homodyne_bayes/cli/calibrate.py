@@ -11,12 +11,12 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from homodyne_bayes.cli import screen
-from homodyne_bayes.cli.options import computes, numbers, refuse_options
-from homodyne_bayes.cli.places import PAGE, STUDY, overwrite, writable
+from homodyne_bayes.cli.options import computes, numbers, overwrite, refuse_options
 from homodyne_bayes.cli.settings import chosen_settings, settings_options
 from homodyne_bayes.config import DataConfig, descriptions
 from homodyne_bayes.fitting.settings import FitConfig, make
 from homodyne_bayes.results import store
+from homodyne_bayes.results.places import PAGE, STUDY, writable
 from homodyne_bayes.studies import calibration, coverage
 from homodyne_bayes.studies.rerun import settings_of
 

@@ -6,11 +6,12 @@ import click
 import yaml
 
 from homodyne_bayes.cli import screen
-from homodyne_bayes.cli.places import SETTINGS, overwrite, writable
+from homodyne_bayes.cli.options import overwrite
 from homodyne_bayes.compat.settings import Converted, converted
 from homodyne_bayes.config import DataConfig, read_yaml
 from homodyne_bayes.files import atomic_path
 from homodyne_bayes.fitting.settings import FitConfig, make
+from homodyne_bayes.results.places import SETTINGS, writable
 
 
 @click.command()

@@ -7,13 +7,13 @@ import jax
 
 from homodyne_bayes.cli import screen
 from homodyne_bayes.cli.fit import fit_and_write
-from homodyne_bayes.cli.options import computes
-from homodyne_bayes.cli.places import DATA, PAGE, RESULT, overwrite, writable
+from homodyne_bayes.cli.options import computes, overwrite
 from homodyne_bayes.data import reading
 from homodyne_bayes.data.writing import write
 from homodyne_bayes.fitting.settings import FitConfig
 from homodyne_bayes.model_files import MODELS
 from homodyne_bayes.physics import simulate
+from homodyne_bayes.results.places import DATA, PAGE, RESULT, writable
 from homodyne_bayes.results.view import Result
 
 FILES = {"data.h5": DATA, "posterior.nc": RESULT, "report.html": PAGE}

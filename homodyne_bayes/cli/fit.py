@@ -11,8 +11,7 @@ import xarray as xr
 
 from homodyne_bayes import environment
 from homodyne_bayes.cli import screen
-from homodyne_bayes.cli.options import computes, following, laws, level, numbers
-from homodyne_bayes.cli.places import RESULT, give_up, overwrite, parts_of, writable
+from homodyne_bayes.cli.options import computes, following, laws, level, numbers, overwrite
 from homodyne_bayes.cli.report import print_summary
 from homodyne_bayes.cli.settings import chosen_settings, read_data, settings_options
 from homodyne_bayes.config import DataConfig
@@ -23,7 +22,15 @@ from homodyne_bayes.fitting.settings import FitConfig, make
 from homodyne_bayes.inference.places import HERE, Workplace, within
 from homodyne_bayes.results import store
 from homodyne_bayes.results.levels import with_levels
+from homodyne_bayes.results.places import RESULT, give_up, parts_of, writable
 from homodyne_bayes.results.view import Result
+
+resuming = click.option("--resume", is_flag=True, help="Go on where the same fit was stopped.")
+on_cluster = click.option(
+    "--cluster",
+    metavar="ADDRESS",
+    help="Sample and certify on the workers of a Dask scheduler, or of local:N, N processes here.",
+)
 
 
 @click.command()
@@ -33,12 +40,8 @@ from homodyne_bayes.results.view import Result
     metavar="FILE.nc",
     help="Result file, or a zarr store NAME.zarr.  [default: <FILE>_posterior.nc]",
 )
-@click.option("--resume", is_flag=True, help="Go on where the same fit was stopped.")
-@click.option(
-    "--cluster",
-    metavar="ADDRESS",
-    help="Sample and certify on the workers of a Dask scheduler, or of local:N, N processes here.",
-)
+@resuming
+@on_cluster
 @click.option(
     "--time-limit",
     type=click.FloatRange(min=0),
@@ -80,17 +83,14 @@ def fit(
     path = Path(out or f"{Path(file).stem}_posterior.nc")
     parts = parts_of(path, resume, overwrite)
     path = writable(path, RESULT, file, replace=overwrite or (resume and parts.exists()))
-    if flags["laws"]:
-        model = chosen["fit"].get("model", FitConfig.model)
-        chosen["fit"]["model"] = following(model, flags["laws"])
-    config = make(FitConfig, chosen["fit"])
+    config = config_of(chosen["fit"], flags["laws"])
     told = {name: flags[name] for name in ("num_pixels", "photons") if flags[name]}
     detector = {n: numbers(f"--{n.replace('_', '-')}", text) for n, text in told.items()}
     data = read_data(file, make(DataConfig, chosen["data"]), **detector)
     if not resume:
         give_up(parts)
     try:
-        with _place(cluster) as place:
+        with workplace(cluster) as place:
             limited = place if flags["time_limit"] is None else within(flags["time_limit"], place)
             tree = fit_and_write(data, config, path, parts, limited, flags["percents"])
     except KeyboardInterrupt:
@@ -100,6 +100,12 @@ def fit(
         screen.say(f"the same command with --resume goes on from {parts}")
     else:
         give_up(parts)
+
+
+def config_of(chosen: dict[str, Any], laws: tuple[str, ...]) -> FitConfig:
+    """Return how to fit by the settings of that section and the laws of rates, RATE=LAW."""
+    model = chosen.get("model", FitConfig.model)
+    return make(FitConfig, chosen | ({"model": following(model, laws)} if laws else {}))
 
 
 def fit_and_write(
@@ -129,7 +135,7 @@ def fit_and_write(
 
 
 @contextmanager
-def _place(address: str | None) -> Iterator[Workplace]:
+def workplace(address: str | None) -> Iterator[Workplace]:
     """Give the place of work: here, or the cluster of this address."""
     if address is None:
         yield HERE

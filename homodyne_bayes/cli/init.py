@@ -10,11 +10,12 @@ import yaml
 from pydantic import TypeAdapter
 
 from homodyne_bayes.cli import screen
-from homodyne_bayes.cli.places import SETTINGS, overwrite, writable
+from homodyne_bayes.cli.options import overwrite
 from homodyne_bayes.cli.settings import choices
 from homodyne_bayes.config import SHORTHANDS, descriptions
 from homodyne_bayes.files import atomic_path
 from homodyne_bayes.fitting.settings import SECTIONS, FitConfig
+from homodyne_bayes.results.places import SETTINGS, writable
 
 TITLES = {"data": "What to read of a file.", "fit": "How to fit."}
 TYPED = {"type": ["string", "number"]}  # what else may stand for a list or a mapping

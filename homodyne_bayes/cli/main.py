@@ -38,6 +38,9 @@ COMMANDS = {
         "plot:plot", "Draw the maps of a data FILE, its lag cuts and its frames, before any fit."
     ),
     "fit": Command("fit:fit", "Sample the posterior of a data FILE and write it."),
+    "series": Command(
+        "series:series", "Fit many data FILES by one setting; write results, a table and trends."
+    ),
     "summary": Command(
         "report:summary", "Print the posterior of a RESULT file, its diagnostics and its cost."
     ),

@@ -12,6 +12,10 @@ from homodyne_bayes.results import levels
 
 for_machines = click.option("--json", "as_json", is_flag=True, help="Print it for machines.")
 
+overwrite = click.option(
+    "--overwrite", is_flag=True, help="Replace what this command wrote there before."
+)
+
 laws = click.option(
     "--law",
     "laws",

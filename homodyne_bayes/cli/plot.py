@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from homodyne_bayes import environment
 from homodyne_bayes.cli import screen
-from homodyne_bayes.cli.places import STUDY, overwrite, writable
+from homodyne_bayes.cli.options import overwrite
 from homodyne_bayes.cli.settings import chosen_settings, read_data, settings_options
 from homodyne_bayes.config import DataConfig, descriptions
 from homodyne_bayes.data.outliers import FAR, FrameLevels, as_flag, frame_levels
@@ -21,6 +21,7 @@ from homodyne_bayes.errors import InputError
 from homodyne_bayes.files import atomic_path
 from homodyne_bayes.fitting.settings import FitConfig, make
 from homodyne_bayes.results.figures_of_maps import CYCLE, image, log_axis, representative
+from homodyne_bayes.results.places import STUDY, writable
 from homodyne_bayes.text import azimuth
 
 AGES = 3

@@ -9,8 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from homodyne_bayes.cli import screen
-from homodyne_bayes.cli.options import for_machines, level, numbers, refuse_options
-from homodyne_bayes.cli.places import PAGE, folder, overwrite, writable
+from homodyne_bayes.cli.options import for_machines, level, numbers, overwrite, refuse_options
 from homodyne_bayes.results import (
     budget,
     compared,
@@ -24,6 +23,7 @@ from homodyne_bayes.results import (
 )
 from homodyne_bayes.results.diagnostics import Numbers
 from homodyne_bayes.results.levels import with_levels
+from homodyne_bayes.results.places import PAGE, folder, writable
 
 STYLES = {"good": "bold green", "bad": "bold red", "open": "bold"}  # of marks
 

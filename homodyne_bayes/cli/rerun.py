@@ -3,9 +3,9 @@
 import click
 
 from homodyne_bayes.cli import screen
-from homodyne_bayes.cli.options import computes
-from homodyne_bayes.cli.places import RESULT, overwrite, writable
+from homodyne_bayes.cli.options import computes, overwrite
 from homodyne_bayes.results import store
+from homodyne_bayes.results.places import RESULT, writable
 from homodyne_bayes.studies.rerun import rerun as repeat
 
 

@@ -49,7 +49,7 @@ def choose(quiet: bool, verbose: bool, log: str | None) -> None:
     _Choice.quiet, _Choice.verbose, _Choice.log = quiet, verbose, None
     if log is None:
         return
-    from homodyne_bayes.cli.places import LOG, writable  # noqa: PLC0415 - help needs none
+    from homodyne_bayes.results.places import LOG, writable  # noqa: PLC0415 - help needs none
 
     stream = writable(log, LOG, replace=True).open("a", encoding="utf-8")
     _Choice.log = Console(file=stream, width=MIN_WIDTH, force_terminal=False, color_system=None)

@@ -6,8 +6,7 @@ import click
 import jax
 
 from homodyne_bayes.cli import screen
-from homodyne_bayes.cli.options import computes, following, laws, numbers, refuse_options
-from homodyne_bayes.cli.places import DATA, overwrite, writable
+from homodyne_bayes.cli.options import computes, following, laws, numbers, overwrite, refuse_options
 from homodyne_bayes.data.writing import WRITERS, write
 from homodyne_bayes.errors import InputError
 from homodyne_bayes.model_files import load_model
@@ -15,6 +14,7 @@ from homodyne_bayes.physics.convention import CONVENTIONS
 from homodyne_bayes.physics.experiment import Experiment, every_bin
 from homodyne_bayes.physics.model import Model
 from homodyne_bayes.physics.simulate import independent, speckle
+from homodyne_bayes.results.places import DATA, writable
 
 DETECTOR = ("pixels", "photons", "flicker", "speckle_size", "groups")
 

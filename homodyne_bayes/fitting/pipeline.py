@@ -1,6 +1,7 @@
 """From measured maps to a result: the one composition."""
 
 from pathlib import Path
+from typing import Any
 
 import jax
 import xarray as xr
@@ -9,7 +10,7 @@ from homodyne_bayes.data.two_time import TwoTimeData
 from homodyne_bayes.environment import versions
 from homodyne_bayes.files import as_attributes
 from homodyne_bayes.fitting import schema
-from homodyne_bayes.fitting.plan import plan
+from homodyne_bayes.fitting.plan import Plan, plan
 from homodyne_bayes.fitting.pointwise import map_by_map
 from homodyne_bayes.fitting.sample import during, sample
 from homodyne_bayes.fitting.settings import FitConfig
@@ -62,13 +63,7 @@ def fit(
     """
     planned = plan(data, config)
     config = planned.config
-    made_from = {
-        "settings": config.recorded(),
-        "priors": planned.model.scaling.stated(planned.priors),
-        "data_sha256": data.sha256(),
-        **source_hash(config.model),
-        "versions": versions(),
-    }
+    made_from = made_of(data, planned)
     several = {"several_devices": jax.local_device_count() > 1}  # one rounds otherwise
     shelf = None if folder is None else Shelf(Path(folder), made_from | several)
     made = sample(data, planned, progress, shelf=shelf, place=place)
@@ -101,3 +96,15 @@ def fit(
         }
     )
     return tree
+
+
+def made_of(data: TwoTimeData, planned: Plan) -> dict[str, Any]:
+    """Return all that the draws of a fit depend on, as the attributes of its result hold it."""
+    config = planned.config
+    return {
+        "settings": config.recorded(),
+        "priors": planned.model.scaling.stated(planned.priors),
+        "data_sha256": data.sha256(),
+        **source_hash(config.model),
+        "versions": versions(),
+    }

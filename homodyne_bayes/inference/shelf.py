@@ -72,22 +72,30 @@ class Shelf:
             with xr.open_dataset(path, engine="netcdf4") as piece:
                 recorded = json.loads(piece.attrs["made_from"])
                 arrays = {str(key): np.asarray(value) for key, value in piece.items()}
-        self._check(path, recorded)
+        check_same(path, recorded, self.made_from)
         return arrays
 
     def _path(self, name: str) -> Path:
         return self.folder / f"{name}.nc"
 
-    def _check(self, path: Path, recorded: Any) -> None:
-        """Raise `InputError` naming the first thing that is not as it was."""
-        now = _flat(json.loads(json.dumps(self.made_from)))
-        then = _flat(recorded)
-        for key in [*now, *then]:
-            if now.get(key) != then.get(key):
-                raise InputError(
-                    f"{path}: was made with {key} = {then.get(key)}, and now it is "
-                    f"{now.get(key)}: restore it to resume, or leave out --resume to start anew"
-                )
+
+def check_same(path: Path, then: Any, now: Mapping[str, Any]) -> None:
+    """Raise `InputError` naming the first thing that a file was made from and that is now another.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    then, now : mapping of str to object
+        All that it was made from, and that it would be made from now; JSON can hold them.
+    """
+    was, is_now = _flat(then), _flat(json.loads(json.dumps(now)))
+    for key in [*is_now, *was]:
+        if is_now.get(key) != was.get(key):
+            raise InputError(
+                f"{path}: was made with {key} = {was.get(key)}, and now it is "
+                f"{is_now.get(key)}: restore it to resume, or leave out --resume to start anew"
+            )
 
 
 def _store(piece: Any, name: str, value: np.ndarray) -> None:

@@ -7,11 +7,11 @@ import pytest
 import yaml
 
 from homodyne_bayes.cli import init as initial
-from homodyne_bayes.cli import places, screen
+from homodyne_bayes.cli import screen
 from homodyne_bayes.config import descriptions, read_settings
 from homodyne_bayes.errors import InputError
 from homodyne_bayes.fitting.settings import SECTIONS, make
-from homodyne_bayes.results import store
+from homodyne_bayes.results import places, store
 from tests.cli.test_cli import run  # noqa: F401 - a fixture
 
 ROOT = Path(__file__).parents[2]

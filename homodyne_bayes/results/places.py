@@ -1,12 +1,10 @@
-"""Where commands write: found out before the work, and nothing is lost without being asked for."""
+"""Where is written: found out before the work, and nothing is lost without being asked for."""
 
 import os
 import shutil
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
-
-import click
 
 from homodyne_bayes.errors import InputError
 from homodyne_bayes.files import STORED, holds
@@ -25,10 +23,8 @@ DATA = Kind("simulated data", b"simulated")
 STUDY = Kind("study", b"homodyne-bayes")
 LOG = Kind("a log", b"homodyne-bayes")
 SETTINGS = Kind("settings", b"homodyne")
-
-overwrite = click.option(
-    "--overwrite", is_flag=True, help="Replace what this command wrote there before."
-)
+SERIES = Kind("a table of a series", b"file,name,unit,")
+POOLED = Kind("a table of a series", b"name,unit,t,q,num_files,")
 
 
 def writable(
