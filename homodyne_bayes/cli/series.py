@@ -69,7 +69,8 @@ def series(
         raise KeyboardInterrupt(
             f"interrupted; what was finished is in {out}: the same command with --resume goes on"
         ) from None
-    print_series(table)
+    if not screen.quiet():
+        print_series(table)
     screen.say(f"wrote {', '.join(str(path) for path in study.written(table, out))}")
     failed = study.failures(table)
     for name, error in failed.items():
