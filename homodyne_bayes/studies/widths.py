@@ -34,6 +34,8 @@ def log_evidence_ratios(made: Sampled) -> np.ndarray:
         for name, prior in model.priors
         if name not in own and prior.family not in BOUNDED
     }
+    if not priors:
+        return np.zeros(len(WIDTHS))
     draws = made.inference.draws.reshape(-1, made.inference.draws.shape[-1])
     values = constrain(model, shard(split(made.whole), 0), jnp.asarray(draws), priors.__contains__)
     return np.array([_log_ratio(priors, values, width) for width in WIDTHS])
@@ -41,11 +43,10 @@ def log_evidence_ratios(made: Sampled) -> np.ndarray:
 
 def _log_ratio(priors: dict[str, Prior], values: dict[str, np.ndarray], width: float) -> float:
     """Return the log of the mean ratio of priors at values (N,) of each."""
-    ratio = np.zeros(len(next(iter(values.values()))) if values else 1)
-    for name, prior in priors.items():
-        other = distribution(replace(prior, scale=width * prior.scale))
-        ratio += np.asarray(
-            other.log_prob(values[name]) - distribution(prior).log_prob(values[name])
-        )
-    trusted = not values or pareto_smoothed(ratio)[1] < MAX_K_HAT
-    return evidence(ratio)[0] if trusted else np.nan
+    ratios = [
+        distribution(replace(prior, scale=width * prior.scale)).log_prob(values[name])
+        - distribution(prior).log_prob(values[name])
+        for name, prior in priors.items()
+    ]
+    ratio = np.sum(ratios, axis=0)
+    return evidence(ratio)[0] if pareto_smoothed(ratio)[1] < MAX_K_HAT else np.nan
